@@ -1,0 +1,37 @@
+/* SPDX-License-Identifier: MPL-2.0
+ *
+ *  buffer.h - bytes that grow, up to a bound. */
+
+#ifndef BUFFER_H_INCLUDED
+#define BUFFER_H_INCLUDED
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+/*  Once `failed` (over max, or no memory), appending does nothing more, so a writer may append
+ *  a whole record and ask once at the end. */
+typedef struct {
+    uint8_t *data;
+    size_t size, capacity, max;
+    bool failed;
+} buffer_t;
+
+void buffer_init (buffer_t *self, size_t max);
+void buffer_fini (buffer_t *self);
+
+/*  Forgets the content and the failure, keeps the memory. */
+void buffer_clear (buffer_t *self);
+
+/*  Cuts back to an earlier size and forgets the failure. */
+void buffer_truncate (buffer_t *self, size_t size);
+
+/*  Makes room for `size` more bytes at the end and counts them as content; NULL if it failed. Valid until the
+ *  next append. */
+uint8_t *buffer_extend (buffer_t *self, size_t size);
+void buffer_append (buffer_t *self, const void *data, size_t size);
+
+/*  The callback of a msgpack_packer whose data is a buffer_t. 0, or -1 if it failed. */
+int buffer_msgpack_write (void *self, const char *data, size_t size);
+
+#endif

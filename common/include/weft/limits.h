@@ -1,0 +1,71 @@
+/* SPDX-License-Identifier: MPL-2.0
+ *
+ *  limits.h - every bound in one place, with what happens when it is reached.
+ *
+ *  Times are in milliseconds, sizes in bytes. Those marked (default) can be set;
+ *  the others are fixed by the protocol or by good sense. */
+
+#ifndef WEFT_LIMITS_H_INCLUDED
+#define WEFT_LIMITS_H_INCLUDED
+
+/*  Names. INVALID beyond. */
+#define WEFT_NAME_PART_MAX 63    /* between two dots of a service or method name */
+#define WEFT_METHOD_NAME_MAX 255 /* "Service.Method" */
+#define WEFT_PEER_NAME_MAX 63    /* the name in HELLO */
+#define WEFT_ENDPOINT_MAX 255    /* "tcp://host:port" */
+#define WEFT_TEXT_MAX 1023       /* an error's text; longer ones are cut */
+
+/*  Frames and values. */
+#define WEFT_MESSAGE_FRAMES_MAX 64             /* per message; the rest is dropped, INVALID */
+#define WEFT_FRAME_MAX (16 * 1024 * 1024 + 65536) /* (default) the connection closes beyond */
+#define WEFT_BODY_MAX (16 * 1024 * 1024)       /* (default) TOO_LARGE beyond */
+#define WEFT_BODY_INLINE_MAX 4096              /* larger bodies travel as attachments */
+#define WEFT_BATCH_MAX (64 * 1024)             /* a records frame is closed when it passes this */
+#define WEFT_ROUTING_ID_MAX 32                 /* peers with longer ones are ignored */
+#define WEFT_NESTING_MAX 16                    /* INVALID beyond */
+#define WEFT_ELEMENTS_MAX 65536                /* per body or record, INVALID beyond */
+#define WEFT_DECODED_MAX (64 * 1024 * 1024)    /* a body as C structs, INVALID beyond */
+#define WEFT_CODECS_MAX 16                     /* offered in HELLO; the rest is not looked at */
+
+/*  Registration. REFUSED beyond. */
+#define WEFT_SERVICES_MAX 256         /* per worker */
+#define WEFT_METHODS_MAX 1024         /* per worker */
+#define WEFT_FIELDS_MAX 256           /* per struct */
+#define WEFT_ENDPOINTS_MAX 16         /* per worker */
+#define WEFT_LABELS_MAX 32            /* per worker */
+#define WEFT_SCHEMA_MAX (64 * 1024)   /* a type, written as MessagePack */
+
+/*  Broker (defaults). OVERLOADED beyond, unless said otherwise. */
+#define WEFT_BROKER_PEERS_MAX 20000          /* connections; REFUSED beyond */
+#define WEFT_BROKER_CALLS_MAX 100000         /* routed calls queued or in flight, in all */
+#define WEFT_BROKER_SERVICE_QUEUE_MAX 10000  /* calls queued per service */
+#define WEFT_BROKER_SERVICES_MAX 20000       /* REFUSED beyond */
+#define WEFT_BROKER_CLIENT_CALLS_MAX 20000   /* open calls per client */
+#define WEFT_BROKER_WATCHES_MAX 1024         /* per client */
+#define WEFT_BROKER_MEMORY_MAX (1024LL * 1024 * 1024) /* bodies held for queued calls */
+#define WEFT_OUTBOX_MAX (64 * 1024 * 1024)   /* waiting for one peer that does not read; it is dropped beyond */
+
+/*  Worker (defaults). */
+#define WEFT_WORKER_QUEUE_MAX 10000      /* calls not yet begun; OVERLOADED beyond */
+#define WEFT_WORKER_CONCURRENCY_MAX 1024 /* handlers at once; INVALID beyond */
+#define WEFT_HANDLER_TIMEOUT_MS 0        /* 0: only the caller's deadline */
+#define WEFT_DRAIN_TIMEOUT_MS 30000      /* what runs longer is abandoned */
+
+/*  Client (defaults). */
+#define WEFT_CALL_TIMEOUT_MS 5000
+#define WEFT_CALL_TIMEOUT_MS_MAX 86400000 /* a day; INVALID beyond */
+#define WEFT_CONNECT_TIMEOUT_MS 2000
+#define WEFT_CLIENT_CALLS_MAX 100000      /* open at once; OVERLOADED beyond */
+#define WEFT_CLIENT_ENDPOINTS_MAX 16384   /* connections to workers */
+#define WEFT_ATTEMPTS_MAX 3               /* per call, the first included */
+#define WEFT_REFRESH_MS 10000             /* a list of workers older than this is asked for again */
+#define WEFT_BROKERS_MAX 16               /* alternatives in an endpoint list */
+
+/*  Leases and connections (defaults). */
+#define WEFT_TTL_MS 10000
+#define WEFT_BEAT_MS 3000
+#define WEFT_TRANSPORT_BEAT_MS 1000
+#define WEFT_TRANSPORT_TIMEOUT_MS 3000
+#define WEFT_HANDSHAKE_MS 2000
+
+#endif

@@ -1,0 +1,55 @@
+/* SPDX-License-Identifier: MPL-2.0
+ *
+ *  log.h - structured events: a fixed message and typed fields.
+ *
+ *      log_info ("worker lost", log_text ("uuid", uuid), log_int ("calls", n)); */
+
+#ifndef LOG_H_INCLUDED
+#define LOG_H_INCLUDED
+
+#include <weft/log.h>
+#include "wire.h"
+
+typedef struct {
+    const char *key;
+    text_t text;        /* if data is not NULL */
+    int64_t number;     /* else */
+} log_field_t;
+
+static inline log_field_t log_text (const char *key, const char *value)
+{
+    return (log_field_t){key, text_of (value ? value : ""), 0};
+}
+static inline log_field_t log_view (const char *key, text_t value)
+{
+    return (log_field_t){key, {value.data ? value.data : "", value.size}, 0};
+}
+static inline log_field_t log_int (const char *key, int64_t value)
+{
+    return (log_field_t){key, {NULL, 0}, value};
+}
+
+/*  True if an event of this level would go anywhere. */
+bool log_enabled (weft_log_level_t level);
+
+/*  `fields` ends with a NULL key. */
+void log_event (weft_log_level_t level, const char *message, const log_field_t *fields);
+
+#define LOG_(level, message, ...)                                                                            \
+    do {                                                                                                     \
+        if (log_enabled (level))                                                                             \
+            log_event (level, message, (const log_field_t []){__VA_ARGS__, {NULL, {NULL, 0}, 0}});           \
+    } while (0)
+#define log_debug(message, ...)   LOG_ (WEFT_LOG_DEBUG, message, __VA_ARGS__)
+#define log_info(message, ...)    LOG_ (WEFT_LOG_INFO, message, __VA_ARGS__)
+#define log_warning(message, ...) LOG_ (WEFT_LOG_WARNING, message, __VA_ARGS__)
+#define log_error(message, ...)   LOG_ (WEFT_LOG_ERROR, message, __VA_ARGS__)
+
+/*  For programs: events to stderr, one line each, with UTC time: text ("2026-01-31T12:00:00.123Z info worker lost uuid=…") or JSON
+ *  ({"time":…,"level":…,"message":…,"uuid":…}). */
+void log_to_stderr (weft_log_level_t level, bool json);
+
+/*  "debug", "info", "warning", "error" → level; false for anything else. */
+bool log_level_parse (const char *name, weft_log_level_t *level);
+
+#endif
