@@ -1,0 +1,72 @@
+/* SPDX-License-Identifier: MPL-2.0 */
+
+#include "buffer.h"
+#include <stdlib.h>
+#include <string.h>
+
+void buffer_init (buffer_t *self, size_t max)
+{
+    *self = (buffer_t){.max = max};
+}
+
+void buffer_fini (buffer_t *self)
+{
+    free (self->data);
+    *self = (buffer_t){0};
+}
+
+void buffer_clear (buffer_t *self)
+{
+    buffer_truncate (self, 0);
+}
+
+void buffer_truncate (buffer_t *self, size_t size)
+{
+    if (size < self->size)
+        self->size = size;
+    self->failed = false;
+}
+
+static bool grow (buffer_t *self, size_t needed)
+{
+    size_t capacity = self->capacity ? self->capacity : 256;
+    while (capacity < needed)
+        capacity *= 2; /* needed <= max, far from overflow */
+
+    uint8_t *data = realloc (self->data, capacity);
+    if (!data)
+        return false;
+    self->data = data;
+    self->capacity = capacity;
+    return true;
+}
+
+uint8_t *buffer_extend (buffer_t *self, size_t size)
+{
+    if (self->failed)
+        return NULL;
+    if (size > self->max || self->size > self->max - size
+        || (size > self->capacity - self->size && !grow (self, self->size + size))) {
+        self->failed = true;
+        return NULL;
+    }
+    uint8_t *at = self->data + self->size;
+    self->size += size;
+    return at;
+}
+
+void buffer_append (buffer_t *self, const void *data, size_t size)
+{
+    if (size == 0)
+        return;
+    uint8_t *at = buffer_extend (self, size);
+    if (at)
+        memcpy (at, data, size);
+}
+
+int buffer_msgpack_write (void *self, const char *data, size_t size)
+{
+    buffer_t *buffer = self;
+    buffer_append (buffer, data, size);
+    return buffer->failed ? -1 : 0;
+}
