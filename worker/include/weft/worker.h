@@ -62,8 +62,8 @@ typedef struct {
 /*  All optional; zero or NULL takes the default. Strings are copied. */
 typedef struct {
     const char *name;       /* for people; default: the program's name */
-    const char *bind;       /* direct endpoints, comma-separated; default "tcp://*:0" and an ipc one
-                               beside it; "none": only calls through the broker */
+    const char *bind;       /* direct endpoints, comma-separated; default: any tcp port, and an ipc
+                               endpoint beside it; "none": only calls through the broker */
     const char *advertise;  /* host or tcp://host[:port] to tell clients instead of what the broker sees */
     const char *const *labels; /* "key=value", NULL-terminated */
     int concurrency;        /* handlers at once; default: cores; 1 to WEFT_WORKER_CONCURRENCY_MAX */
