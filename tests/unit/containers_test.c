@@ -1,0 +1,185 @@
+/* SPDX-License-Identifier: MPL-2.0
+ *
+ *  The tables and heaps that every room stands on, each against a simple model. */
+
+#include "check.h"
+#include "deadlines.h"
+#include "dice.h"
+#include "histogram.h"
+#include "list.h"
+#include "slots.h"
+#include "table.h"
+#include <stdio.h>
+#include <stdlib.h>
+
+TEST (slots_forget_an_id_for_good)
+{
+    slots_t slots;
+    int value;
+    slots_init (&slots, 100);
+    const uint64_t id = slots_put (&slots, &value);
+    CHECK (id != 0);
+    CHECK (slots_get (&slots, id) == &value);
+    CHECK (slots_get (&slots, id + 1) == NULL);
+    CHECK (slots_get (&slots, id + ((uint64_t) 1 << 32)) == NULL);
+    CHECK (slots_get (&slots, 0) == NULL);
+    CHECK (slots_take (&slots, id) == &value);
+    CHECK (slots_take (&slots, id) == NULL);
+    for (int i = 0; i < 1000; i++) {
+        const uint64_t other = slots_put (&slots, &value);
+        CHECK (other != id);
+        CHECK (slots_get (&slots, id) == NULL);
+        slots_take (&slots, other);
+    }
+    CHECK_INT (slots.count, 0);
+    slots_fini (&slots);
+}
+
+TEST (slots_are_bounded)
+{
+    for (uint32_t max = 0; max < 200; max += 7) {
+        slots_t slots;
+        slots_init (&slots, max);
+        for (uint32_t i = 0; i < max; i++)
+            CHECK (slots_put (&slots, &slots) != 0);
+        CHECK (slots_put (&slots, &slots) == 0);
+        CHECK_INT (slots.count, max);
+        uint32_t position = 0, walked = 0;
+        while (slots_next (&slots, &position))
+            walked++;
+        CHECK_INT (walked, max);
+        slots_fini (&slots);
+    }
+}
+
+TEST (deadlines_come_in_order_whatever_is_moved_or_cancelled)
+{
+    enum { N = 500 };
+    static deadline_t nodes [N];
+    deadlines_t heap;
+    dice_t dice;
+    dice_init (&dice, 42);
+    deadlines_init (&heap);
+    memset (nodes, 0, sizeof nodes);
+    CHECK (deadlines_next (&heap) == DEADLINES_NEVER);
+
+    for (int i = 0; i < 20000; i++) {
+        deadline_t *node = &nodes [dice_below (&dice, N)];
+        if (dice_below (&dice, 3) == 0)
+            deadlines_cancel (&heap, node);
+        else
+            CHECK (deadlines_set (&heap, node, (int64_t) dice_below (&dice, 1000)));
+        int64_t first = DEADLINES_NEVER;
+        for (int j = 0; j < N; j++)
+            if (nodes [j].index && nodes [j].at_us < first)
+                first = nodes [j].at_us;
+        CHECK_INT (deadlines_next (&heap), first);
+    }
+    CHECK (deadlines_pop (&heap, -1) == NULL);
+    int64_t last = 0;
+    size_t left = heap.count;
+    for (deadline_t *node; (node = deadlines_pop (&heap, 1000)); left--) {
+        CHECK (node->at_us >= last && node->index == 0);
+        last = node->at_us;
+    }
+    CHECK_INT (left, 0);
+    deadlines_fini (&heap);
+}
+
+TEST (table_agrees_with_a_model)
+{
+    enum { N = 300 };
+    int values [N];
+    bool in [N] = {false};
+    table_t table;
+    dice_t dice;
+    size_t count = 0;
+    dice_init (&dice, 7);
+    table_init (&table, 99);
+    for (int i = 0; i < 50000; i++) {
+        const size_t k = dice_below (&dice, N);
+        char key [40];
+        const size_t size = (size_t) snprintf (key, sizeof key, "%0*zu", (int) (k % 30), k);
+        if (dice_below (&dice, 2)) {
+            CHECK (table_put (&table, key, size, &values [k]));
+            count += !in [k];
+            in [k] = true;
+        } else {
+            CHECK (table_take (&table, key, size) == (in [k] ? &values [k] : NULL));
+            count -= in [k];
+            in [k] = false;
+        }
+        CHECK (table_get (&table, key, size) == (in [k] ? &values [k] : NULL));
+        CHECK_INT (table.count, count);
+    }
+    size_t position = 0, walked = 0;
+    while (table_next (&table, &position))
+        walked++;
+    CHECK_INT (walked, count);
+    table_fini (&table);
+}
+
+TEST (list_keeps_order_and_count)
+{
+    struct item {
+        int number;
+        list_node_t node;
+    } items [3] = {{1, {0}}, {2, {0}}, {3, {0}}};
+    list_t list;
+    list_init (&list);
+    CHECK (list_first (&list) == NULL && list_pop (&list) == NULL);
+    for (int i = 0; i < 3; i++)
+        list_push (&list, &items [i].node);
+    list_remove (&list, &items [1].node);
+    list_remove (&list, &items [1].node); /* harmless */
+    CHECK_INT (list.count, 2);
+    CHECK (list_after (&list, &items [0].node) == &items [2].node);
+    CHECK (list_after (&list, &items [2].node) == NULL);
+    CHECK_INT (CONTAINER_OF (list_pop (&list), struct item, node)->number, 1);
+    CHECK_INT (CONTAINER_OF (list_pop (&list), struct item, node)->number, 3);
+    CHECK (list_empty (&list));
+}
+
+TEST (histogram_is_right_within_a_sixteenth)
+{
+    static uint64_t values [10000];
+    histogram_t histogram;
+    dice_t dice;
+    dice_init (&dice, 3);
+    histogram_init (&histogram);
+    CHECK_INT (histogram_at (&histogram, 0.5), 0);
+    for (size_t i = 0; i < 10000; i++)
+        histogram_add (&histogram, values [i] = dice_below (&dice, (uint64_t) 1 << dice_below (&dice, 40)));
+    for (size_t i = 1; i < 10000; i++) /* insertion sort: the model */
+        for (size_t j = i; j > 0 && values [j] < values [j - 1]; j--) {
+            const uint64_t swap = values [j];
+            values [j] = values [j - 1];
+            values [j - 1] = swap;
+        }
+    for (int percent = 1; percent <= 100; percent++) {
+        const uint64_t exact = values [(size_t) percent * 100 - 1];
+        const uint64_t got = histogram_at (&histogram, percent / 100.0);
+        CHECK (got >= exact && got <= exact + exact / 16 + 1);
+    }
+    CHECK_INT (histogram.max, values [9999]);
+    CHECK_INT (histogram.min, values [0]);
+}
+
+TEST (dice_of_one_seed_fall_alike)
+{
+    dice_t a, b, c;
+    dice_init (&a, 1);
+    dice_init (&b, 1);
+    dice_init (&c, 2);
+    int same = 0;
+    for (int i = 0; i < 1000; i++) {
+        const uint64_t number = dice_next (&a);
+        CHECK (number == dice_next (&b));
+        same += number == dice_next (&c);
+    }
+    CHECK_INT (same, 0);
+    for (int i = 0; i < 1000; i++) {
+        CHECK (dice_below (&a, 7) < 7);
+        CHECK (dice_unit (&a) >= 0 && dice_unit (&a) < 1);
+    }
+}
