@@ -1,0 +1,54 @@
+/* SPDX-License-Identifier: MPL-2.0 */
+
+#include "lease.h"
+
+lease_terms_t lease_terms (int64_t ttl_ms, int64_t beat_ms)
+{
+    return (lease_terms_t){
+        .suspect_us = (beat_ms + (ttl_ms - beat_ms) / 2) * 1000, .ttl_us = ttl_ms * 1000, .grace_us = INT64_MIN};
+}
+
+void lease_begin (lease_t *self, int64_t now_us)
+{
+    *self = (lease_t){LEASE_ALIVE, now_us};
+}
+
+bool lease_beat (lease_t *self, int64_t now_us)
+{
+    const bool suspected = self->state == LEASE_SUSPECT;
+
+    if (self->state == LEASE_DEAD || self->state == LEASE_JOINING)
+        return false;
+    self->heard_us = now_us;
+    self->state = LEASE_ALIVE;
+    return suspected;
+}
+
+lease_state_t lease_state (const lease_t *self, const lease_terms_t *terms, int64_t now_us)
+{
+    const int64_t silent_us = now_us - self->heard_us;
+
+    if (self->state == LEASE_JOINING || self->state == LEASE_DEAD || now_us < terms->grace_us)
+        return self->state;
+    if (silent_us >= terms->ttl_us)
+        return LEASE_DEAD;
+    return silent_us >= terms->suspect_us ? LEASE_SUSPECT : LEASE_ALIVE;
+}
+
+lease_action_t lease_tick (lease_t *self, const lease_terms_t *terms, int64_t now_us)
+{
+    const lease_state_t before = self->state;
+
+    self->state = lease_state (self, terms, now_us);
+    if (self->state == before)
+        return LEASE_NOTHING;
+    return self->state == LEASE_DEAD ? LEASE_EVICT : self->state == LEASE_SUSPECT ? LEASE_SUSPECTED : LEASE_NOTHING;
+}
+
+int64_t lease_next_us (const lease_t *self, const lease_terms_t *terms)
+{
+    if (self->state == LEASE_JOINING || self->state == LEASE_DEAD)
+        return INT64_MAX;
+    const int64_t due_us = self->heard_us + (self->state == LEASE_SUSPECT ? terms->ttl_us : terms->suspect_us);
+    return due_us > terms->grace_us ? due_us : terms->grace_us;
+}

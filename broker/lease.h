@@ -1,0 +1,50 @@
+/* SPDX-License-Identifier: MPL-2.0
+ *
+ *  lease.h - is this worker still there? Decides; never sends, never reads a clock.
+ *
+ *      JOINING --begin--> ALIVE --silence--> SUSPECT --longer silence--> DEAD
+ *                           ^-------beat--------'
+ *
+ *  Every lease has its own deadline. What a lease is can be asked at any time and is true then, whether or not a
+ *  timer has run. All leases share one set of terms; a broker that was itself asleep moves `grace_us` forward, and
+ *  nobody expires before it. */
+
+#ifndef LEASE_H_INCLUDED
+#define LEASE_H_INCLUDED
+
+#include <stdbool.h>
+#include <stdint.h>
+
+typedef struct {
+    int64_t suspect_us; /* silent for this long: no new work */
+    int64_t ttl_us;     /* silent for this long: gone */
+    int64_t grace_us;   /* a point in time: nobody expires before it */
+} lease_terms_t;
+
+typedef enum { LEASE_JOINING, LEASE_ALIVE, LEASE_SUSPECT, LEASE_DEAD } lease_state_t;
+typedef enum { LEASE_NOTHING, LEASE_SUSPECTED, LEASE_EVICT } lease_action_t;
+
+typedef struct {
+    lease_state_t state;
+    int64_t heard_us;
+} lease_t;
+
+/*  Starts, or starts again. */
+void lease_begin (lease_t *self, int64_t now_us);
+
+/*  A sign of life. True if it was under suspicion. One that is dead stays so. */
+bool lease_beat (lease_t *self, int64_t now_us);
+
+/*  What is to be done now: each change is told once. */
+lease_action_t lease_tick (lease_t *self, const lease_terms_t *terms, int64_t now_us);
+
+/*  What it is at this moment, whether or not lease_tick was called. */
+lease_state_t lease_state (const lease_t *self, const lease_terms_t *terms, int64_t now_us);
+
+/*  When lease_tick next has something to say, unless a beat comes. */
+int64_t lease_next_us (const lease_t *self, const lease_terms_t *terms);
+
+/*  The usual terms: suspicion half way between the beat that was due and the end. */
+lease_terms_t lease_terms (int64_t ttl_ms, int64_t beat_ms);
+
+#endif
