@@ -13,7 +13,7 @@ FIELDS = {  # the page's names, as the vectors use them
     wire.HELLO: "magic lowest highest role codecs name", wire.WELCOME: "version codec limits server brokers", wire.REFUSED: "status text",
     wire.REQUEST: "id method remaining_ms body", wire.REPLY: "id status body", wire.ITEM: "id index body", wire.CREDIT: "id n", wire.CANCEL: "id",
     wire.REGISTER: "uuid incarnation services endpoints cores labels", wire.BEAT: "sequence load",
-    wire.BEAT_OK: "sequence next_ms ttl_ms brokers", wire.DRAINING: "text", wire.GOODBYE: "text"}
+    wire.BEAT_OK: "sequence next_ms ttl_ms brokers", wire.DRAINING: "text worker", wire.GOODBYE: "text"}
 LOAD = "in_flight capacity oldest_ms progress".split()
 
 
@@ -66,7 +66,7 @@ def meaning_of(record, attachments):
     if kind not in FIELDS:
         return ["UNKNOWN kind=%d" % kind]
     pairs = list(zip(FIELDS[kind].split(), fields))
-    known = wire.SHAPES[kind][-1] if kind in wire.OPTIONAL_LAST else {}
+    known = wire.SHAPES[kind][-1] if isinstance(wire.SHAPES[kind][-1], dict) and kind in wire.OPTIONAL_LAST else {}
     last = fields[len(pairs)] if len(fields) > len(pairs) and known else {}
     out = [NAMES[kind]]
     for name, value in pairs:

@@ -35,8 +35,8 @@ SHAPES = {
     HELLO: (str, Uint, Uint, str, [str], str, {"uuid": str}), WELCOME: (Uint, str, LIMITS, str, [str]), REFUSED: (Uint, str),
     REQUEST: (Uint, str, Uint, Body, OPTIONS), REPLY: (Uint, Uint, Body, INFO), ITEM: (Uint, Uint, Body),
     CREDIT: (Uint, Uint), CANCEL: (Uint,), BEAT: (Uint, LOAD, {}), BEAT_OK: (Uint, Uint, Uint, [str]),
-    REGISTER: (str, Uint, SERVICES, [str], Uint, TEXTS, dict(host=str, pid=Uint, capacity=Uint)), DRAINING: (str,), GOODBYE: (str,)}
-OPTIONAL_LAST = {HELLO, REQUEST, REPLY, REGISTER, BEAT}
+    REGISTER: (str, Uint, SERVICES, [str], Uint, TEXTS, dict(host=str, pid=Uint, capacity=Uint)), DRAINING: (str, str), GOODBYE: (str,)}
+OPTIONAL_LAST = {HELLO, REQUEST, REPLY, REGISTER, BEAT, DRAINING}
 
 
 def check(value, shape, optional=0):
@@ -142,7 +142,7 @@ def decode(frames):
             raise Malformed("kind")
         shape = SHAPES.get(record[0], ())
         check(record[1:], shape, record[0] in OPTIONAL_LAST)
-        if record[0] == REQUEST and record[3] > NO_DEADLINE:
+        if record[0] == REQUEST and (record[1] == 0 or record[3] > NO_DEADLINE):
             raise Malformed("type")
         if Body in shape and record[shape.index(Body) + 1] is None:
             record[shape.index(Body) + 1] = body = next(attachments, None)
