@@ -1,0 +1,96 @@
+/* SPDX-License-Identifier: MPL-2.0 */
+
+#include "check.h"
+#include "cli/exits.h"
+#include "cli/grid.h"
+#include <stdlib.h>
+
+/*  What a grid prints. */
+static char *print (const grid_t *grid, grid_style_t style)
+{
+    char *text = NULL;
+    size_t size;
+    FILE *const out = open_memstream (&text, &size);
+    grid_print (grid, style, out);
+    fclose (out);
+    return text;
+}
+
+static const grid_column_t columns [] = {{"NAME", false}, {"COUNT", true}, {"NOTE", false}, {NULL, false}};
+
+TEST (columns_are_as_wide_as_they_need)
+{
+    grid_t grid;
+    grid_init (&grid, columns);
+    grid_add (&grid, "Arithmetic");
+    grid_add (&grid, "%d", 5);
+    grid_add (&grid, "fine");
+    grid_add (&grid, "\xc3\xa9");
+    grid_add (&grid, "%d", 1234567);
+    grid_add (&grid, "%s", "");
+    char *text = print (&grid, GRID_TITLES);
+    CHECK_STR (text, "NAME          COUNT  NOTE\n"
+                     "Arithmetic        5  fine\n"
+                     "\xc3\xa9           1234567\n");
+    free (text);
+    text = print (&grid, GRID_UNTITLED);
+    CHECK_STR (text, "Arithmetic        5  fine\n"
+                     "\xc3\xa9           1234567\n");
+    free (text);
+    grid_fini (&grid);
+}
+
+TEST (an_empty_grid_has_titles_only)
+{
+    grid_t grid;
+    grid_init (&grid, columns);
+    char *text = print (&grid, GRID_TITLES);
+    CHECK_STR (text, "NAME  COUNT  NOTE\n");
+    free (text);
+    text = print (&grid, GRID_BOLD_TITLES);
+    CHECK_STR (text, "\033[1mNAME  COUNT  NOTE\033[0m\n");
+    free (text);
+    text = print (&grid, GRID_UNTITLED);
+    CHECK_STR (text, "");
+    free (text);
+    grid_fini (&grid);
+}
+
+TEST (cells_are_made_harmless)
+{
+    grid_t grid;
+    grid_init (&grid, columns);
+    grid_add (&grid, "%s", "a\033[31mb");
+    grid_add (&grid, "1");
+    grid_add (&grid, "%s", "two\nlines");
+    char *text = print (&grid, GRID_UNTITLED);
+    CHECK_STR (text, "a?[31mb  1  two?lines\n");
+    free (text);
+    grid_fini (&grid);
+}
+
+TEST (each_outcome_has_its_exit_code)
+{
+    static const int codes [WEFT_STATUS_COUNT] = {
+        [WEFT_OK] = 0,          [WEFT_CANCELLED] = 1,       [WEFT_APP_ERROR] = 6,         [WEFT_INVALID] = 2,
+        [WEFT_DEADLINE_EXCEEDED] = 5, [WEFT_HANDLER_TIMEOUT] = 5, [WEFT_CONNECT_TIMEOUT] = 4, [WEFT_NO_SERVICE] = 4,
+        [WEFT_NO_WORKERS] = 4,  [WEFT_UNIMPLEMENTED] = 4,   [WEFT_PERMISSION_DENIED] = 7, [WEFT_UNAUTHENTICATED] = 7,
+        [WEFT_OVERLOADED] = 8,  [WEFT_TOO_LARGE] = 2,       [WEFT_DRAINING] = 4,          [WEFT_WORKER_LOST] = 1,
+        [WEFT_BROKER_LOST] = 3, [WEFT_SHUTDOWN] = 1,        [WEFT_INTERNAL] = 1};
+    for (int i = 0; i < WEFT_STATUS_COUNT; i++)
+        CHECK_INT (exits_of ((weft_status_t) i, WEFT_EXECUTED_NO, true), codes [i]);
+    CHECK_INT (exits_of ((weft_status_t) 99, WEFT_EXECUTED_NO, true), EXITS_OTHER);
+}
+
+TEST (without_a_broker_waiting_in_vain_is_the_brokers)
+{
+    CHECK_INT (exits_of (WEFT_CONNECT_TIMEOUT, WEFT_EXECUTED_NO, false), EXITS_BROKER);
+    CHECK_INT (exits_of (WEFT_DEADLINE_EXCEEDED, WEFT_EXECUTED_NO, false), EXITS_BROKER);
+    CHECK_INT (exits_of (WEFT_DEADLINE_EXCEEDED, WEFT_EXECUTED_MAYBE, false), EXITS_DEADLINE);
+}
+
+TEST (a_bad_answer_is_not_the_users_mistake)
+{
+    CHECK_INT (exits_of (WEFT_INVALID, WEFT_EXECUTED_YES, true), EXITS_OTHER);
+    CHECK_INT (exits_of (WEFT_TOO_LARGE, WEFT_EXECUTED_YES, true), EXITS_OTHER);
+}
