@@ -9,224 +9,99 @@
         return "hello, " + name
     weft.Worker("tcp://127.0.0.1:5555", {"Greet": {"Hello": hello}}).run()
 
-Meant to be read and to test with; one thread per client, no retries, no balancing but round robin."""
+Made to be read and to test with: a client belongs to one thread, takes workers in turn, and retries nothing."""
 
-import inspect, itertools, json, os, queue, struct, threading, time, uuid
+import inspect, itertools, json, os, queue, threading, time, uuid
 from concurrent.futures import ThreadPoolExecutor
 
 import msgpack
 import zmq
+from wire import *
 
-HELLO, WELCOME, REFUSED, REQUEST, REPLY, ITEM, CREDIT, CANCEL, REGISTER, BEAT, BEAT_OK, DRAINING, GOODBYE = range(1, 14)
-STATUS = ("OK CANCELLED APP_ERROR INVALID DEADLINE_EXCEEDED HANDLER_TIMEOUT CONNECT_TIMEOUT NO_SERVICE NO_WORKERS UNIMPLEMENTED PERMISSION_DENIED "
-          "UNAUTHENTICATED OVERLOADED TOO_LARGE DRAINING WORKER_LOST BROKER_LOST SHUTDOWN INTERNAL").split()
-EXECUTED = dict(OK=2, APP_ERROR=2, HANDLER_TIMEOUT=2, CANCELLED=1, DEADLINE_EXCEEDED=1, WORKER_LOST=1, BROKER_LOST=1, SHUTDOWN=1, INTERNAL=1)
+SERVICE_ROW = "name version workers capacity in_flight queued".split()
+WORKER_ROW = "uuid incarnation services endpoints cores capacity in_flight state name host pid age_ms".split()
+INVALID, NO_WORKERS = STATUS.index("INVALID"), STATUS.index("NO_WORKERS")
 CODECS = {"msgpack": (lambda x: msgpack.packb(x, use_bin_type=True), lambda b: msgpack.unpackb(b, raw=False)),
-          "json": (lambda x: json.dumps(x).encode(), lambda b: json.loads(b) if b else None), "raw": (bytes, bytes)}
-NO_DEADLINE, INLINE_MAX, NESTING_MAX, ELEMENTS_MAX, FRAMES_MAX = 2**32 - 1, 4096, 16, 65536, 64
+          "json": (lambda x: json.dumps(x).encode(), json.loads), "raw": (bytes, bytes)}
+
+
+def encode(codec, value):
+    return b"" if value is None else CODECS[codec][0](value)
+
+
+def decoded(codec, body):
+    return CODECS[codec][1](body) if body else None
 
 
 class Error(Exception):
-    """How a call failed: status and its name, text, executed (0 no, 1 maybe, 2 yes), the application's code."""
+    """How a call failed: the status's name, text, executed (0 no, 1 maybe, 2 yes), origin, the application's own code."""
 
-    def __init__(self, status, text="", executed=None, code=0):
+    def __init__(self, status, text="", executed=None, code=0, origin=None, **info):
         self.status = status if status in STATUS else STATUS[status] if status < len(STATUS) else "INTERNAL"
-        self.text, self.code = text, code
-        self.executed = EXECUTED.get(self.status, 0) if executed is None else executed
+        self.text, self.code, self.origin, self.info = text, code, origin, info
+        self.executed = RAN.get(self.status, 0) if executed is None else executed
         super().__init__("%s: %s" % (self.status, text))
 
 
-class Malformed(ValueError):
-    """A record that must be dropped; its text is the fault's class in tests/golden/README.md."""
-
-
-# Reading. Sizes are checked before msgpack sees a byte, so that no count makes it allocate.
-
-SCALARS = {0xc0: 0, 0xc2: 0, 0xc3: 0, 0xca: 4, 0xcb: 8, 0xcc: 1, 0xcd: 2, 0xce: 4, 0xcf: 8, 0xd0: 1, 0xd1: 2, 0xd2: 4, 0xd3: 8,
-           0xd4: 2, 0xd5: 3, 0xd6: 5, 0xd7: 9, 0xd8: 17}
-SIZED = {0xc4: (1, 0), 0xc5: (2, 0), 0xc6: (4, 0), 0xd9: (1, 0), 0xda: (2, 0), 0xdb: (4, 0), 0xc7: (1, 1), 0xc8: (2, 1), 0xc9: (4, 1)}
-COUNTED = {0xdc: (2, 1), 0xdd: (4, 1), 0xde: (2, 2), 0xdf: (4, 2)}
-
-
-def measure(data, at):
-    """Where the record that begins at `at` ends."""
-    pending, elements = [1], 0  # values still to come at each depth
-    while pending:
-        if pending[-1] == 0:
-            pending.pop()
-            continue
-        pending[-1] -= 1
-        if at >= len(data):
-            raise Malformed("truncated")
-        code, at = data[at], at + 1
-        if code == 0xc1:
-            raise Malformed("byte")
-        width, unit = COUNTED.get(code, (0, 2 if code < 0x90 else 1 if code < 0xa0 else 0))
-        count = code & 15 if width == 0 else int.from_bytes(data[at:at + width], "big")
-        if code in SIZED:
-            width, extra = SIZED[code]
-            at += int.from_bytes(data[at:at + width], "big") + extra
-        elif 0xa0 <= code <= 0xbf:
-            at += code & 31
-        at += width + SCALARS.get(code, 0)
-        if at > len(data):
-            raise Malformed("truncated")
-        if code in COUNTED or 0x80 <= code <= 0x9f:
-            if count * unit > len(data) - at:
-                raise Malformed("count")
-            if len(pending) > NESTING_MAX + 1:
-                raise Malformed("nesting")
-            elements = elements + count * unit if len(pending) > 2 else 0 if len(pending) == 1 else count * unit
-            if elements > ELEMENTS_MAX:
-                raise Malformed("elements")
-            pending.append(count * unit)
-    return at
-
-
-class Uint: pass
-class Body: pass
-class Bytes: pass  # bin or str
-class Any: pass
-
-
-TEXTS = {str: str}
-METHODS = [(str, Uint, Any, Any)]
-OPTIONS = dict(codec=str, worker=str, key=Bytes, request_key=Bytes, trace=str, meta=TEXTS, priority=int, hops=Uint)
-INFO = dict(executed=Uint, origin=Uint, text=str, code=int, retry_after_ms=Uint, broker_us=Uint, queue_us=Uint, handler_us=Uint)
-SHAPES = {  # the fields after the kind; a tuple is an array of these and perhaps more, a dict a map with these and other keys
-    HELLO: (str, Uint, Uint, str, [str], str, {"uuid": str}), WELCOME: (Uint, str, dict(body=Uint, frames=Uint, calls=Uint), str, [str]),
-    REFUSED: (Uint, str), REQUEST: (Uint, str, Uint, Body, OPTIONS), REPLY: (Uint, Uint, Body, INFO), ITEM: (Uint, Uint, Body),
-    CREDIT: (Uint, Uint), CANCEL: (Uint,), BEAT: (Uint, (Uint, Uint, Uint, Uint), {}), BEAT_OK: (Uint, Uint, Uint, [str]),
-    REGISTER: (str, Uint, [(str, str, METHODS)], [str], Uint, TEXTS, dict(host=str, pid=Uint, capacity=Uint)), DRAINING: (str,), GOODBYE: (str,)}
-OPTIONAL_LAST = {HELLO, REQUEST, REPLY, REGISTER, BEAT}
-
-
-def check(value, shape, optional=0):
-    if isinstance(shape, tuple):
-        if not isinstance(value, list):
-            raise Malformed("type")
-        if len(value) < len(shape) - optional:
-            raise Malformed("missing")
-        for one, its in zip(value, shape):
-            check(one, its)
-    elif isinstance(shape, list) and isinstance(value, list):
-        for one in value:
-            check(one, shape[0])
-    elif isinstance(shape, dict) and isinstance(value, dict) and None not in value:
-        for key, one in value.items():
-            check(one, shape.get(key, shape.get(str, Any)))
-    elif not (shape is Any or shape is str and isinstance(value, str) or shape is Bytes and isinstance(value, (bytes, str))
-              or shape is Body and (value is None or isinstance(value, bytes))
-              or shape in (int, Uint) and type(value) is int and (shape is int or value >= 0)):
-        raise Malformed("type")
-
-
-def decode(frames):
-    """Yields the records of a message as lists, kind first, attached bodies put in. Raises Malformed after the good ones."""
-    data, attachments, at = frames[0], iter(frames[1:]), 0
-    if not data or len(frames) > FRAMES_MAX:
-        raise Malformed("frames" if data else "empty")
-    while at < len(data):
-        if not (0x90 <= data[at] <= 0x9f or data[at] in (0xdc, 0xdd)):
-            raise Malformed("byte" if data[at] == 0xc1 else "array")
-        end = measure(data, at)
-        record = msgpack.unpackb(data[at:end], raw=False, unicode_errors="surrogateescape", strict_map_key=False,
-                                 object_pairs_hook=lambda pairs: {k if isinstance(k, str) else None: v for k, v in pairs})
-        at = end
-        if not record:
-            raise Malformed("missing")
-        if type(record[0]) is not int or record[0] < 0:
-            raise Malformed("kind")
-        shape = SHAPES.get(record[0], ())
-        check(record[1:], shape, record[0] in OPTIONAL_LAST)
-        if record[0] == REQUEST and record[3] > NO_DEADLINE:
-            raise Malformed("type")
-        if Body in shape and record[shape.index(Body) + 1] is None:
-            record[shape.index(Body) + 1] = body = next(attachments, None)
-            if body is None:
-                raise Malformed("attachment")
-        yield record
-
-
-# Writing.
-
-class Outbox:
-    """What waits for one peer: it leaves as one message."""
-
-    def __init__(self):
-        self.records, self.attachments = b"", []
-
-    def add(self, kind, *fields):
-        packer, out = msgpack.Packer(use_bin_type=True), [bytes([0x91 + len(fields), kind])]
-        for position, field in enumerate(fields):
-            if isinstance(field, bytes) and len(field) > INLINE_MAX:
-                self.attachments.append(field)
-                field = None
-            if position == 0 and kind in (REQUEST, REPLY, ITEM, CREDIT, CANCEL):
-                out.append(struct.pack(">BQ", 0xcf, field))
-            elif position == 2 and kind == REQUEST:
-                out.append(struct.pack(">BI", 0xce, field))
-            else:
-                out.append(packer.pack(field))
-        self.records += b"".join(out)
-
-    def take(self):
-        frames, self.records, self.attachments = [self.records, *self.attachments], b"", []
-        return frames
-
-
-def heartbeats(socket):
+def new_socket(kind):
+    socket = zmq.Context.instance().socket(kind)
     socket.linger, socket.heartbeat_ivl, socket.heartbeat_timeout = 0, 1000, 3000
     return socket
 
 
 class Link(Outbox):
-    """A connection to a broker or worker: HELLO goes out with its first message. It is used once; `lost` tells when to make another."""
+    """A connection to a broker or worker. HELLO leaves with the first message. When `lost`, make another."""
 
-    def __init__(self, endpoint, role="client", codecs=("msgpack",), name="python", options=None, versions=(1, 1)):
+    def __init__(self, endpoint, role="client", codecs=("msgpack",), name="python", options=None, versions=(1, 1), hello=True):
         super().__init__()
-        self.socket = heartbeats(zmq.Context.instance().socket(zmq.DEALER))
+        self.socket = new_socket(zmq.DEALER)
         self.socket.reconnect_ivl = -1
         self.monitor = self.socket.get_monitor_socket(zmq.EVENT_DISCONNECTED | zmq.EVENT_CLOSED)
         self.socket.connect(endpoint)
         self.codec, self.lost, self.welcome, self.ids, self.late = codecs[0], False, None, itertools.count(1), 0
-        self.add(HELLO, "weft", *versions, role, list(codecs), name, *([options] if options else []))
+        if hello:
+            self.add(HELLO, "weft", *versions, role, list(codecs), name, *([options] if options else []))
 
     def flush(self):
         if self.records:
             self.socket.send_multipart(self.take())
 
     def receive(self, timeout):
-        """The next message's records; [] when none came within `timeout` seconds or the link was lost."""
-        poller = zmq.Poller()
+        """The next message's records; [] when none came within `timeout` seconds or the peer is gone."""
+        poller, records = zmq.Poller(), []
         poller.register(self.socket, zmq.POLLIN)
         poller.register(self.monitor, zmq.POLLIN)
         ready = dict(poller.poll(max(0, timeout) * 1000))
         if self.socket not in ready:
             self.lost = self.lost or self.monitor in ready
             return []
-        records = list(decode(self.socket.recv_multipart()))
-        for record in records:
-            if record[0] == WELCOME:
-                self.welcome, self.codec = record, record[2]
+        try:
+            for record in decode(self.socket.recv_multipart()):
+                if record[0] == WELCOME:
+                    self.welcome, self.codec = record[1:], record[2]
+                elif record[0] in (DRAINING, GOODBYE) or record[0] == REFUSED and not self.welcome:
+                    self.lost = True  # not for new requests
+                records.append(record)
+        except Malformed as fault:
+            self.add(REFUSED, INVALID, "malformed record: %s" % fault)
         return records
 
     def close(self):
+        """Says goodbye, if there is still somebody to hear it."""
+        if self.socket.closed:
+            return
+        self.add(GOODBYE, "done")
+        self.flush()
+        self.socket.linger = 200
         self.socket.disable_monitor()
         self.monitor.close(0)
-        self.socket.close(0)
-
-
-# Client.
-
-SERVICE_ROW = "name version workers capacity in_flight queued".split()
-WORKER_ROW = "uuid incarnation services endpoints cores capacity in_flight state name host pid age_ms".split()
+        self.socket.close()
 
 
 class Client:
     def __init__(self, broker, codec="msgpack", name="python"):
-        self.endpoint, self.codec, self.name = broker, codec, name
-        self.links, self.turn = {}, itertools.count()
+        self.broker, self.codec, self.name = broker, codec, name
+        self.links, self.turns = {}, itertools.count()
 
     def close(self):
         while self.links:
@@ -240,11 +115,10 @@ class Client:
             self.links[endpoint] = Link(endpoint, "client", [self.codec], self.name, {"uuid": worker} if worker else None)
         return self.links[endpoint]
 
-    def workers(self, service, timeout=5.0):
-        """The live workers of a service, as dicts."""
-        rows = self.call("weft.Registry.List", [service], timeout, "broker")[2] if self.codec == "msgpack" else \
-            self.call("weft.Registry.List", {"service": service}, timeout, "broker")["workers"]
-        return [dict(zip(WORKER_ROW, row)) if isinstance(row, list) else row for row in rows]
+    def workers(self, service=None, timeout=5.0):
+        """The live workers (of a service), as dicts."""
+        reply = self.call("weft.Registry.List", [service], timeout, "broker", codec="msgpack")
+        return [dict(zip(WORKER_ROW, row)) for row in reply[2]]
 
     def call(self, method, args=None, timeout=5.0, via="direct", worker=None, **options):
         """The result of one call; raises Error. `worker`: only this one, by UUID."""
@@ -254,100 +128,102 @@ class Client:
         return outcome
 
     def call_many(self, calls, timeout=5.0, via="direct", worker=None, **options):
-        """Makes all calls, [(method, args)…], in one message; their results or Errors in the same order. Direct ones all go to one worker."""
+        """Makes all calls, [(method, args)…], in one message to one peer; their results or Errors in the same order."""
         deadline = time.monotonic() + timeout
-        if via == "direct":
-            rows = [row for row in self.workers(calls[0][0].rpartition(".")[0], timeout)
-                    if row["endpoints"] and row["state"] in ("alive", "suspect") and worker in (None, row["uuid"])]
-            if not rows:
-                return [Error("NO_WORKERS", "nobody serves it directly")] * len(calls)
-            row = rows[next(self.turn) % len(rows)]
-            link, lost = self.link(row["endpoints"][0], row["uuid"]), "WORKER_LOST"
-        else:
-            link, lost = self.link(self.endpoint), "BROKER_LOST"
-            options.update({"worker": worker} if worker else {})
-        codec = options.get("codec", self.codec)
-        slots, outcomes = {}, [None] * len(calls)
+        link, lost, options = self.route(calls[0][0], timeout, via, worker, options)
+        codec, outcomes, open_ = options.get("codec", self.codec), [None] * len(calls), {}
         for i, (method, args) in enumerate(calls):
-            slots[next(link.ids)] = i
-            body = b"" if args is None else CODECS[codec][0](args)
-            link.add(REQUEST, max(slots), method, max(0, int((deadline - time.monotonic()) * 1000)), body, *([options] if options else []))
+            id = next(link.ids)
+            open_[id] = i
+            link.add(REQUEST, id, method, max(0, int((deadline - time.monotonic()) * 1000)), encode(codec, args), *([options] if options else []))
         link.flush()
-        while slots:
+        while open_:
             records = link.receive(deadline - time.monotonic())
             for kind, *fields in records:
-                if kind == REFUSED:
-                    link.lost = link.lost or link.welcome is None
-                    return [Error(*fields[:2]) if one is None else one for one in outcomes]
-                if kind == REPLY and fields[0] in slots:
-                    info = fields[3] if len(fields) > 3 else {}
-                    outcomes[slots.pop(fields[0])] = (CODECS[codec][1](fields[2]) if fields[2] else None) if fields[1] == 0 else \
-                        Error(fields[1], info.get("text", ""), info.get("executed"), info.get("code", 0))
+                if kind == REPLY and fields[0] in open_:
+                    outcomes[open_.pop(fields[0])] = self.outcome(codec, *fields[1:])
                 elif kind == REPLY:
                     link.late += 1
-            if not records and slots:
-                for id in slots:
-                    outcomes[slots[id]] = Error(lost if link.lost else "DEADLINE_EXCEEDED", "no answer in %g s" % timeout)
+                elif kind == REFUSED:
+                    return [Error(*fields[:2]) if outcome is None else outcome for outcome in outcomes]
+            if not records and open_:
+                for id in open_:
+                    outcomes[open_[id]] = Error(lost if link.lost else "DEADLINE_EXCEEDED", "no answer to %s" % calls[open_[id]][0])
                     link.add(CANCEL, id)
                 link.flush()
                 break
         return outcomes
 
+    def route(self, method, timeout, via, worker, options):
+        """Whom to ask: the connection, the status if it breaks, and the options to send."""
+        if via == "broker":
+            return self.link(self.broker), "BROKER_LOST", {**options, "worker": worker} if worker else options
+        service = method.rpartition(".")[0]
+        rows = [row for row in self.workers(None if worker else service, timeout)
+                if row["endpoints"] and row["state"] in ("alive", "suspect") and worker in (None, row["uuid"])]
+        if not rows:
+            raise Error("NO_WORKERS", "nobody serves %s directly" % service)
+        row = rows[next(self.turns) % len(rows)]
+        return self.link(row["endpoints"][0], row["uuid"]), "WORKER_LOST", options
+
+    @staticmethod
+    def outcome(codec, status, body, info={}, *later):
+        return decoded(codec, body) if status == 0 else Error(status, **info)
+
     def watch(self, service, timeout=5.0):
-        """Yields (full, rows) whenever the workers of a service change; ends when nothing changed for `timeout` seconds."""
-        link = self.link(self.endpoint)
-        id = next(link.ids)
-        link.add(REQUEST, id, "weft.Registry.Watch", NO_DEADLINE, CODECS["msgpack"][0]([service]), {"codec": "msgpack"})
+        """Yields (full, rows) whenever the workers of a service change, until nothing did for `timeout` seconds."""
+        link = self.link(self.broker)
+        mine = next(link.ids)
+        link.add(REQUEST, mine, "weft.Registry.Watch", NO_DEADLINE, encode("msgpack", [service]), {"codec": "msgpack"})
         link.flush()
         try:
             while records := link.receive(timeout):
                 for kind, *fields in records:
-                    if kind == ITEM and fields[0] == id:
-                        _, _, full, rows = CODECS["msgpack"][1](fields[2])[:4]
+                    if kind == ITEM and fields[0] == mine:
+                        _, _, full, rows, *_ = decoded("msgpack", fields[2])
                         yield full, [dict(zip(WORKER_ROW, row)) for row in rows]
-                    elif kind == REFUSED or kind == REPLY and fields[0] == id:
-                        raise Error(fields[0] if kind == REFUSED else fields[1], str(fields[-1]))
+                    elif kind == REPLY and fields[0] == mine:
+                        raise self.outcome("msgpack", *fields[1:]) or Error("CANCELLED")
         finally:
-            link.add(CANCEL, id)
+            link.add(CANCEL, mine)
             link.flush()
 
 
-# Worker.
+TYPES = {int: "int64", float: "double", bool: "bool", str: "string", bytes: "bytes", None: "none"}
 
-TYPES = {int: "int64", float: "double", bool: "bool", str: "string", bytes: "bytes", None: "none", inspect.Parameter.empty: "any"}
+
+def method_row(name, function):
+    """A method as REGISTER wants it: a function's parameters are the fields of its argument's struct."""
+    signature = inspect.signature(function)
+    fields = [(p.name + "?" * (p.default is not p.empty), TYPES.get(p.annotation, "any")) for p in signature.parameters.values()]
+    return [name, getattr(function, "weft_flags", 0), ["struct", name, *itertools.chain(*fields)], TYPES.get(signature.return_annotation, "any")]
 
 
 def idempotent(function):
-    """Marks a method that may be run twice."""
+    """Marks a method that may as well run twice."""
     function.weft_flags = 1
     return function
 
 
-def describe(name, function):
-    """A method's row in REGISTER: its parameters are the struct of its arguments."""
-    signature = inspect.signature(function)
-    fields = [[p.name, TYPES.get(p.annotation, "any")] + [True] * (p.default is not p.empty) for p in signature.parameters.values()]
-    return [name, getattr(function, "weft_flags", 0), ["struct", name, fields], TYPES.get(signature.return_annotation, "any")]
-
-
 class Worker:
-    """Serves {"Service": {"Method": function}}: directly at an endpoint of its own and through the broker."""
+    """Serves {"Service": {"Method": function}}, at an endpoint of its own and through the broker."""
 
     def __init__(self, broker, services, name="python", bind="tcp://127.0.0.1:*", threads=4, codecs=("msgpack", "json")):
-        self.broker, self.services, self.name, self.codecs, self.threads = broker, services, name, codecs, threads
-        self.uuid, self.incarnation, self.stopping, self.error = str(uuid.uuid4()), 0, False, None
-        self.registered = threading.Event()
-        self.router = heartbeats(zmq.Context.instance().socket(zmq.ROUTER))
+        self.broker, self.services, self.name, self.threads, self.codecs = broker, services, name, threads, codecs
+        self.uuid, self.incarnation, self.started, self.error = str(uuid.uuid4()), 0, time.monotonic(), None
+        self.router = new_socket(zmq.ROUTER)
         self.router.router_mandatory = 1
         self.router.bind(bind)
         self.endpoint = self.router.last_endpoint.decode().replace("0.0.0.0", "*")
         self.methods = {"%s.%s" % (s, m): f for s, table in services.items() for m, f in table.items()}
-        self.methods["weft.Worker.Ping"] = lambda: [self.uuid, 0]
-        self.pool, self.done, self.open, self.finished = ThreadPoolExecutor(threads), queue.SimpleQueue(), {}, 0
+        self.methods["weft.Worker.Ping"] = lambda: [self.uuid, int((time.monotonic() - self.started) * 1000)]
+        self.link, self.peers = None, {}  # the broker; direct callers: routing id → [outbox, codec]
+        self.pool, self.open, self.finished = ThreadPoolExecutor(threads), {}, 0
+        self.done, self.registered, self.draining = queue.SimpleQueue(), threading.Event(), False
         self.wake_read, self.wake_write = os.pipe()
 
     def start(self, timeout=5.0):
-        """Runs in the background; returns once the broker has acknowledged the registration."""
+        """Runs in the background; returns once the broker has acknowledged the registration, or raises its refusal."""
         self.thread = threading.Thread(target=self.run, daemon=True)
         self.thread.start()
         if not self.registered.wait(timeout) or self.error:
@@ -355,22 +231,20 @@ class Worker:
         return self
 
     def stop(self):
-        """Takes no more, finishes what has begun, says goodbye."""
-        self.stopping = True
-        os.write(self.wake_write, b"x")
-        self.thread.join()
+        """Has it hand back what has not begun, finish the rest and say goodbye."""
+        self.wake(None)
+        if self.thread is not threading.current_thread():
+            self.thread.join()
 
     def run(self):
-        self.peers, self.link = {}, None  # of the router: routing id → [outbox, codec]
-        while not (self.stopping and not self.open):
+        while not self.error and not (self.draining and not self.open and (not self.peers or time.monotonic() >= self.beat_at)):
             if self.link is None or self.link.lost:
                 self.connect()
             self.turn()
         self.say_all(GOODBYE, "done")
         self.flush()
         self.pool.shutdown()
-        self.router.close(1000)
-        self.link.socket.linger = 1000
+        self.router.close(200)
         self.link.close()
 
     def connect(self):
@@ -378,15 +252,18 @@ class Worker:
             self.link.close()
             time.sleep(0.1)
         self.incarnation += 1
-        self.sequence, self.answered, self.beat_at = 0, False, time.monotonic() + 3
+        self.sequence, self.tries, self.beat_at = 0, 0, time.monotonic() + 1
         self.link = Link(self.broker, "worker", self.codecs, self.name)
-        services = [[s, "1", [describe(m, f) for m, f in table.items()]] for s, table in self.services.items()]
+        self.register()
+
+    def register(self):
+        services = [[s, "1", [method_row(m, f) for m, f in table.items()]] for s, table in self.services.items()]
         self.link.add(REGISTER, self.uuid, self.incarnation, services, [self.endpoint], os.cpu_count(), {},
                       {"host": os.uname().nodename, "pid": os.getpid(), "capacity": self.threads})
-        self.link.add(CREDIT, 0, 0 if self.stopping else 2 * self.threads)
+        self.link.add(CREDIT, 0, 0 if self.draining else 2 * self.threads)
 
     def turn(self):
-        """One turn: sends what waits, then waits for messages, finished calls and the time of the next beat."""
+        """Sends what waits, then waits for messages, for calls that end, and for the time to beat."""
         self.flush()
         poller = zmq.Poller()
         for one in (self.link.socket, self.link.monitor, self.router, self.wake_read):
@@ -394,120 +271,132 @@ class Worker:
         ready = dict(poller.poll(max(0, self.beat_at - time.monotonic()) * 1000))
         if self.wake_read in ready:
             os.read(self.wake_read, 4096)
-            self.finish()
+            while not self.done.empty():
+                self.finish(self.done.get())
         if self.router in ready:
-            peer, *frames = self.router.recv_multipart()
-            self.take(frames, self.peers.setdefault(peer, [Outbox(), None]))
-        if self.link.socket in ready:
-            self.take(self.link.socket.recv_multipart(), [self.link, self.link.codec])
-        elif self.link.monitor in ready:
-            self.link.lost = True
-        if time.monotonic() >= self.beat_at:
+            id, *frames = self.router.recv_multipart()
+            peer = self.peers.setdefault(id, [Outbox(), None])
+            try:
+                for kind, *fields in decode(frames):
+                    self.handle(kind, fields, peer)
+                    if kind == GOODBYE:
+                        self.peers.pop(id, None)
+            except Malformed as fault:
+                peer[0].add(REFUSED, INVALID, "malformed record: %s" % fault)
+        for kind, *fields in self.link.receive(0):
+            self.handle(kind, fields, [self.link, self.link.codec])
+        if time.monotonic() >= self.beat_at and not self.draining:
             self.beat()
 
     def beat(self):
-        self.link.lost = not self.answered  # the last one was not answered: connect anew
-        self.sequence, self.answered, self.beat_at = self.sequence + 1, False, time.monotonic() + 3
-        self.link.add(BEAT, self.sequence, [len(self.open), self.threads, 0, self.finished])
-
-    def take(self, frames, peer):
-        try:
-            for record in decode(frames):
-                self.handle(record[0], record[1:], peer)
-        except Malformed as fault:
-            peer[0].add(REFUSED, STATUS.index("INVALID"), "malformed record: %s" % fault)
+        """Sends the next beat, or the last one again when it was not answered; after three tries, gives the broker up."""
+        self.sequence, self.tries = self.sequence + (self.tries == 0), self.tries + 1
+        if self.tries > 3:
+            self.link.lost = True
+        elif self.sequence:
+            self.link.add(BEAT, self.sequence, [len(self.open), self.threads, 0, self.finished])
+        self.beat_at = time.monotonic() + 1
 
     def handle(self, kind, fields, peer):
         out, codec = peer
         if kind == HELLO:
-            known = [c for c in fields[4] if c in self.codecs]
-            wrong = ((3, 'not weft: "%s"' % fields[0]) if fields[0] != "weft" else
-                     (3, "unknown version; known: 1") if not fields[1] <= 1 <= fields[2] else
-                     (3, "unknown codec %s; known: %s" % (", ".join('"%s"' % c for c in fields[4]), ", ".join(self.codecs))) if not known else
-                     (8, "not that worker, but " + self.uuid) if (fields[6:] or [{}])[0].get("uuid", self.uuid) != self.uuid else None)
-            if wrong:
-                return out.add(REFUSED, *wrong)
-            peer[1] = known[0]
-            out.add(WELCOME, 1, known[0], {"body": 2**24, "frames": 64, "calls": 1000}, self.uuid, [])
-        elif kind == WELCOME and out is self.link:
-            out.codec = peer[1] = fields[1]
-        elif kind == BEAT_OK and out is self.link:
-            self.answered, self.beat_at = True, time.monotonic() + fields[1] / 1000
-            self.registered.set()
-        elif kind == REFUSED:
-            if out is self.link and not self.registered.is_set():
-                self.error, self.stopping = Error(*fields[:2]), True
-                self.registered.set()
-            elif out is self.link and fields[0] == STATUS.index("NO_WORKERS"):
-                self.link.lost = True  # the broker does not know us: register again
+            self.hello(peer, *fields[:7])
         elif codec is None and kind in SHAPES:
-            out.add(REFUSED, 3, "say HELLO first")
+            out.add(REFUSED, INVALID, "say HELLO first")
         elif kind == REQUEST:
-            self.request(out, codec, *fields[:4], (fields[4:] or [{}])[0])
+            self.request(out, codec, *fields[:5])
         elif kind == CANCEL and (out, fields[0]) in self.open and self.open[out, fields[0]].cancel():
             self.reply(out, fields[0], Error("CANCELLED", "not begun", 0))
+        elif kind == BEAT_OK and out is self.link:
+            self.tries, self.beat_at = 0, time.monotonic() + fields[1] / 1000
+            self.registered.set()
+        elif kind == REFUSED and out is self.link and self.sequence == 0:
+            self.error = Error(*fields[:2])  # the registration
+            self.registered.set()
+        elif kind == REFUSED and out is self.link and fields[0] == NO_WORKERS:
+            self.link.lost = True  # it does not know us any more
         elif kind == DRAINING and out is self.link:
-            pass
+            self.link.lost = len(fields) < 2  # a broker that stops; with our UUID it is an order
+            self.finish(None if fields[1:2] == [self.uuid] else ())
 
-    def request(self, out, codec, id, method, remaining_ms, body, options):
-        codec, expires = options.get("codec", codec), time.monotonic() + remaining_ms / 1000
-        if self.stopping:
-            return self.reply(out, id, Error("DRAINING", "going away"))
-        if method not in self.methods:
-            return self.reply(out, id, Error("UNIMPLEMENTED", "no method %s; known: %s" % (method, ", ".join(sorted(self.methods)))))
-        if codec not in CODECS:
-            return self.reply(out, id, Error("INVALID", 'unknown codec "%s"; known: %s' % (codec, ", ".join(CODECS))))
-        call = self.open[out, id] = self.pool.submit(self.serve, self.methods[method], codec, body, expires)
-        call.add_done_callback(lambda call: (self.done.put((out, id, call)), os.write(self.wake_write, b"x")))
+    def hello(self, peer, magic, lowest, highest, role, codecs, name, options={}):
+        known = [codec for codec in codecs if codec in self.codecs]
+        if magic != "weft":
+            peer[0].add(REFUSED, INVALID, 'not weft: "%s"' % magic)
+        elif not lowest <= 1 <= highest:
+            peer[0].add(REFUSED, INVALID, "unknown version; known: 1")
+        elif not known:
+            peer[0].add(REFUSED, INVALID, "unknown codec %s; known: %s" % (json.dumps(codecs)[1:-1], ", ".join(self.codecs)))
+        elif options.get("uuid", self.uuid) != self.uuid:
+            peer[0].add(REFUSED, NO_WORKERS, "I am %s" % self.uuid)
+        else:
+            peer[1] = known[0]
+            peer[0].add(WELCOME, 1, known[0], {"body": 2**24, "frames": FRAMES_MAX, "calls": 1000}, self.uuid, [])
+
+    def request(self, out, codec, id, method, remaining_ms, body, options={}):
+        codec = options.get("codec", codec)
+        if self.draining:
+            self.reply(out, id, Error("DRAINING", "going away"))
+        elif method not in self.methods:
+            self.reply(out, id, Error("UNIMPLEMENTED", "no method %s; known: %s" % (method, ", ".join(sorted(self.methods)))))
+        elif codec not in CODECS:
+            self.reply(out, id, Error("INVALID", 'unknown codec "%s"; known: %s' % (codec, ", ".join(CODECS))))
+        else:
+            call = self.open[out, id] = self.pool.submit(self.serve, self.methods[method], codec, body, time.monotonic() + remaining_ms / 1000)
+            call.add_done_callback(lambda call: self.wake((out, id, call)))
 
     def serve(self, function, codec, body, expires):
         """Runs on the pool: the body of the reply, or an Error."""
         if time.monotonic() >= expires:
             return Error("DEADLINE_EXCEEDED", "expired before it began", 0)
         try:
-            args = CODECS[codec][1](body) if body else None
-            known = inspect.signature(function).parameters
-            call = inspect.signature(function).bind(*args[:len(known)]) if isinstance(args, list) else \
-                inspect.signature(function).bind(**{k: v for k, v in (args or {}).items() if k in known})
+            args, signature = decoded(codec, body), inspect.signature(function)
+            names = list(signature.parameters)
+            args = dict(zip(names, args)) if isinstance(args, list) else args or {}
+            call = signature.bind(**{key: value for key, value in args.items() if key in names})
         except (TypeError, ValueError, AttributeError) as wrong:
             return Error("INVALID", "reading body: %s" % wrong)
         try:
-            result = function(*call.args, **call.kwargs)
-            return b"" if result is None else CODECS[codec][0](result)
+            return encode(codec, function(*call.args, **call.kwargs))
         except Error as error:
             return error
         except Exception as error:
             return Error("APP_ERROR", "%s: %s" % (type(error).__name__, error))
 
-    def finish(self):
-        """Answers the calls that ended, and when stopping those that have not begun."""
-        if self.stopping and self.link.records == b"" and not self.link.lost:
+    def wake(self, what):
+        self.done.put(what)
+        os.write(self.wake_write, b"x")
+
+    def finish(self, what):
+        """Answers a call that ended; None begins the drain."""
+        if what:
+            out, id, call = what
+            if self.open.get((out, id)) is call and not call.cancelled():
+                self.finished += 1
+                self.reply(out, id, call.result())
+        elif what is None and not self.draining:
+            self.draining, self.beat_at = True, time.monotonic() + 1  # so long for direct callers to say goodbye
             self.say_all(DRAINING, "told to stop")
             for (out, id), call in list(self.open.items()):
                 if call.cancel():
                     self.reply(out, id, Error("DRAINING", "not begun"))
-        while not self.done.empty():
-            out, id, call = self.done.get()
-            if self.open.pop((out, id), None) and not call.cancelled():
-                self.finished += 1
-                self.reply(out, id, call.result())
 
     def reply(self, out, id, result):
         self.open.pop((out, id), None)
         if not isinstance(result, Error):
             return out.add(REPLY, id, 0, result)
-        info = {"executed": result.executed, "origin": 3 if result.status == "APP_ERROR" else 2, "text": result.text}
-        out.add(REPLY, id, STATUS.index(result.status), b"", dict(info, code=result.code) if result.code else info)
+        info = dict(executed=result.executed, origin=3 if result.status == "APP_ERROR" else 2, text=result.text, code=result.code)
+        out.add(REPLY, id, STATUS.index(result.status), b"", {key: value for key, value in info.items() if value != "" and (key, value) != ("code", 0)})
 
     def say_all(self, kind, text):
-        for out in [self.link] + [out for out, codec in self.peers.values() if codec]:
+        for out in [self.link] * (kind == DRAINING) + [out for out, codec in self.peers.values() if codec]:
             out.add(kind, text)
 
     def flush(self):
         self.link.flush()
-        for peer, (out, _) in list(self.peers.items()):
+        for id, (out, _) in list(self.peers.items()):
             if out.records:
                 try:
-                    self.router.send_multipart([peer, *out.take()], zmq.DONTWAIT)
-                except zmq.ZMQError:  # it is gone
-                    del self.peers[peer]
+                    self.router.send_multipart([id, *out.take()], zmq.DONTWAIT)
+                except zmq.ZMQError:
+                    del self.peers[id]  # it is gone
