@@ -90,21 +90,31 @@ WEFT_EXPORT const weft_schema_t *weft_string_schema (void);
 WEFT_EXPORT const weft_schema_t *weft_bytes_schema (void);
 WEFT_EXPORT const weft_schema_t *weft_any_schema (void);
 
-/*  Offset of `member`, and an error at compile time if it is not a `type`. */
-#define WEFT_OFFSET_(member, type)                                                                           \
-    (offsetof (weft_self_, member) + 0 * sizeof (&((weft_self_ *) 0)->member == (type *) 0))
+/*  Offset of `member`, and an error at compile time if it is not a `type` (C++ refuses the comparison). */
+#define WEFT_MEMBER_(member) (&((weft_self_ *) 0)->member)
+#ifdef __cplusplus
+#define WEFT_OFFSET_(member, type) (offsetof (weft_self_, member) + 0 * sizeof (WEFT_MEMBER_ (member) == (type *) 0))
+#define WEFT_OFFSET_ARRAY_(member, type)                                                                     \
+    (offsetof (weft_self_, member) + 0 * sizeof (*WEFT_MEMBER_ (member) == (const type *) 0))
+#else
+#define WEFT_OFFSET_(member, type) _Generic (WEFT_MEMBER_ (member), type *: offsetof (weft_self_, member))
+#define WEFT_OFFSET_ARRAY_(member, type)                                                                     \
+    _Generic (WEFT_MEMBER_ (member), type **: offsetof (weft_self_, member),                                 \
+              const type **: offsetof (weft_self_, member))
+#endif
 
-/*  A member; an array (`type *member` with `size_t count`); a member that counts only
- *  while `bool has` is true. */
+/*  A member; an array (`type *member`, may point to const, with `size_t count`); a member that counts
+ *  only while `bool has` is true. At most WEFT_FIELDS_MAX in a struct. */
 #define WEFT_FIELD(member, type) {#member, type##_schema, WEFT_OFFSET_ (member, type), 0, 0, false, false}
 #define WEFT_ARRAY(member, type, count)                                                                      \
-    {#member, type##_schema, WEFT_OFFSET_ (member, type *), WEFT_OFFSET_ (count, size_t), 0, true, false}
+    {#member, type##_schema, WEFT_OFFSET_ARRAY_ (member, type), WEFT_OFFSET_ (count, size_t), 0, true, false}
 #define WEFT_OPTIONAL(member, type, has)                                                                     \
     {#member, type##_schema, WEFT_OFFSET_ (member, type), 0, WEFT_OFFSET_ (has, bool), false, true}
 
-/*  Defines the schema of struct typedef `T`, as function T_schema, in this file. */
+/*  Defines the schema of struct typedef `T`, as function T_schema, in this file. A struct may hold arrays of
+ *  itself. */
 #define WEFT_SCHEMA(T, ...)                                                                                  \
-    static inline const weft_schema_t *T##_schema (void)                                                     \
+    __attribute__ ((unused)) static inline const weft_schema_t *T##_schema (void)                                                     \
     {                                                                                                        \
         typedef T weft_self_;                                                                                \
         static const weft_field_t fields [] = {__VA_ARGS__, {NULL, NULL, 0, 0, 0, false, false}};            \
@@ -118,10 +128,22 @@ typedef struct {
     void *data;
 } weft_value_t;
 
-#define WEFT_IN(type, pointer)                                                                               \
-    ((weft_value_t){type##_schema (), (void *) (uintptr_t) (1 ? (pointer) : (const type *) 0)})
-#define WEFT_OUT(type, pointer) ((weft_value_t){type##_schema (), 1 ? (pointer) : (type *) 0})
-#define WEFT_NOTHING            ((weft_value_t){weft_none_schema (), NULL})
+/*  WEFT_IN (type, pointer), WEFT_OUT (type, pointer). The pointer must be one to `type` (WEFT_IN: or const type) or
+ *  to void, else it does not compile; it may be a literal: WEFT_IN (point, &(point){1, 2}). */
+#ifdef __cplusplus
+#define WEFT_IN(type, ...)                                                                                   \
+    (weft_value_t{type##_schema (), const_cast<type *> (1 ? (__VA_ARGS__) : (const type *) 0)})
+#define WEFT_OUT(type, ...) (weft_value_t{type##_schema (), 1 ? (__VA_ARGS__) : (type *) 0})
+#define WEFT_NOTHING        (weft_value_t{weft_none_schema (), NULL})
+#else
+#define WEFT_IN(type, ...)                                                                                   \
+    ((weft_value_t){type##_schema (), (void *) (uintptr_t) _Generic ((__VA_ARGS__), type *: (__VA_ARGS__),   \
+                                          const type *: (__VA_ARGS__), void *: (__VA_ARGS__),                \
+                                          const void *: (__VA_ARGS__))})
+#define WEFT_OUT(type, ...)                                                                                  \
+    ((weft_value_t){type##_schema (), _Generic ((__VA_ARGS__), type *: (__VA_ARGS__), void *: (__VA_ARGS__))})
+#define WEFT_NOTHING ((weft_value_t){weft_none_schema (), NULL})
+#endif
 
 #ifdef __cplusplus
 }
