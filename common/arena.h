@@ -9,7 +9,7 @@
 
 typedef struct {
     struct arena_block *blocks;
-    size_t total, max;
+    size_t total, max; /* bytes in blocks */
 } arena_t;
 
 void arena_init (arena_t *self, size_t max);

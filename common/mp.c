@@ -68,6 +68,15 @@ mp_type_t mp_peek (const mp_reader_t *self)
     return code == 0xc1 ? MP_NONE : MP_EXT;
 }
 
+const char *mp_type_name (mp_type_t type)
+{
+    static const char *const names [] = {
+        [MP_NONE] = "nothing", [MP_NIL] = "nil",     [MP_BOOL] = "bool",   [MP_INT] = "integer", [MP_FLOAT] = "double",
+        [MP_STR] = "string",   [MP_BIN] = "bytes",   [MP_ARRAY] = "array", [MP_MAP] = "map",     [MP_EXT] = "ext",
+    };
+    return names [type];
+}
+
 bool mp_read_nil (mp_reader_t *self)
 {
     if (mp_peek (self) != MP_NIL)

@@ -40,8 +40,9 @@ static inline size_t mp_left (const mp_reader_t *self)
     return (size_t) (self->end - self->at);
 }
 
-/*  The type of the next value, without consuming it. */
+/*  The type of the next value, without consuming it; its name for people ("nothing" for NONE). */
 mp_type_t mp_peek (const mp_reader_t *self);
+const char *mp_type_name (mp_type_t type);
 
 /*  Each consumes one value of its type, or fails. Views point into the input. A negative number is no uint; an
  *  integer is a double too. Counts never exceed what is left (a map's twice). */
