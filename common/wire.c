@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: MPL-2.0 */
 
 #include "wire.h"
+#include "types.h"
 #include <string.h>
 
 bool text_is (text_t self, const char *z)
@@ -361,6 +362,10 @@ static bool check_services (const wire_register_t *in, const char **fault)
                 return false;
             if (method.args_size > WEFT_SCHEMA_MAX || method.reply_size > WEFT_SCHEMA_MAX) {
                 *fault = "a type of more than 65536 bytes";
+                return false;
+            }
+            if (!types_valid (method.args, method.args_size) || !types_valid (method.reply, method.reply_size)) {
+                *fault = "a type that is malformed";
                 return false;
             }
         }
