@@ -10,7 +10,7 @@ import threading
 import time
 import unittest
 
-import wire
+from weft import wire
 from weft import Link
 
 PATIENCE = 20.0  # seconds that anything may take before a test gives up

@@ -5,7 +5,7 @@ import os
 import subprocess
 import unittest
 
-import wire
+from weft import wire
 
 GOLDEN = os.path.join(os.path.dirname(os.path.abspath(__file__)), "..", "golden")
 NAMES = "UNKNOWN HELLO WELCOME REFUSED REQUEST REPLY ITEM CREDIT CANCEL REGISTER BEAT BEAT_OK DRAINING GOODBYE".split()

@@ -11,7 +11,7 @@ import mesh
 import weft
 import zmq
 from test_golden import vectors
-from wire import *
+from weft.link import *
 
 SEED = int(os.environ.get("WEFT_SEED", "20"))
 MESSAGES, PER_CONNECTION, GROWTH_KB = 10000, 250, 24 * 1024
@@ -114,7 +114,7 @@ class Hostile(mesh.Mesh):
     def test_a_long_routing_id_is_ignored(self):
         """Set by a stranger, against the page."""
         for endpoint in (self.endpoint, self.direct):
-            stranger = weft.new_socket(zmq.DEALER)
+            stranger = new_socket(zmq.DEALER)
             self.addCleanup(stranger.close)
             stranger.routing_id = b"x" * 200
             stranger.connect(endpoint)

@@ -8,17 +8,15 @@ import unittest
 
 import mesh
 import weft
-import zmq
 from mesh import await_
-from wire import *
+from weft.link import *
 
-INVALID = STATUS.index("INVALID")
 UUID = "0b5e7c1a-93d4-4f6e-8a21-6d2f3c4b5a69"
 GREET = [["Greet", "1", [["Hello", 1, ["struct", "Hello", "name", "string"], "string"]]]]
 
 
 def packed(value):
-    return weft.encode("msgpack", value)
+    return encode("msgpack", value)
 
 
 def add(a: int, b: int) -> int:
@@ -104,7 +102,7 @@ class Calls(mesh.Mesh):
             peer.add(REQUEST, id, "Echo.Echo", 5000, packed(bytes([id]) * size))
         peer.flush()
         for id, (status, body, _) in peer.replies(5).items():
-            self.assertEqual((status, weft.decoded("msgpack", body)), (0, bytes([id]) * {1: 5000, 2: 3, 3: 6000, 4: 0, 5: 7000}[id]))
+            self.assertEqual((status, decoded("msgpack", body)), (0, bytes([id]) * {1: 5000, 2: 3, 3: 6000, 4: 0, 5: 7000}[id]))
 
     def test_s3_json_for_a_connection_or_for_one_call(self):
         json_client = self.keep(weft.Client(self.endpoint, codec="json"))
@@ -362,7 +360,7 @@ class Registry(mesh.Mesh):
         self.assertIn("uuid", self.refused(uuid="").lower())
         self.assertIn("uuid", self.refused(uuid="me").lower())
         self.assertEqual(self.uuids("A"), [])
-        worker = self.registered()
+        self.registered()
         self.assertEqual(len(self.answer), 4)
 
     def test_g8_a_refused_registration_leaves_the_connection_usable(self):
@@ -422,7 +420,7 @@ class Registry(mesh.Mesh):
         watcher.say(REQUEST, 1, "weft.Registry.Watch", NO_DEADLINE, packed(["Greet"]))
         def item():
             id, index, body = watcher.hear(ITEM)[:3]
-            revision, previous, full, workers, methods = weft.decoded("msgpack", body)[:5]
+            revision, previous, full, workers, methods = decoded("msgpack", body)[:5]
             return index, revision, previous, full, [(row[0], row[7]) for row in workers], methods
         index, first, _, full, rows, methods = item()
         self.assertEqual((index, full, rows, methods), (0, True, [], []))

@@ -1,0 +1,100 @@
+# SPDX-License-Identifier: MPL-2.0
+"""The client: finds workers at the broker's registry, calls them straight or through the broker."""
+
+import itertools
+import time
+
+from .link import *
+
+WORKER_ROW = "uuid incarnation services endpoints cores capacity in_flight state name host pid age_ms".split()
+
+
+class Client:
+    def __init__(self, broker, codec="msgpack", name="python"):
+        self.broker, self.codec, self.name = broker, codec, name
+        self.links, self.turns = {}, itertools.count()
+
+    def close(self):
+        while self.links:
+            self.links.popitem()[1].close()
+
+    def link(self, endpoint, worker=None):
+        """The connection to an endpoint, made when there is none or it was lost."""
+        if endpoint in self.links and self.links[endpoint].lost:
+            self.links.pop(endpoint).close()
+        if endpoint not in self.links:
+            self.links[endpoint] = Link(endpoint, "client", [self.codec], self.name, {"uuid": worker} if worker else None)
+        return self.links[endpoint]
+
+    def workers(self, service=None, timeout=5.0):
+        """The live workers (of a service), as dicts."""
+        reply = self.call("weft.Registry.List", [service], timeout, "broker", codec="msgpack")
+        return [dict(zip(WORKER_ROW, row)) for row in reply[2]]
+
+    def call(self, method, args=None, timeout=5.0, via="direct", worker=None, **options):
+        """The result of one call; raises Error. `worker`: only this one, by UUID."""
+        outcome = self.call_many([(method, args)], timeout, via, worker, **options)[0]
+        if isinstance(outcome, Error):
+            raise outcome
+        return outcome
+
+    def call_many(self, calls, timeout=5.0, via="direct", worker=None, **options):
+        """Makes all calls, [(method, args)…], in one message to one peer; their results or Errors in the same order."""
+        deadline = time.monotonic() + timeout
+        link, lost, options = self.route(calls[0][0], timeout, via, worker, options)
+        codec, outcomes, open_ = options.get("codec", self.codec), [None] * len(calls), {}
+        for i, (method, args) in enumerate(calls):
+            id = next(link.ids)
+            open_[id] = i
+            link.add(REQUEST, id, method, max(0, int((deadline - time.monotonic()) * 1000)), encode(codec, args), *([options] if options else []))
+        link.flush()
+        while open_:
+            records = link.receive(deadline - time.monotonic())
+            for kind, *fields in records:
+                if kind == REPLY and fields[0] in open_:
+                    outcomes[open_.pop(fields[0])] = self.outcome(codec, *fields[1:])
+                elif kind == REPLY:
+                    link.late += 1
+                elif kind == REFUSED:
+                    return [Error(*fields[:2]) if outcome is None else outcome for outcome in outcomes]
+            if not records and open_:
+                for id in open_:
+                    outcomes[open_[id]] = Error(lost if link.lost else "DEADLINE_EXCEEDED", "no answer to %s" % calls[open_[id]][0])
+                    link.add(CANCEL, id)
+                link.flush()
+                break
+        return outcomes
+
+    def route(self, method, timeout, via, worker, options):
+        """Whom to ask: the connection, the status if it breaks, and the options to send."""
+        if via == "broker":
+            return self.link(self.broker), "BROKER_LOST", {**options, "worker": worker} if worker else options
+        service = method.rpartition(".")[0]
+        rows = [row for row in self.workers(None if worker else service, timeout)
+                if row["endpoints"] and row["state"] in ("alive", "suspect") and worker in (None, row["uuid"])]
+        if not rows:
+            raise Error("NO_WORKERS", "nobody serves %s directly" % service)
+        row = rows[next(self.turns) % len(rows)]
+        return self.link(row["endpoints"][0], row["uuid"]), "WORKER_LOST", options
+
+    @staticmethod
+    def outcome(codec, status, body, info={}, *later):
+        return decoded(codec, body) if status == 0 else Error(status, **info)
+
+    def watch(self, service, timeout=5.0):
+        """Yields (full, rows) whenever the workers of a service change, until nothing did for `timeout` seconds."""
+        link = self.link(self.broker)
+        mine = next(link.ids)
+        link.add(REQUEST, mine, "weft.Registry.Watch", NO_DEADLINE, encode("msgpack", [service]), {"codec": "msgpack"})
+        link.flush()
+        try:
+            while records := link.receive(timeout):
+                for kind, *fields in records:
+                    if kind == ITEM and fields[0] == mine:
+                        _, _, full, rows, *_ = decoded("msgpack", fields[2])
+                        yield full, [dict(zip(WORKER_ROW, row)) for row in rows]
+                    elif kind == REPLY and fields[0] == mine:
+                        raise self.outcome("msgpack", *fields[1:]) or Error("CANCELLED")
+        finally:
+            link.add(CANCEL, mine)
+            link.flush()
