@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: MPL-2.0
 """Records as bytes: common/PROTOCOL.md, sections 2 to 4. Strict, so that tests/golden can be checked with it."""
 
+import re
 import struct
 
 import msgpack
@@ -23,11 +24,12 @@ class Uint: pass
 class Body: pass
 class Bytes: pass  # bin or str
 class Any: pass
+class Type: pass  # section 5
 
 
 TEXTS = {str: str}
 LOAD = (Uint, Uint, Uint, Uint)
-SERVICES = [(str, str, [(str, Uint, Any, Any)])]
+SERVICES = [(str, str, [(str, Uint, Type, Type)])]
 LIMITS = dict(body=Uint, frames=Uint, calls=Uint)
 OPTIONS = dict(codec=str, worker=str, key=Bytes, request_key=Bytes, trace=str, meta=TEXTS, priority=int, hops=Uint)
 INFO = dict(executed=Uint, origin=Uint, text=str, code=int, retry_after_ms=Uint, broker_us=Uint, queue_us=Uint, handler_us=Uint)
@@ -37,6 +39,19 @@ SHAPES = {
     CREDIT: (Uint, Uint), CANCEL: (Uint,), BEAT: (Uint, LOAD, {}), BEAT_OK: (Uint, Uint, Uint, [str]),
     REGISTER: (str, Uint, SERVICES, [str], Uint, TEXTS, dict(host=str, pid=Uint, capacity=Uint)), DRAINING: (str, str), GOODBYE: (str,)}
 OPTIONAL_LAST = {HELLO, REQUEST, REPLY, REGISTER, BEAT, DRAINING}
+
+
+def good_type(type, around=(), depth=0):
+    if not isinstance(type, list):
+        return type in ("bool", "int32", "int64", "uint64", "double", "string", "bytes", "none", "any")
+    if depth == 10 or len(type) < 2:
+        return False
+    if type[0] != "struct":
+        return len(type) == 2 and (type[0] == "array" and good_type(type[1], around, depth + 1) or type[0] == "same" and type[1] in around)
+    name, fields, types = type[1], [str(field).removesuffix("?") for field in type[2::2]], type[3::2]
+    return (len(fields) == len(types) <= 256
+            and all(re.fullmatch(r"[A-Za-z0-9._-]{1,63}", str(one)) for one in [name, *fields])
+            and all(good_type(one, (*around, name), depth + 1) for one in types))
 
 
 def check(value, shape, optional=0):
@@ -51,7 +66,9 @@ def check(value, shape, optional=0):
     elif isinstance(shape, dict) and isinstance(value, dict) and None not in value:
         for key, one in value.items():
             check(one, shape.get(key, shape.get(str, Any)))
-    elif not (shape is Any or shape is str and isinstance(value, str) or shape is Bytes and isinstance(value, (bytes, str))
+    elif shape is Type and not good_type(value):
+        raise Malformed("type")
+    elif not (shape in (Any, Type) or shape is str and isinstance(value, str) or shape is Bytes and isinstance(value, (bytes, str))
               or shape is Body and (value is None or isinstance(value, bytes))
               or shape in (int, Uint) and type(value) is int and (shape is int or value >= 0)):
         raise Malformed("type")
