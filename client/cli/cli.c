@@ -4,7 +4,6 @@
 #include "codec.h"
 #include "json.h"
 #include "transport.h"
-#include "types.h"
 #include "words.h"
 #include <errno.h>
 #include <poll.h>
@@ -74,7 +73,7 @@ int cli_fini (cli_t *self, int code)
     weft_client_destroy (&self->client);
     errno = 0;
     if (cli_flush () || reader_is_gone () || self->mute)
-        return code;
+        return code == EXITS_OK ? self->lost : code;
     return cli_fail (self, EXITS_OTHER, "cannot write the output: %s", errno ? strerror (errno) : "lost");
 }
 
@@ -88,27 +87,33 @@ static void print_text_line (FILE *out, const char *text)
     fprintf (out, "weft: %s\n", line);
 }
 
-static bool write_json (const void *type, size_t type_size, const void *value, size_t size, bool pretty, FILE *out)
+static void write_line (const buffer_t *text, FILE *out)
 {
-    buffer_t text;
-    codec_error_t error;
-    buffer_init (&text, SIZE_MAX / 2);
-    const bool fits = json_from_mp (value, size, type, type_size, pretty, &text, &error);
-    fwrite (text.data, 1, text.size, out);
+    fwrite (text->data, 1, text->size, out);
     fputc ('\n', out);
-    buffer_fini (&text);
-    return fits;
+}
+
+/*  JSON on one line, or indented if it is to be pretty and is not too large for that. */
+static void write_json (const buffer_t *json, bool pretty, FILE *out)
+{
+    buffer_t value, indented;
+    codec_error_t error;
+    buffer_init (&value, SIZE_MAX / 2);
+    buffer_init (&indented, SIZE_MAX / 2);
+    const bool done = pretty && json_to_mp ((const char *) json->data, json->size, NULL, 0, &value, &error) &&
+                      json_from_mp (value.data, value.size, NULL, 0, true, &indented, &error);
+    write_line (done ? &indented : json, out);
+    buffer_fini (&value);
+    buffer_fini (&indented);
 }
 
 static void write_object (const object_t *object, bool pretty, FILE *out)
 {
-    buffer_t type, value;
-    buffer_init (&type, SIZE_MAX / 2);
-    buffer_init (&value, SIZE_MAX / 2);
-    object_write (object, &type, &value);
-    write_json (type.data, type.size, value.data, value.size, pretty, out);
-    buffer_fini (&type);
-    buffer_fini (&value);
+    buffer_t json;
+    buffer_init (&json, SIZE_MAX / 2);
+    object_write (object, &json);
+    write_json (&json, pretty, out);
+    buffer_fini (&json);
 }
 
 /*  An error of `call`, or of nobody (NULL). */
@@ -217,20 +222,26 @@ void cli_progress (cli_t *self, const char *format, ...)
 
 bool cli_print_typed (cli_t *self, const void *type, size_t type_size, const void *value, size_t size)
 {
-    return write_json (type, type_size, value, size, self->pretty, stdout);
+    buffer_t json;
+    codec_error_t error;
+    buffer_init (&json, SIZE_MAX / 2);
+    const bool fits = json_from_mp (value, size, type, type_size, self->pretty, &json, &error);
+    if (json.size > 0)
+        write_line (&json, stdout);
+    buffer_fini (&json);
+    return fits;
 }
 
 void cli_print_value (cli_t *self, weft_value_t value)
 {
-    buffer_t type, body;
+    buffer_t json;
     codec_error_t error;
-    buffer_init (&type, SIZE_MAX / 2);
-    buffer_init (&body, SIZE_MAX / 2);
-    types_write (&type, value.schema);
-    if (codec_encode (CODEC_MSGPACK, value, &body, &error))
-        cli_print_typed (self, type.data, type.size, body.data, body.size);
-    buffer_fini (&type);
-    buffer_fini (&body);
+    buffer_init (&json, SIZE_MAX / 2);
+    if (codec_encode (CODEC_JSON, value, &json, &error))
+        write_json (&json, self->pretty, stdout);
+    else
+        self->lost = cli_fail (self, EXITS_OTHER, "cannot print: %s", error.text);
+    buffer_fini (&json);
 }
 
 void cli_print_object (cli_t *self, const object_t *object)

@@ -20,6 +20,7 @@ struct cli {
     bool json, colour, pretty; /* how data is printed: pretty JSON is indented */
     bool mute;             /* errors are not said */
     bool progress;         /* there is a progress line to wipe on stderr */
+    int lost;              /* exit code for data that could not be printed, which has been said */
 };
 
 /*  Reads the environment and the terminal. `options` must be parsed. False: the broker's endpoints are ill-formed, which

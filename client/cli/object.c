@@ -1,77 +1,79 @@
 /* SPDX-License-Identifier: MPL-2.0 */
 
 #include "object.h"
-#include "mp.h"
+#include "json.h"
+#include <stdio.h>
+#include <string.h>
 
 void object_init (object_t *self)
 {
-    *self = (object_t){.count = 0};
-    buffer_init (&self->types, SIZE_MAX / 2);
-    buffer_init (&self->values, SIZE_MAX / 2);
+    buffer_init (&self->text, SIZE_MAX / 2);
+    buffer_append (&self->text, "{", 1);
 }
 
 void object_fini (object_t *self)
 {
-    buffer_fini (&self->types);
-    buffer_fini (&self->values);
+    buffer_fini (&self->text);
 }
 
-static void add_field (object_t *self, const char *name)
+static void add_name (object_t *self, const char *name)
 {
-    self->count++;
-    mp_write_array (&self->types, 2);
-    mp_write_text (&self->types, name);
+    if (self->text.size > 1)
+        buffer_append (&self->text, ",", 1);
+    json_quote (&self->text, name, strlen (name));
+    buffer_append (&self->text, ":", 1);
+}
+
+static void add_raw (object_t *self, const char *name, const char *json)
+{
+    add_name (self, name);
+    buffer_append (&self->text, json, strlen (json));
 }
 
 void object_text (object_t *self, const char *name, const char *value)
 {
-    add_field (self, name);
-    mp_write_text (&self->types, "string");
-    mp_write_text (&self->values, value);
+    add_name (self, name);
+    json_quote (&self->text, value, strlen (value));
 }
 
 void object_bool (object_t *self, const char *name, bool value)
 {
-    add_field (self, name);
-    mp_write_text (&self->types, "bool");
-    mp_write_bool (&self->values, value);
+    add_raw (self, name, value ? "true" : "false");
 }
 
 void object_int (object_t *self, const char *name, int64_t value)
 {
-    add_field (self, name);
-    mp_write_text (&self->types, "int64");
-    mp_write_int (&self->values, value);
+    char digits [24];
+    snprintf (digits, sizeof digits, "%lld", (long long) value);
+    add_raw (self, name, digits);
 }
 
 void object_double (object_t *self, const char *name, double value)
 {
-    add_field (self, name);
-    mp_write_text (&self->types, "double");
-    mp_write_double (&self->values, value);
+    char digits [400];
+    snprintf (digits, sizeof digits, "%.3f", value);
+    add_raw (self, name, digits);
 }
 
 void object_value (object_t *self, const char *name, const void *type, size_t type_size, const void *value,
                    size_t size)
 {
-    add_field (self, name);
-    buffer_append (&self->types, type, type_size);
-    buffer_append (&self->values, value, size);
+    codec_error_t error;
+    add_name (self, name);
+    const size_t before = self->text.size;
+    json_from_mp (value, size, type, type_size, false, &self->text, &error);
+    if (self->text.size == before)
+        buffer_append (&self->text, "null", 4); /* it was no value */
 }
 
 void object_object (object_t *self, const char *name, const object_t *inner)
 {
-    add_field (self, name);
-    object_write (inner, &self->types, &self->values);
+    add_name (self, name);
+    object_write (inner, &self->text);
 }
 
-void object_write (const object_t *self, buffer_t *type, buffer_t *value)
+void object_write (const object_t *self, buffer_t *out)
 {
-    mp_write_array (type, 3);
-    mp_write_text (type, "struct");
-    mp_write_text (type, "object");
-    mp_write_array (type, self->count);
-    buffer_append (type, self->types.data, self->types.size);
-    mp_write_array (value, self->count);
-    buffer_append (value, self->values.data, self->values.size);
+    buffer_append (out, self->text.data, self->text.size);
+    buffer_append (out, "}", 1);
 }

@@ -1,7 +1,6 @@
 /* SPDX-License-Identifier: MPL-2.0
  *
- *  object.h - a value whose fields are put together at run time: written as MessagePack with its type beside it,
- *  so that json.h prints it, and whatever it contains, by name. */
+ *  object.h - a JSON object put together field by field. */
 
 #ifndef OBJECT_H_INCLUDED
 #define OBJECT_H_INCLUDED
@@ -9,8 +8,7 @@
 #include "buffer.h"
 
 typedef struct {
-    buffer_t types, values;
-    uint32_t count;
+    buffer_t text; /* without its closing brace */
 } object_t;
 
 void object_init (object_t *self);
@@ -21,14 +19,12 @@ void object_bool (object_t *self, const char *name, bool value);
 void object_int (object_t *self, const char *name, int64_t value);
 void object_double (object_t *self, const char *name, double value);
 
-/*  A value that is MessagePack already, and its type (PROTOCOL.md, section 5). */
+/*  A MessagePack value of a type (PROTOCOL.md, section 5; size 0: any). */
 void object_value (object_t *self, const char *name, const void *type, size_t type_size, const void *value,
                    size_t size);
-
-/*  What `inner` holds, as a field. */
 void object_object (object_t *self, const char *name, const object_t *inner);
 
-/*  Appends the whole, value and type. */
-void object_write (const object_t *self, buffer_t *type, buffer_t *value);
+/*  Appends the whole, on one line. */
+void object_write (const object_t *self, buffer_t *out);
 
 #endif

@@ -144,8 +144,8 @@ static weft_status_t send_and_await (probe_t *self, const buffer_t *records, con
     if (records->failed || !message_add_bytes (&message, records->data, records->size) ||
         (attachment && !message_add_bytes (&message, attachment, size)))
         end (self, &awaited, WEFT_INTERNAL, text_of ("out of memory"));
-    else if (transport_send (self->socket, NULL, 0, &message) < 0)
-        end (self, &awaited, WEFT_CONNECT_TIMEOUT, text_of (zmq_strerror (errno)));
+    else if (transport_send (self->socket, NULL, 0, &message) < 0 && errno != EAGAIN) /* lost: an event says so */
+        end (self, &awaited, WEFT_INTERNAL, text_of (zmq_strerror (errno)));
     message_fini (&message);
     const weft_status_t status = await (self, &awaited, timeout_ms);
     self->round_trip_us = clock_now_us () - start_us;

@@ -1,0 +1,572 @@
+/* SPDX-License-Identifier: MPL-2.0
+ *
+ *  cli_test.c - the program weft against a real broker and workers: what it prints, where, and its exit code. */
+
+#include "mesh.h"
+#include <arpa/inet.h>
+#include <netinet/in.h>
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <sys/socket.h>
+#include <unistd.h>
+
+/*  Runs weft at the mesh's broker; the arguments follow. */
+#define WEFT(mesh, ...) mesh_run (mesh, NULL, "weft", __VA_ARGS__, "-b", mesh_endpoint (mesh), NULL)
+
+static bool has (const char *text, const char *part)
+{
+    if (strstr (text, part))
+        return true;
+    fprintf (stderr, "\"%s\" is not in:\n%s\n", part, text);
+    return false;
+}
+
+static size_t count_lines (const char *text)
+{
+    size_t count = 0;
+    for (; *text; text++)
+        count += *text == '\n';
+    return count;
+}
+
+/*  One line on stderr, "weft: " first, that names `part`; nothing on stdout. */
+static void check_fails (result_t result, int code, const char *part)
+{
+    CHECK_STR (result.out, "");
+    CHECK (has (result.err, part));
+    CHECK (strncmp (result.err, "weft: ", 6) == 0);
+    CHECK_INT (count_lines (result.err), 1);
+    CHECK_INT (result.code, code);
+}
+
+static void check_prints (result_t result, const char *out)
+{
+    CHECK_STR (result.err, "");
+    CHECK_STR (result.out, out);
+    CHECK_INT (result.code, 0);
+}
+
+/*  A mesh of a broker and one worker. */
+static mesh_t *new_mesh (process_t **worker)
+{
+    mesh_t *const mesh = mesh_new ();
+    mesh_broker (mesh, NULL, NULL);
+    process_t *const started = mesh_worker (mesh, NULL);
+    if (worker)
+        *worker = started;
+    return mesh;
+}
+
+/*  A socket on a free port of this host; listening only if asked. Its endpoint names it. */
+static int take_port (bool listening, char endpoint [64])
+{
+    struct sockaddr_in address = {.sin_family = AF_INET, .sin_addr = {htonl (INADDR_LOOPBACK)}};
+    socklen_t size = sizeof address;
+    const int fd = socket (AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
+    CHECK (fd >= 0 && bind (fd, (struct sockaddr *) &address, size) == 0);
+    CHECK (!listening || listen (fd, 8) == 0);
+    CHECK (getsockname (fd, (struct sockaddr *) &address, &size) == 0);
+    snprintf (endpoint, 64, "tcp://127.0.0.1:%d", ntohs (address.sin_port));
+    return fd;
+}
+
+static void write_file (const char *path, const char *text, size_t size)
+{
+    FILE *const file = fopen (path, "w");
+    CHECK (file && fwrite (text, 1, size, file) == size && fclose (file) == 0);
+}
+
+/*  Runs a line of shell in which $WEFT is the program. */
+static result_t shell (mesh_t *mesh, const char *shell_name, const char *line)
+{
+    char path [512];
+    snprintf (path, sizeof path, "%s/client/cli/weft", getenv ("WEFT_BUILD_DIR"));
+    CHECK (setenv ("WEFT", path, 1) == 0 && setenv ("WEFT_BROKER", mesh_endpoint (mesh), 1) == 0);
+    const result_t result = mesh_run (mesh, NULL, shell_name, "-c", line, NULL);
+    unsetenv ("WEFT_BROKER");
+    return result;
+}
+
+/* ---- listing ---- */
+
+TEST (h11_services_their_workers_and_one_definition_are_listed)
+{
+    process_t *worker;
+    mesh_t *mesh = new_mesh (&worker);
+    char prefix [16];
+
+    result_t got = WEFT (mesh, "ls");
+    CHECK_INT (got.code, 0);
+    CHECK (has (got.out, "SERVICE"));
+    CHECK (has (got.out, "\nArith "));
+    CHECK (has (got.out, "\nFoo "));
+    CHECK (strstr (got.out, "\nArith ") < strstr (got.out, "\nFoo "));
+
+    got = WEFT (mesh, "ls", "Arith");
+    CHECK_INT (got.code, 0);
+    CHECK_INT (count_lines (got.out), 2);
+    CHECK (has (got.out, process_uuid (worker)));
+    CHECK (has (got.out, process_ready_word (worker, 3)));
+
+    got = WEFT (mesh, "workers", "info", process_uuid (worker));
+    CHECK_INT (got.code, 0);
+    CHECK (has (got.out, process_uuid (worker)));
+    CHECK (has (got.out, "pair_args{a: int64, b: int64} -> int64"));
+
+    snprintf (prefix, sizeof prefix, "%.8s", process_uuid (worker));
+    got = WEFT (mesh, "workers", "info", prefix);
+    CHECK_INT (got.code, 0);
+    CHECK (has (got.out, process_uuid (worker)));
+
+    got = WEFT (mesh, "ls", "-o", "json");
+    CHECK_INT (got.code, 0);
+    CHECK_INT (count_lines (got.out), 1);
+    CHECK (strncmp (got.out, "{\"services\":[{\"name\":\"Arith\",", 29) == 0);
+
+    got = WEFT (mesh, "-q", "ls");
+    CHECK (strncmp (got.out, "Arith ", 6) == 0);
+    mesh_destroy (&mesh);
+}
+
+TEST (n16_methods_with_signatures_and_counts_are_listed_sorted)
+{
+    mesh_t *mesh = new_mesh (NULL);
+    mesh_worker (mesh, NULL);
+    for (int i = 0; i < 4; i++)
+        CHECK_INT (WEFT (mesh, "call", "Arith.Add", "{\"a\": 1, \"b\": 2}").code, 0);
+    CHECK_INT (WEFT (mesh, "call", "Arith.Divide", "{\"a\": 1, \"b\": 0}").code, 6);
+
+    const result_t all = WEFT (mesh, "describe");
+    CHECK_INT (all.code, 0);
+    CHECK (has (all.out, "Arith"));
+    CHECK (has (all.out, ", 2 workers\n"));
+    const char *const add = strstr (all.out, "\n  Add "), *const divide = strstr (all.out, "\n  Divide "),
+               *const multiply = strstr (all.out, "\n  Multiply ");
+    CHECK (add && divide && multiply && add < divide && divide < multiply);
+    CHECK (strstr (all.out, "\nCount") < strstr (all.out, "\nEcho"));
+
+    const result_t one = WEFT (mesh, "describe", "Arith", "-o", "json");
+    CHECK_INT (one.code, 0);
+    CHECK (has (one.out, "{\"name\":\"Add\",\"arguments\":\"pair_args{a: int64, b: int64}\",\"reply\":\"int64\","
+                         "\"idempotent\":true,\"inline\":true,\"stream\":false,\"calls\":4,\"errors\":0}"));
+    CHECK (has (one.out, "\"name\":\"Divide\""));
+    CHECK (has (one.out, "\"calls\":1,\"errors\":1}"));
+    CHECK (!strstr (one.out, "Echo"));
+    mesh_destroy (&mesh);
+}
+
+/* ---- calling ---- */
+
+TEST (a_call_prints_its_reply_on_each_way)
+{
+    mesh_t *mesh = new_mesh (NULL);
+    static const char *const ways [] = {"auto", "direct", "broker"};
+    for (size_t i = 0; i < 3; i++)
+        check_prints (WEFT (mesh, "call", "Arith.Add", "{\"a\": 2, \"b\": 40}", "--via", ways [i]), "42\n");
+    check_prints (WEFT (mesh, "call", "Arith.Multiply", "[6, 7]"), "42\n");
+    check_prints (WEFT (mesh, "call", "Echo.Shape", "{\"title\": \"t\", \"points\": [{\"x\": 1.5, \"y\": 2.5}]}"),
+                  "{\"title\":\"t\",\"points\":[{\"x\":1.5,\"y\":2.5}]}\n");
+    check_prints (WEFT (mesh, "call", "Echo.Echo", "\"aGVsbG8=\""), "\"aGVsbG8=\"\n");
+    CHECK (strncmp (WEFT (mesh, "call", "Who.Am").out, "{\"pid\":", 7) == 0);
+    CHECK (strncmp (WEFT (mesh, "call", "Who.Am", "{}").out, "{\"pid\":", 7) == 0);
+    mesh_destroy (&mesh);
+}
+
+TEST (json_comes_from_a_file_or_standard_input)
+{
+    mesh_t *mesh = new_mesh (NULL);
+    char path [256], at [300];
+    snprintf (path, sizeof path, "%s/body.json", mesh_folder (mesh));
+    snprintf (at, sizeof at, "@%s", path);
+    write_file (path, "{\"a\": 1,\n \"b\": 2}\n", 18);
+    check_prints (WEFT (mesh, "call", "Arith.Add", at), "3\n");
+    check_prints (mesh_run (mesh, "{\"a\": 1, \"b\": 4}", "weft", "call", "Arith.Add", "-", "-b", mesh_endpoint (mesh), NULL),
+                  "5\n");
+    mesh_destroy (&mesh);
+}
+
+TEST (with_json_output_the_whole_outcome_is_told)
+{
+    process_t *worker;
+    mesh_t *mesh = new_mesh (&worker);
+    result_t got = WEFT (mesh, "call", "Arith.Add", "[1, 2]", "-o", "json", "--via", "direct");
+    CHECK_STR (got.err, "");
+    CHECK (has (got.out, "{\"status\":\"OK\",\"executed\":\"yes\",\"origin\":\"application\",\"worker\":\""));
+    CHECK (has (got.out, process_uuid (worker)));
+    CHECK (has (got.out, "\"via\":\"direct\",\"attempts\":1,\"ledger\":{\"total_us\":"));
+    CHECK (has (got.out, "\"reply\":3}\n"));
+
+    got = WEFT (mesh, "call", "Arith.Divide", "[1, 0]", "-o", "json");
+    CHECK_INT (got.code, 6);
+    CHECK (has (got.out, "{\"status\":\"APP_ERROR\",\"executed\":\"yes\",\"origin\":\"application\""));
+    CHECK (has (got.out, "\"code\":33,\"error\":\"division by zero\"}\n"));
+    CHECK (has (got.err, "\"exit\":6,\"status\":\"APP_ERROR\""));
+    CHECK_INT (count_lines (got.err), 1);
+    mesh_destroy (&mesh);
+}
+
+TEST (a_broadcast_prints_a_line_for_each_worker)
+{
+    process_t *first;
+    mesh_t *mesh = new_mesh (&first);
+    process_t *const second = mesh_worker (mesh, NULL);
+    const result_t got = WEFT (mesh, "call", "Arith.Add", "[1, 2]", "--balance", "broadcast");
+    char line [64];
+    CHECK_INT (got.code, 0);
+    CHECK_INT (count_lines (got.out), 2);
+    snprintf (line, sizeof line, "%s 3\n", process_uuid (first));
+    CHECK (has (got.out, line));
+    snprintf (line, sizeof line, "%s 3\n", process_uuid (second));
+    CHECK (has (got.out, line));
+    mesh_destroy (&mesh);
+}
+
+TEST (one_worker_can_be_asked_by_the_beginning_of_its_uuid)
+{
+    process_t *worker;
+    mesh_t *mesh = new_mesh (&worker);
+    mesh_worker (mesh, NULL);
+    char prefix [16], expected [64];
+    snprintf (prefix, sizeof prefix, "%.8s", process_uuid (worker));
+    snprintf (expected, sizeof expected, "\"worker\":\"%s\"", process_uuid (worker));
+    for (int i = 0; i < 4; i++)
+        CHECK (has (WEFT (mesh, "call", "Arith.Add", "[1, 2]", "-o", "json", "--worker", prefix).out, expected));
+    check_fails (WEFT (mesh, "call", "Arith.Add", "[1, 2]", "--worker", "zzzz"), 4, "\"zzzz\"");
+    mesh_destroy (&mesh);
+}
+
+/* ---- what goes wrong ---- */
+
+TEST (wrong_input_is_named_and_exits_with_2)
+{
+    mesh_t *mesh = new_mesh (NULL);
+    check_fails (WEFT (mesh, "call", "Arith.Add", "{\"a\": 1, \"b\" 2}"), 2, "line 1, column 14");
+    check_fails (WEFT (mesh, "call", "Arith.Add", "{\"a\": 1, \"b\": \"x\"}"), 2, "field b: expected int64, got string");
+    check_fails (WEFT (mesh, "call", "Arith.Add", "{\"a\": 1}"), 2, "field b");
+    check_fails (WEFT (mesh, "call", "Arith.Add"), 2, "it takes pair_args{a: int64, b: int64}");
+    check_fails (WEFT (mesh, "call", "Arith.Add", "[1, 2]", "--tiemout", "5"), 2, "unknown flag --tiemout; did you mean --timeout?");
+    check_fails (WEFT (mesh, "call", "Arith.Add", "@/nonexistent/body.json"), 2,
+                 "cannot read /nonexistent/body.json: No such file or directory");
+    check_fails (WEFT (mesh, "call", "Arith.Add", "@/"), 2, "cannot read /");
+    check_fails (WEFT (mesh, "call", "Arith", "{}"), 2, "\"Arith\" is ill-formed; write it as Service.Method");
+    check_fails (WEFT (mesh, "call", "Arith.Add", "[1, 2]", "--meta", "novalue"), 2, "--meta: \"novalue\"");
+    check_fails (WEFT (mesh, "wrokers"), 2, "unknown command \"wrokers\"; did you mean workers?");
+    check_fails (mesh_run (mesh, NULL, "weft", "-b", "tpc://here:1", "ls", NULL), 2, "--broker: \"tpc://here:1\"");
+    check_fails (mesh_run (mesh, NULL, "weft", "-b", "tcp://here:99999", "ls", NULL), 2, "the port must be 1 to 65535");
+    mesh_destroy (&mesh);
+}
+
+TEST (an_oversized_body_is_refused_before_it_is_sent)
+{
+    mesh_t *mesh = new_mesh (NULL);
+    const size_t size = 17 * 1024 * 1024;
+    char *const text = malloc (size), path [256], at [300];
+    CHECK (text);
+    memset (text, 'x', size);
+    text [0] = text [size - 1] = '"';
+    snprintf (path, sizeof path, "%s/large.json", mesh_folder (mesh));
+    snprintf (at, sizeof at, "@%s", path);
+    write_file (path, text, size);
+    free (text);
+    check_fails (WEFT (mesh, "call", "Echo.Text", at), 2, "is over the limit of 16,777,216");
+    mesh_destroy (&mesh);
+}
+
+TEST (an_unreachable_broker_is_named_at_once_and_exits_with_3)
+{
+    mesh_t *mesh = mesh_new ();
+    char endpoint [64];
+    const int fd = take_port (false, endpoint);
+    static const char *const commands [] = {"ls", "describe", "workers", "ping"};
+    for (size_t i = 0; i < sizeof commands / sizeof *commands; i++) {
+        const int64_t start_ms = now_ms ();
+        const result_t got = mesh_run (mesh, NULL, "weft", commands [i], "-b", endpoint, NULL);
+        CHECK (has (got.err, endpoint));
+        CHECK (has (got.err, "cannot be reached"));
+        CHECK_INT (got.code, 3);
+        CHECK (now_ms () - start_ms < 4500);
+    }
+    check_fails (mesh_run (mesh, NULL, "weft", "call", "Arith.Add", "[1, 2]", "-b", endpoint, NULL), 3, endpoint);
+    check_fails (mesh_run (mesh, NULL, "weft", "watch", "Arith", "-b", endpoint, NULL), 3, endpoint);
+    close (fd);
+    mesh_destroy (&mesh);
+}
+
+TEST (unknown_names_are_answered_with_the_known_ones_and_exit_with_4)
+{
+    mesh_t *mesh = new_mesh (NULL);
+    check_fails (WEFT (mesh, "call", "Arth.Add", "{}"), 4, "no service \"Arth\"; did you mean Arith?; services: Arith, Count, Echo");
+    check_fails (WEFT (mesh, "call", "Arith.Ad", "{}"), 4,
+                 "service Arith has no method \"Ad\"; did you mean Add?; methods: Add, Divide, Multiply");
+    check_fails (WEFT (mesh, "ls", "Nowhere"), 4, "no service \"Nowhere\"; services: Arith");
+    check_fails (WEFT (mesh, "describe", "Nowhere"), 4, "no service or worker \"Nowhere\"");
+    check_fails (WEFT (mesh, "ping", "Nowhere"), 4, "no service or worker \"Nowhere\"");
+    check_fails (WEFT (mesh, "workers", "info", "abcdef"), 4, "\"abcdef\"");
+    check_fails (WEFT (mesh, "call", "weft.Registry.Lst"), 4, "did you mean weft.Registry.List?");
+    mesh_destroy (&mesh);
+}
+
+TEST (a_deadline_exits_with_5)
+{
+    mesh_t *mesh = new_mesh (NULL);
+    const int64_t start_ms = now_ms ();
+    check_fails (WEFT (mesh, "call", "Slow.Sleep", "{\"ms\": 10000}", "-t", "150ms"), 5, "Slow.Sleep: DEADLINE_EXCEEDED");
+    CHECK (now_ms () - start_ms < 4000);
+    mesh_destroy (&mesh);
+}
+
+TEST (an_application_error_exits_with_6)
+{
+    mesh_t *mesh = new_mesh (NULL);
+    check_fails (WEFT (mesh, "call", "Arith.Divide", "{\"a\": 1, \"b\": 0}"), 6,
+                 "Arith.Divide: APP_ERROR: division by zero (code 33)");
+    mesh_destroy (&mesh);
+}
+
+TEST (errors_are_json_objects_if_data_is)
+{
+    mesh_t *mesh = new_mesh (NULL);
+    result_t got = WEFT (mesh, "call", "Arth.Add", "-o", "json");
+    CHECK_STR (got.out, "");
+    CHECK (strncmp (got.err, "{\"error\":\"no service \\\"Arth\\\"; did you mean Arith?;", 50) == 0);
+    CHECK (has (got.err, "\"exit\":4}\n"));
+    got = WEFT (mesh, "ls", "--bogus", "-o", "json");
+    CHECK_STR (got.err, "{\"error\":\"ls: unknown flag --bogus\",\"exit\":2}\n");
+    mesh_destroy (&mesh);
+}
+
+/* ---- standard output ---- */
+
+TEST (a_reader_that_goes_away_is_no_error)
+{
+    mesh_t *mesh = new_mesh (NULL);
+    const result_t got = shell (mesh, "bash", "sleep 0 | ($WEFT ls; echo code $? >&2) | true; true");
+    CHECK_STR (got.err, "code 0\n");
+    mesh_destroy (&mesh);
+}
+
+TEST (output_that_cannot_be_written_exits_with_1)
+{
+    mesh_t *mesh = new_mesh (NULL);
+    check_fails (shell (mesh, "sh", "$WEFT ls >/dev/full"), 1, "cannot write the output: No space left on device");
+    check_fails (shell (mesh, "sh", "$WEFT ls >&-"), 1, "cannot write the output: ");
+    mesh_destroy (&mesh);
+}
+
+/* ---- looking after ---- */
+
+TEST (ping_measures_each_way)
+{
+    process_t *worker;
+    mesh_t *mesh = new_mesh (&worker);
+    result_t got = WEFT (mesh, "ping", "-c", "3", "-i", "1ms");
+    CHECK_INT (got.code, 0);
+    CHECK (has (got.out, "\nbroker  tcp://127.0.0.1:"));
+    CHECK (has (got.out, " 3/3 "));
+
+    got = WEFT (mesh, "ping", "Arith", "-c", "2", "-i", "1ms", "-o", "json");
+    CHECK_STR (got.err, "");
+    CHECK_INT (got.code, 0);
+    CHECK (has (got.out, "\"via\":\"broker\",\"endpoint\":\""));
+    CHECK (has (got.out, "\"via\":\"direct\",\"endpoint\":\"tcp://127.0.0.1:"));
+    CHECK (!strstr (got.out, "error"));
+    for (const char *at = got.out; (at = strstr (at, "\"sent\":")); at++)
+        CHECK (strncmp (at, "\"sent\":2,\"answered\":2,\"min_us\":", 31) == 0);
+    CHECK (has (got.out, process_uuid (worker)));
+    mesh_destroy (&mesh);
+}
+
+TEST (watch_tells_who_comes_and_who_goes)
+{
+    process_t *first;
+    mesh_t *mesh = new_mesh (&first);
+    process_t *const watch = mesh_start (mesh, "weft", "watch", "Arith", "-o", "json", "--count", "3", "-b", mesh_endpoint (mesh),
+                                         NULL);
+    process_line (watch, "{\"time\":");
+    process_t *const second = mesh_worker (mesh, NULL);
+    process_signal (second, SIGKILL);
+    CHECK_INT (process_wait (watch), 0);
+    char *const out = process_stdout (watch);
+    char line [128];
+    CHECK_INT (count_lines (out), 3);
+    CHECK (has (out, process_uuid (first)));
+    snprintf (line, sizeof line, "\"worker\":\"%s\",\"state\":\"alive\"", process_uuid (second));
+    CHECK (has (out, line));
+    snprintf (line, sizeof line, "\"worker\":\"%s\",\"state\":\"gone\"", process_uuid (second));
+    CHECK (has (out, line));
+    free (out);
+    mesh_destroy (&mesh);
+}
+
+TEST (watch_ends_with_ctrl_c)
+{
+    mesh_t *mesh = new_mesh (NULL);
+    process_t *const watch = mesh_start (mesh, "weft", "watch", "Arith", "-o", "json", "-b", mesh_endpoint (mesh), NULL);
+    process_line (watch, "{\"time\":");
+    process_signal (watch, SIGINT);
+    CHECK_INT (process_wait (watch), 0);
+    mesh_destroy (&mesh);
+}
+
+TEST (bench_counts_every_call_and_names_failures)
+{
+    mesh_t *mesh = new_mesh (NULL);
+    static const char *const ways [] = {"direct", "broker"};
+    for (size_t i = 0; i < 2; i++) {
+        const result_t got = WEFT (mesh, "bench", "Arith.Add", "[1, 2]", "-n", "500", "-c", "8", "-o", "json", "--via", ways [i]);
+        CHECK_STR (got.err, "");
+        CHECK_INT (got.code, 0);
+        CHECK (has (got.out, "\"calls\":500,\"errors\":0,"));
+        CHECK (has (got.out, "\"statuses\":{\"OK\":500}}\n"));
+    }
+    result_t got = WEFT (mesh, "bench", "Arith.Add", "[1, 2]", "-d", "100ms", "-c", "2");
+    CHECK_INT (got.code, 0);
+    CHECK (has (got.out, "calls/s"));
+    CHECK (has (got.out, "p99.9"));
+    check_fails (WEFT (mesh, "bench", "Arith.Divide", "[1, 0]", "-n", "10"), 6, "division by zero");
+    got = WEFT (mesh, "bench", "Slow.Sleep", "{\"ms\": 200}", "-n", "64", "-c", "64", "-t", "350ms", "--retry", "failfast");
+    CHECK_INT (got.code, 5);
+    CHECK (has (got.err, " calls failed; the first: DEADLINE_EXCEEDED"));
+    CHECK (has (got.out, "DEADLINE_EXCEEDED"));
+    mesh_destroy (&mesh);
+}
+
+TEST (doctor_finds_a_sound_mesh_sound)
+{
+    mesh_t *mesh = new_mesh (NULL);
+    result_t got = WEFT (mesh, "doctor");
+    CHECK (has (got.out, "ok    handshake  speaks weft version 1"));
+    CHECK (has (got.out, "ok    service    Arith has 1 live worker\n"));
+    CHECK (has (got.out, "ok    routed     "));
+    CHECK (has (got.out, "ok    direct     "));
+    CHECK (has (got.out, "\nall is well"));
+    CHECK_INT (got.code, 0);
+    got = WEFT (mesh, "doctor", "-o", "json");
+    CHECK_INT (got.code, 0);
+    CHECK (strncmp (got.out, "{\"ok\":true,\"checks\":[", 21) == 0);
+    mesh_destroy (&mesh);
+}
+
+TEST (doctor_says_where_the_path_breaks)
+{
+    mesh_t *mesh = mesh_new ();
+    char endpoint [64];
+    int fd = take_port (false, endpoint);
+    result_t got = mesh_run (mesh, NULL, "weft", "doctor", "-b", endpoint, NULL);
+    CHECK_INT (got.code, 3);
+    CHECK (has (got.out, "FAIL  port"));
+    CHECK (has (got.out, "Connection refused"));
+    CHECK (has (got.out, "-> nothing listens there: start weft-broker"));
+    CHECK (has (got.out, "\n1 problem\n"));
+    close (fd);
+
+    fd = take_port (true, endpoint); /* takes connections and says nothing */
+    got = mesh_run (mesh, NULL, "weft", "doctor", "-b", endpoint, "--connect-timeout", "200ms", NULL);
+    CHECK_INT (got.code, 3);
+    CHECK (has (got.out, "FAIL  handshake"));
+    close (fd);
+
+    got = mesh_run (mesh, NULL, "weft", "doctor", "-b", "tcp://no.such.host.invalid:5555", NULL);
+    CHECK_INT (got.code, 3);
+    CHECK (has (got.out, "FAIL  address    no.such.host.invalid"));
+    got = mesh_run (mesh, NULL, "weft", "doctor", "-b", "ipc:///nonexistent/broker", NULL);
+    CHECK_INT (got.code, 3);
+    CHECK (has (got.out, "FAIL  address    /nonexistent/broker: No such file or directory"));
+
+    mesh_broker (mesh, NULL, NULL);
+    got = WEFT (mesh, "doctor");
+    CHECK_INT (got.code, 4);
+    CHECK (has (got.out, "FAIL  services   no service is registered"));
+    mesh_destroy (&mesh);
+}
+
+TEST (doctor_notices_a_stopped_worker)
+{
+    process_t *worker;
+    mesh_t *mesh = new_mesh (&worker);
+    process_signal (worker, SIGSTOP);
+    const result_t got = WEFT (mesh, "doctor", "-t", "300ms", "--connect-timeout", "300ms");
+    process_signal (worker, SIGCONT);
+    CHECK (got.code != 0);
+    CHECK (has (got.out, "FAIL  routed"));
+    mesh_destroy (&mesh);
+}
+
+static bool has_gone (void *arg)
+{
+    return !process_running (arg);
+}
+
+TEST (a_worker_can_be_drained)
+{
+    process_t *worker;
+    mesh_t *mesh = new_mesh (&worker);
+    const result_t got = WEFT (mesh, "workers", "drain", process_uuid (worker));
+    CHECK_INT (got.code, 0);
+    CHECK_STR (got.out, "");
+    await ("the worker goes", has_gone, worker);
+    CHECK_INT (process_wait (worker), 0);
+    mesh_destroy (&mesh);
+}
+
+/* ---- completion ---- */
+
+TEST (completion_offers_commands_flags_choices_and_live_names)
+{
+    mesh_t *mesh = new_mesh (NULL);
+    CHECK_INT (setenv ("WEFT_BROKER", mesh_endpoint (mesh), 1), 0);
+    CHECK (has (mesh_run (mesh, NULL, "weft", "__complete", "de", NULL).out, "describe\t"));
+    CHECK (has (mesh_run (mesh, NULL, "weft", "__complete", "call", "X.Y", "--bal", NULL).out, "--balance\t"));
+    check_prints (mesh_run (mesh, NULL, "weft", "__complete", "call", "--via", "d", NULL), "direct\n");
+    check_prints (mesh_run (mesh, NULL, "weft", "__complete", "call", "--via=d", NULL), "--via=direct\n");
+    check_prints (mesh_run (mesh, NULL, "weft", "__complete", "call", "--via", "=", "d", NULL), "direct\n");
+    check_prints (mesh_run (mesh, NULL, "weft", "__complete", "call", "Arith.", NULL), "Arith.Add\nArith.Divide\nArith.Multiply\n");
+    check_prints (mesh_run (mesh, NULL, "weft", "__complete", "ls", "Ar", NULL), "Arith\tservice\n");
+    check_prints (mesh_run (mesh, NULL, "weft", "__complete", "workers", "in", NULL), "info\n");
+    CHECK_INT (count_lines (mesh_run (mesh, NULL, "weft", "__complete", "workers", "info", "", NULL).out), 1);
+    unsetenv ("WEFT_BROKER");
+    mesh_destroy (&mesh);
+}
+
+TEST (completion_is_quick_and_silent_without_a_broker)
+{
+    mesh_t *mesh = mesh_new ();
+    char endpoint [64];
+    const int fd = take_port (true, endpoint);
+    const int64_t start_ms = now_ms ();
+    check_prints (mesh_run (mesh, NULL, "weft", "__complete", "-b", endpoint, "call", "A", NULL), "");
+    CHECK (now_ms () - start_ms < 2000);
+    close (fd);
+    mesh_destroy (&mesh);
+}
+
+TEST (completion_works_in_bash)
+{
+    mesh_t *mesh = new_mesh (NULL);
+    check_prints (shell (mesh, "bash", ". <($WEFT completion bash); COMP_WORDS=($WEFT call Arith.M); COMP_CWORD=2; _weft; "
+                                       "echo \"${COMPREPLY[@]}\""),
+                  "Arith.Multiply\n");
+    mesh_destroy (&mesh);
+}
+
+/* ---- help ---- */
+
+TEST (help_goes_to_standard_output_and_names_every_command)
+{
+    mesh_t *mesh = mesh_new ();
+    static const char *const commands [] = {"call",  "ls",    "workers", "describe",   "ping",
+                                            "watch", "bench", "doctor",  "completion", "help"};
+    const result_t all = mesh_run (mesh, NULL, "weft", "--help", NULL);
+    CHECK_INT (all.code, 0);
+    for (size_t i = 0; i < sizeof commands / sizeof *commands; i++) {
+        const result_t one = mesh_run (mesh, NULL, "weft", commands [i], "--help", NULL);
+        CHECK (has (all.out, commands [i]));
+        CHECK (has (one.out, "\nexamples:\n  "));
+        CHECK_INT (one.code, 0);
+        CHECK_STR (one.err, "");
+    }
+    CHECK (strncmp (mesh_run (mesh, NULL, "weft", "--version", NULL).out, "weft " WEFT_VERSION, 9) == 0);
+    check_fails (mesh_run (mesh, NULL, "weft", NULL), 2, "no command");
+    mesh_destroy (&mesh);
+}
