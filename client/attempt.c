@@ -1,0 +1,542 @@
+/* SPDX-License-Identifier: MPL-2.0
+ *
+ *  attempt.c - a call over a link, and how it ends. */
+
+#include "channel_inside.h"
+#include <assert.h>
+#include <stdarg.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+outcome_t outcome_here (weft_status_t status, weft_executed_t executed, text_space_t *space, const char *format, ...)
+{
+    va_list args;
+    va_start (args, format);
+    vsnprintf (space->bytes, sizeof space->bytes, format, args);
+    va_end (args);
+    return (outcome_t){.status = status, .executed = executed, .origin = WEFT_ORIGIN_CLIENT, .text = space->bytes};
+}
+
+/*  Waiting. */
+
+static int64_t sooner (int64_t a, int64_t b)
+{
+    return a < b ? a : b;
+}
+
+/*  The heap has room for every open call, so this cannot fail. */
+static void set_timer (channel_t *self, weft_call_t *call, int64_t at_us)
+{
+    const bool set = deadlines_set (&self->calls, &call->timer, sooner (at_us, call->deadline_us));
+    assert (set);
+}
+
+/*  From here on it waits for a connection or a list, and its connect timeout runs. */
+static void start_waiting (channel_t *self, weft_call_t *call, call_state_t state)
+{
+    call->state = state;
+    if (!call->connect_by_us) {
+        call->waiting_since_us = self->now_us;
+        call->connect_by_us = self->now_us + call->settings.connect_timeout_ms * 1000LL;
+    }
+    set_timer (self, call, call->connect_by_us);
+}
+
+static void stop_waiting (channel_t *self, weft_call_t *call)
+{
+    if (!call->connect_by_us)
+        return;
+    call->ledger.client_queue_us += self->now_us - call->waiting_since_us;
+    call->connect_by_us = 0;
+}
+
+void call_wait_list (channel_t *self, weft_call_t *call, discovery_t *discovery)
+{
+    list_push (&discovery->waiting, &call->node);
+    call->discovery = discovery;
+    start_waiting (self, call, CALL_LISTING);
+}
+
+/*  Attempts. */
+
+void attempt_begin (channel_t *self, weft_call_t *call, link_t *link, endpoint_t *endpoint)
+{
+    attempt_t *attempt = &call->attempt;
+    assert (!attempt->request.link && !attempt->endpoint);
+    attempt->endpoint = endpoint;
+    call->direct = link != &self->broker;
+    if (endpoint) {
+        memcpy (call->worker, endpoint->uuid, sizeof call->worker);
+        endpoint_begin (endpoint, self->now_us);
+    } else
+        memcpy (call->worker, call->only, sizeof call->worker);
+    link_wait (link, &attempt->request);
+    if (link_takes (link)) {
+        attempt_send (self, attempt);
+        return;
+    }
+    start_waiting (self, call, CALL_CONNECTING);
+}
+
+static uint32_t remaining_ms (const channel_t *self, const weft_call_t *call)
+{
+    const int64_t left_us = call->deadline_us - self->now_us;
+    return left_us <= 0 ? 0 : (uint32_t) ((left_us + 999) / 1000);
+}
+
+/*  Options are rare: without any the record carries none. */
+static const wire_options_t *options_of (const weft_call_t *call, wire_options_t *options)
+{
+    const bool chosen = !call->direct && call->worker [0];
+    if (call->codec == CODEC_MSGPACK && !chosen && !call->strings.size)
+        return NULL;
+    *options = (wire_options_t){.key = call->key, .request_key = call->request_key, .meta = call->meta};
+    if (call->codec != CODEC_MSGPACK)
+        options->codec = text_of (codec_name (call->codec));
+    if (chosen)
+        options->worker = text_of (call->worker);
+    return options;
+}
+
+static void write_request (channel_t *self, weft_call_t *call, link_t *link, uint64_t id)
+{
+    size_t size;
+    const void *body = call_args (call, &size);
+    const bool attached = size > WEFT_BODY_INLINE_MAX;
+    wire_options_t options;
+    zmq_msg_t frame;
+    if (attached) {
+        weft_call_t *owner = call->parent ? call->parent : call;
+        zmq_msg_init (&frame);
+        zmq_msg_copy (&frame, &owner->args_frame);
+    }
+    wire_write_request (outbox_open_record (&link->outbox), id, (text_t){call->method, call->service.size + 1 + call->name.size},
+                        remaining_ms (self, call), attached ? NULL : body, size, attached, options_of (call, &options));
+    outbox_close_record (&link->outbox, attached ? &frame : NULL);
+    if (attached)
+        zmq_msg_close (&frame);
+    channel_touch (self, link);
+}
+
+/*  Why it cannot be sent there; false if it can. */
+static bool is_unsendable (const weft_call_t *call, const link_t *link, outcome_t *outcome, text_space_t *space)
+{
+    size_t size;
+    call_args (call, &size);
+    if (size > link->body_max) {
+        *outcome = outcome_here (WEFT_TOO_LARGE, WEFT_EXECUTED_NO, space,
+                                 "the arguments have %zu bytes; %s takes %llu", size, link->address,
+                                 (unsigned long long) link->body_max);
+        return true;
+    }
+    if (outbox_bytes (&link->outbox) + size + WEFT_BATCH_MAX > WEFT_OUTBOX_MAX) {
+        *outcome = outcome_here (WEFT_OVERLOADED, WEFT_EXECUTED_NO, space, "%s does not read what waits for it",
+                                 link->address);
+        return true;
+    }
+    return false;
+}
+
+void attempt_send (channel_t *self, attempt_t *attempt)
+{
+    weft_call_t *call = attempt->call;
+    link_t *link = attempt->request.link;
+    outcome_t outcome;
+    text_space_t space;
+    if (is_unsendable (call, link, &outcome, &space)) {
+        attempt_failed (self, attempt, &outcome);
+        return;
+    }
+    const uint64_t id = ids_put (&self->requests, &attempt->request);
+    if (id == 0) {
+        outcome = outcome_here (WEFT_OVERLOADED, WEFT_EXECUTED_NO, &space, "out of memory");
+        attempt_failed (self, attempt, &outcome);
+        return;
+    }
+    link_sent (link, &attempt->request, id);
+    self->routed += !call->direct;
+    stop_waiting (self, call);
+    call->state = CALL_SENT;
+    call->attempts++;
+    attempt->sent_us = self->now_us;
+    set_timer (self, call, call->deadline_us);
+    write_request (self, call, link, id);
+}
+
+/*  Takes the attempt off its link and its endpoint. True if it had been sent. */
+static bool leave_link (channel_t *self, attempt_t *attempt)
+{
+    link_t *link = attempt->request.link;
+    const bool sent = attempt->request.id != 0;
+    if (attempt->endpoint)
+        endpoint_end (attempt->endpoint);
+    attempt->endpoint = NULL;
+    if (!link)
+        return false;
+    if (sent) {
+        ids_take (&self->requests, attempt->request.id);
+        self->routed -= link == &self->broker;
+    }
+    request_leave (&attempt->request);
+    channel_left (self, link);
+    return sent;
+}
+
+/*  Tells the worker that nobody waits any more. */
+static void write_cancel (channel_t *self, const attempt_t *attempt)
+{
+    link_t *link = attempt->request.link;
+    if (attempt->request.id == 0 || link->state != LINK_READY)
+        return;
+    wire_write_cancel (outbox_open_record (&link->outbox), attempt->request.id);
+    outbox_close_record (&link->outbox, NULL);
+    channel_touch (self, link);
+}
+
+void attempt_failed (channel_t *self, attempt_t *attempt, outcome_t *outcome)
+{
+    outcome->left = leave_link (self, attempt);
+    call_fail (self, attempt->call, outcome);
+}
+
+/*  Replies. */
+
+static void note_ledger (weft_call_t *call, const wire_info_t *info)
+{
+    call->ledger.broker_queue_us = (int64_t) info->broker_us;
+    call->ledger.worker_queue_us = (int64_t) info->queue_us;
+    call->ledger.handler_us = (int64_t) info->handler_us;
+}
+
+/*  What the reply teaches about the worker that sent it. */
+static void note_health (channel_t *self, const attempt_t *attempt, weft_status_t status)
+{
+    endpoint_t *endpoint = attempt->endpoint;
+    if (!endpoint || !attempt->call->direct)
+        return;
+    const bool ran = weft_status_executed (status) == WEFT_EXECUTED_YES;
+    endpoint_replied (endpoint, ran ? self->now_us - attempt->sent_us : 0);
+    if (status == WEFT_DRAINING)
+        endpoint->state = ENDPOINT_DRAINING;
+}
+
+static weft_origin_t default_origin (const weft_call_t *call, weft_status_t status)
+{
+    if (status == WEFT_OK || status == WEFT_APP_ERROR)
+        return WEFT_ORIGIN_APPLICATION;
+    return call->direct ? WEFT_ORIGIN_WORKER : WEFT_ORIGIN_BROKER;
+}
+
+static void reply_ok (channel_t *self, attempt_t *attempt, const wire_record_t *record, zmq_msg_t *attachment)
+{
+    weft_call_t *call = attempt->call;
+    text_space_t space;
+    outcome_t outcome = {.status = WEFT_OK, .executed = WEFT_EXECUTED_YES, .origin = WEFT_ORIGIN_APPLICATION};
+    if (record->body_size > self->options.body_max)
+        outcome = outcome_here (WEFT_TOO_LARGE, WEFT_EXECUTED_YES, &space, "the reply has %zu bytes; at most %zu are taken",
+                                record->body_size, self->options.body_max);
+    else if (!call_take_body (call, record->body, record->body_size, attachment))
+        outcome = outcome_here (WEFT_OVERLOADED, WEFT_EXECUTED_YES, &space, "out of memory for the reply");
+    leave_link (self, attempt);
+    call_end (self, call, &outcome);
+}
+
+void attempt_replied (channel_t *self, attempt_t *attempt, const wire_record_t *record, zmq_msg_t *attachment)
+{
+    weft_call_t *call = attempt->call;
+    wire_info_t info = wire_info_none ();
+    if (mp_left (&record->extra) && !wire_read_info (record->extra, &info))
+        info = wire_info_none ();
+    const weft_status_t status = record->status < WEFT_STATUS_COUNT ? record->status : WEFT_INTERNAL;
+    note_ledger (call, &info);
+    note_health (self, attempt, status);
+    if (status == WEFT_OK) {
+        reply_ok (self, attempt, record, attachment);
+        return;
+    }
+    char text [WEFT_TEXT_MAX + 1];
+    if (info.text.size)
+        snprintf (text, sizeof text, "%.*s", TEXT_ARG (info.text));
+    else
+        snprintf (text, sizeof text, "%s", weft_status_text (status));
+    outcome_t outcome = {.status = status, .text = text, .code = info.code,
+                         .executed = info.executed >= 0 ? (weft_executed_t) info.executed : weft_status_executed (status),
+                         .origin = info.origin >= 0 ? (weft_origin_t) info.origin : default_origin (call, status),
+                         .retry_after_us = info.retry_after_ms < 86400000 ? (int64_t) info.retry_after_ms * 1000 : 0,
+                         .chosen = !call->direct && attempt->endpoint};
+    if (status == WEFT_APP_ERROR)
+        call_take_body (call, record->body, record->body_size, attachment);
+    attempt_failed (self, attempt, &outcome);
+}
+
+/*  The end, or another try. */
+
+static bool is_idempotent (channel_t *self, const weft_call_t *call)
+{
+    if (text_is (call->service, "weft.Registry") || text_is (call->service, "weft.Worker"))
+        return true;
+    const discovery_t *discovery = table_get (&self->services, call->service.data, call->service.size);
+    return discovery && (discovery_flags (discovery, call->name.data, call->name.size) & 1) != 0;
+}
+
+static retry_question_t question_of (channel_t *self, const weft_call_t *call, const outcome_t *outcome)
+{
+    const bool moved = outcome->chosen && outcome->status == WEFT_NO_WORKERS && !call->only [0];
+    return (retry_question_t){.mode = call->settings.retry,
+                              .status = moved ? WEFT_WORKER_LOST : outcome->status,
+                              .executed = outcome->executed,
+                              .left = outcome->left,
+                              .idempotent = is_idempotent (self, call),
+                              .keyed = call->request_key.size > 0,
+                              .attempts = call->attempts};
+}
+
+static void back_off (channel_t *self, weft_call_t *call, int64_t delay_us)
+{
+    self->stats.retried++;
+    if (delay_us == 0) {
+        route_call (self, call);
+        return;
+    }
+    call->state = CALL_BACKOFF;
+    set_timer (self, call, self->now_us + delay_us);
+}
+
+void call_fail (channel_t *self, weft_call_t *call, outcome_t *outcome)
+{
+    const retry_question_t question = question_of (self, call, outcome);
+    const retry_verdict_t verdict = retry_decide (&question);
+    const bool free = retry_is_free (&question);
+    int64_t delay_us = free && verdict == RETRY_OTHER ? 0 : retry_backoff_us (call->attempts, &self->dice);
+    if (delay_us < outcome->retry_after_us)
+        delay_us = outcome->retry_after_us;
+    if (verdict == RETRY_END || self->now_us + delay_us >= call->deadline_us
+        || call->tried_count == CALL_TRIED_MAX
+        || (verdict == RETRY_SAME && !call->worker [0] && outcome->executed != WEFT_EXECUTED_NO)
+        || (!free && !retry_budget_take (&self->budget, self->now_us))) {
+        call_end (self, call, outcome);
+        return;
+    }
+    if (outcome->executed == WEFT_EXECUTED_MAYBE)
+        call->executed_before = WEFT_EXECUTED_MAYBE;
+    call->same = verdict == RETRY_SAME;
+    call_set_text (call, "%s: %s", weft_status_str (outcome->status), outcome->text);
+    back_off (self, call, delay_us);
+}
+
+/*  Takes the call out of wherever it is; parts of a broadcast that are open are cancelled. */
+static void leave_all (channel_t *self, weft_call_t *call)
+{
+    if (call->state == CALL_LISTING)
+        list_remove (&call->discovery->waiting, &call->node);
+    call->discovery = NULL;
+    stop_waiting (self, call);
+    leave_link (self, &call->attempt);
+    deadlines_cancel (&self->calls, &call->timer);
+}
+
+static void cancel_parts (channel_t *self, weft_call_t *call)
+{
+    for (size_t i = 0; i < call->part_count; i++)
+        if (call->parts [i]->state != CALL_ENDED)
+            channel_cancel (self, call->parts [i], self->now_us);
+}
+
+/*  A part ended: the first error, or the last success, ends the whole. */
+static void part_ended (channel_t *self, weft_call_t *part)
+{
+    weft_call_t *call = part->parent;
+    call->parts_open--;
+    if (call->state != CALL_FANNED)
+        return;
+    if (part->status == WEFT_OK && !call->first)
+        call->first = part;
+    if (part->status == WEFT_OK && call->parts_open > 0)
+        return;
+    memcpy (call->worker, call->first && part->status == WEFT_OK ? call->first->worker : part->worker, sizeof call->worker);
+    const outcome_t outcome = {.status = part->status, .executed = part->executed, .origin = part->origin,
+                               .code = part->code, .text = weft_call_text (part)};
+    call->direct = part->direct;
+    call->attempts = part->attempts;
+    call_end (self, call, &outcome);
+}
+
+void call_end (channel_t *self, weft_call_t *call, const outcome_t *outcome)
+{
+    assert (call->state != CALL_ENDED);
+    leave_all (self, call);
+    call->state = CALL_ENDED;
+    call->status = outcome->status;
+    call->executed = outcome->executed > call->executed_before ? outcome->executed : call->executed_before;
+    call->origin = outcome->origin;
+    call->code = outcome->code;
+    if (outcome->status == WEFT_OK)
+        buffer_clear (&call->text);
+    else
+        call_set_text (call, "%s", outcome->text);
+    call->ledger.total_us = self->now_us - call->started_us;
+    self->open--;
+    cancel_parts (self, call);
+    if (!call->parent) {
+        self->stats.finished++;
+        self->stats.failed += outcome->status != WEFT_OK;
+        list_push (&self->done, &call->node);
+        return;
+    }
+    atomic_store_explicit (&call->done, true, memory_order_release);
+    part_ended (self, call);
+    call_release (call, self->options.pool);
+}
+
+/*  Ended from this side: deadline, cancel, shutdown. What was sent may have run, and is told to stop. */
+static void give_up (channel_t *self, weft_call_t *call, outcome_t *outcome)
+{
+    bool sent = call->state == CALL_SENT;
+    write_cancel (self, &call->attempt);
+    for (size_t i = 0; i < call->part_count; i++)
+        sent = sent || call->parts [i]->attempts > 0;
+    outcome->executed = sent ? WEFT_EXECUTED_MAYBE : WEFT_EXECUTED_NO;
+    call_end (self, call, outcome);
+}
+
+void channel_cancel (channel_t *self, weft_call_t *call, int64_t now_us)
+{
+    self->now_us = now_us;
+    if (call->state == CALL_ENDED)
+        return;
+    text_space_t space;
+    outcome_t outcome = outcome_here (WEFT_CANCELLED, WEFT_EXECUTED_NO, &space, "cancelled by the caller");
+    give_up (self, call, &outcome);
+}
+
+void call_shut (channel_t *self, weft_call_t *call)
+{
+    text_space_t space;
+    outcome_t outcome = outcome_here (WEFT_SHUTDOWN, WEFT_EXECUTED_NO, &space, "the client was closed");
+    give_up (self, call, &outcome);
+}
+
+/*  What it waits for, for the texts of timeouts. */
+static void describe (const channel_t *self, const weft_call_t *call, text_space_t *space)
+{
+    char *text = space->bytes;
+    const size_t size = sizeof space->bytes;
+    const link_t *link = call->attempt.request.link;
+    if (call->state == CALL_LISTING)
+        snprintf (text, size, "list of %s from broker %s%s", call->discovery->service, self->broker.address,
+                  link_takes (&self->broker) ? "" : ", which is not connected");
+    else if (call->state == CALL_CONNECTING && call->direct)
+        snprintf (text, size, "connection to worker %s at %s", call->worker, link->address);
+    else if (call->state == CALL_CONNECTING)
+        snprintf (text, size, "connection to broker %s", link->address);
+    else if (call->direct)
+        snprintf (text, size, "worker %s", call->worker);
+    else
+        snprintf (text, size, "%s%s through broker %s", call->worker [0] ? "worker " : "any worker", call->worker,
+                  self->broker.address);
+}
+
+static outcome_t deadline_outcome (const channel_t *self, const weft_call_t *call, text_space_t *space)
+{
+    const int ms = call->settings.timeout_ms;
+    text_space_t where;
+    describe (self, call, &where);
+    switch (call->state) {
+    case CALL_FANNED:
+        return outcome_here (WEFT_DEADLINE_EXCEEDED, WEFT_EXECUTED_NO, space, "%zu of %zu workers did not reply in %d ms",
+                             call->parts_open, call->part_count, ms);
+    case CALL_SENT:
+        return outcome_here (WEFT_DEADLINE_EXCEEDED, WEFT_EXECUTED_NO, space, "no reply from %.900s in %d ms",
+                             where.bytes, ms);
+    case CALL_BACKOFF:
+        return outcome_here (WEFT_DEADLINE_EXCEEDED, WEFT_EXECUTED_NO, space, "after %d ms waiting to try again after %.900s",
+                             ms, weft_call_text (call));
+    default:
+        return outcome_here (WEFT_DEADLINE_EXCEEDED, WEFT_EXECUTED_NO, space, "after %d ms still waiting for a %.900s", ms,
+                             where.bytes);
+    }
+}
+
+static void deadline_passed (channel_t *self, weft_call_t *call)
+{
+    text_space_t space;
+    outcome_t outcome = deadline_outcome (self, call, &space);
+    endpoint_t *endpoint = call->attempt.endpoint;
+    if (endpoint && call->direct && call->state == CALL_SENT) {
+        const discovery_t *discovery = table_get (&self->services, call->service.data, call->service.size);
+        const bool may_eject = discovery && discovery_may_eject (discovery, self->now_us);
+        endpoint_silent (endpoint, self->now_us, may_eject, &self->dice);
+    }
+    give_up (self, call, &outcome);
+}
+
+static void connect_timed_out (channel_t *self, weft_call_t *call)
+{
+    text_space_t where, space;
+    describe (self, call, &where);
+    outcome_t outcome = outcome_here (WEFT_CONNECT_TIMEOUT, WEFT_EXECUTED_NO, &space, "no %.900s in %d ms", where.bytes,
+                                      call->settings.connect_timeout_ms);
+    give_up (self, call, &outcome);
+}
+
+void call_due (channel_t *self, weft_call_t *call)
+{
+    if (self->now_us >= call->deadline_us)
+        deadline_passed (self, call);
+    else if (call->state == CALL_BACKOFF)
+        route_call (self, call);
+    else
+        connect_timed_out (self, call);
+}
+
+/*  Broadcast. */
+
+static weft_call_t *new_part (channel_t *self, weft_call_t *call, const endpoint_t *endpoint)
+{
+    weft_call_t *part = call_new (self->options.pool);
+    if (!part)
+        return NULL;
+    memcpy (part->method, call->method, sizeof part->method);
+    part->service = (text_t){part->method, call->service.size};
+    part->name = (text_t){part->method + call->service.size + 1, call->name.size};
+    part->codec = call->codec;
+    part->settings = call->settings;
+    part->settings.balance = WEFT_BALANCE_P2C;
+    if (part->settings.retry == WEFT_RETRY_FAILOVER)
+        part->settings.retry = WEFT_RETRY_FAILTRY;
+    part->request_key = call->request_key;
+    part->meta = call->meta;
+    memcpy (part->only, endpoint->uuid, sizeof part->only);
+    part->parent = call;
+    part->sequence = ++self->sequence;
+    part->started_us = self->now_us;
+    part->deadline_us = call->deadline_us;
+    call_hold (part);
+    return part;
+}
+
+void call_fan (channel_t *self, weft_call_t *call, endpoint_t *const *list, size_t count)
+{
+    text_space_t space;
+    outcome_t outcome = outcome_here (WEFT_OVERLOADED, WEFT_EXECUTED_NO, &space, "out of memory for %zu workers", count);
+    call->parts = calloc (count, sizeof *call->parts);
+    for (size_t i = 0; call->parts && i < count; i++) {
+        weft_call_t *part = new_part (self, call, list [i]);
+        if (!part)
+            break;
+        call->parts [call->part_count++] = part;
+    }
+    const bool room = deadlines_reserve (&self->calls, self->open + count);
+    stop_waiting (self, call);
+    call->state = CALL_FANNED;
+    call->parts_open = call->part_count;
+    self->open += call->part_count;
+    set_timer (self, call, call->deadline_us);
+    if (call->part_count < count || !room) {
+        call_end (self, call, &outcome);
+        return;
+    }
+    for (size_t i = 0; i < call->part_count && call->state == CALL_FANNED; i++)
+        route_call (self, call->parts [i]);
+}

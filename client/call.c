@@ -1,0 +1,359 @@
+/* SPDX-License-Identifier: MPL-2.0 */
+
+#include "call.h"
+#include <assert.h>
+#include <stdarg.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#define KEPT_MAX (64 * 1024) /* memory a pooled call may hold on to, per buffer */
+#define STRINGS_MAX (1024 * 1024)
+
+/*  Pool. */
+
+void call_pool_init (call_pool_t *self, size_t max)
+{
+    list_init (&self->free);
+    self->max = max;
+}
+
+static void call_free (weft_call_t *self)
+{
+    buffer_fini (&self->args);
+    buffer_fini (&self->strings);
+    buffer_fini (&self->text);
+    buffer_fini (&self->reply);
+    free (self);
+}
+
+void call_pool_fini (call_pool_t *self)
+{
+    for (list_node_t *node; (node = list_pop (&self->free));)
+        call_free (CONTAINER_OF (node, weft_call_t, node));
+    self->max = 0;
+}
+
+static void keep_buffer (buffer_t *buffer)
+{
+    if (buffer->capacity > KEPT_MAX)
+        buffer_fini (buffer);
+    buffer_clear (buffer);
+}
+
+/*  Blank again, but for the memory of the buffers. */
+static void call_reset (weft_call_t *self)
+{
+    const buffer_t args = self->args, strings = self->strings, text = self->text, reply = self->reply;
+    memset (self, 0, sizeof *self);
+    self->args = args;
+    self->strings = strings;
+    self->text = text;
+    self->reply = reply;
+    self->attempt.call = self;
+    self->handles = 1;
+}
+
+weft_call_t *call_new (call_pool_t *pool)
+{
+    list_node_t *node = pool ? list_pop (&pool->free) : NULL;
+    weft_call_t *self = node ? CONTAINER_OF (node, weft_call_t, node) : calloc (1, sizeof *self);
+    if (!self)
+        return NULL;
+    if (!node) {
+        buffer_init (&self->args, SIZE_MAX);
+        buffer_init (&self->strings, STRINGS_MAX);
+        buffer_init (&self->text, WEFT_TEXT_MAX + 1);
+        buffer_init (&self->reply, SIZE_MAX);
+    }
+    call_reset (self);
+    return self;
+}
+
+void call_release (weft_call_t *self, call_pool_t *pool)
+{
+    assert (self->handles > 0);
+    if (--self->handles > 0)
+        return;
+    for (size_t i = 0; i < self->part_count; i++)
+        call_release (self->parts [i], pool);
+    free (self->parts);
+    if (self->has_args_frame)
+        zmq_msg_close (&self->args_frame);
+    if (self->has_reply_frame)
+        zmq_msg_close (&self->reply_frame);
+    if (self->has_arena)
+        arena_fini (&self->arena);
+    if (!pool || pool->free.count >= pool->max) {
+        call_free (self);
+        return;
+    }
+    keep_buffer (&self->args);
+    keep_buffer (&self->strings);
+    keep_buffer (&self->text);
+    keep_buffer (&self->reply);
+    self->node = (list_node_t){0};
+    list_push (&pool->free, &self->node);
+}
+
+/*  What is asked. */
+
+static void take_settings (call_settings_t *to, const weft_call_options_t *options)
+{
+    if (options->timeout_ms)
+        to->timeout_ms = options->timeout_ms;
+    if (options->connect_timeout_ms)
+        to->connect_timeout_ms = options->connect_timeout_ms;
+    if (options->via)
+        to->via = options->via;
+    if (options->balance)
+        to->balance = options->balance;
+    if (options->retry)
+        to->retry = options->retry;
+}
+
+static void write_meta (buffer_t *out, const char *const *meta)
+{
+    uint32_t count = 0;
+    while (meta [count])
+        count++;
+    mp_write_map (out, count);
+    for (uint32_t i = 0; i < count; i++) {
+        const char *equals = strchr (meta [i], '=');
+        const size_t key = equals ? (size_t) (equals - meta [i]) : strlen (meta [i]);
+        mp_write_str (out, meta [i], key);
+        mp_write_text (out, equals ? equals + 1 : "");
+    }
+}
+
+/*  Copies the options' strings, one after the other, then points at them. */
+static bool take_strings (weft_call_t *self, const weft_call_options_t *options)
+{
+    buffer_t *strings = &self->strings;
+    const size_t key = options->key ? strlen (options->key) : 0;
+    const size_t request_key = options->request_key ? strlen (options->request_key) : 0;
+    if (!key && !request_key && !options->meta)
+        return true;
+    buffer_append (strings, options->key, key);
+    buffer_append (strings, options->request_key, request_key);
+    if (options->meta)
+        write_meta (strings, options->meta);
+    if (strings->failed)
+        return false;
+    const char *data = (const char *) strings->data;
+    self->key = (text_t){data, key};
+    self->request_key = (text_t){data + key, request_key};
+    self->meta = mp_reader (data + key + request_key, strings->size - key - request_key);
+    return true;
+}
+
+/*  Remembers what is wrong; the core ends the call with it. */
+static bool flawed (weft_call_t *self, const char *format, const char *what)
+{
+    self->flaw = WEFT_INVALID;
+    call_set_text (self, format, what);
+    return true;
+}
+
+bool call_ask (weft_call_t *self, const char *method, const weft_call_options_t *options,
+               const call_settings_t *settings)
+{
+    self->settings = *settings;
+    const size_t size = strlen (method);
+    const size_t kept = size < WEFT_METHOD_NAME_MAX ? size : WEFT_METHOD_NAME_MAX;
+    memcpy (self->method, method, kept);
+    self->method [kept] = '\0';
+    if (options) {
+        take_settings (&self->settings, options);
+        if (options->worker && strlen (options->worker) > ENDPOINT_UUID_MAX)
+            return flawed (self, "worker \"%.80s\" is no UUID", options->worker);
+        snprintf (self->only, sizeof self->only, "%s", options->worker ? options->worker : "");
+        if (!take_strings (self, options))
+            return false;
+    }
+    const int timeout_ms = self->settings.timeout_ms, connect_ms = self->settings.connect_timeout_ms;
+    if (timeout_ms < 1 || timeout_ms > WEFT_CALL_TIMEOUT_MS_MAX || connect_ms < 1
+        || connect_ms > WEFT_CALL_TIMEOUT_MS_MAX)
+        return flawed (self, "%s must be 1 to 86400000 ms",
+                       timeout_ms < 1 || timeout_ms > WEFT_CALL_TIMEOUT_MS_MAX ? "timeout_ms" : "connect_timeout_ms");
+    if (self->discover) {
+        self->service = (text_t){self->method, kept};
+        return wire_name_valid (self->service) && size == kept ? true
+               : flawed (self, "ill-formed service name \"%.80s\"", method);
+    }
+    if (size != kept || !wire_split_method ((text_t){self->method, kept}, &self->service, &self->name))
+        return flawed (self, "ill-formed method \"%.80s\": expected Service.Method", method);
+    return true;
+}
+
+static void free_args (void *data, void *hint)
+{
+    (void) hint;
+    free (data);
+}
+
+bool call_seal_args (weft_call_t *self)
+{
+    if (self->args.size <= WEFT_BODY_INLINE_MAX)
+        return true;
+    if (zmq_msg_init_data (&self->args_frame, self->args.data, self->args.size, free_args, NULL) < 0)
+        return false;
+    self->has_args_frame = true;
+    buffer_init (&self->args, self->args.max); /* its memory is the frame's now */
+    return true;
+}
+
+const void *call_args (const weft_call_t *self, size_t *size)
+{
+    if (self->parent)
+        return call_args (self->parent, size);
+    if (!self->has_args_frame) {
+        *size = self->args.size;
+        return self->args.data ? (const void *) self->args.data : "";
+    }
+    zmq_msg_t *frame = (zmq_msg_t *) (uintptr_t) &self->args_frame; /* libzmq knows no const */
+    *size = zmq_msg_size (frame);
+    return zmq_msg_data (frame);
+}
+
+/*  What came of it. */
+
+bool call_take_body (weft_call_t *self, const void *body, size_t size, zmq_msg_t *attachment)
+{
+    if (attachment) {
+        zmq_msg_init (&self->reply_frame);
+        zmq_msg_move (&self->reply_frame, attachment);
+        self->has_reply_frame = true;
+        return true;
+    }
+    buffer_append (&self->reply, body, size);
+    return !self->reply.failed;
+}
+
+void call_set_text (weft_call_t *self, const char *format, ...)
+{
+    char text [WEFT_TEXT_MAX + 1];
+    va_list args;
+    va_start (args, format);
+    vsnprintf (text, sizeof text, format, args);
+    va_end (args);
+    buffer_clear (&self->text);
+    buffer_append (&self->text, text, strlen (text) + 1);
+}
+
+/*  Public: what the handle tells. Nothing below takes a lock: once `done` is seen, nobody writes. */
+
+bool weft_call_done (const weft_call_t *self)
+{
+    return atomic_load_explicit (&self->done, memory_order_acquire);
+}
+
+weft_status_t weft_call_status (const weft_call_t *self)
+{
+    return self->status;
+}
+
+weft_executed_t weft_call_executed (const weft_call_t *self)
+{
+    return self->executed;
+}
+
+weft_origin_t weft_call_origin (const weft_call_t *self)
+{
+    return self->origin;
+}
+
+const char *weft_call_text (const weft_call_t *self)
+{
+    return self->text.size && !self->text.failed ? (const char *) self->text.data : "";
+}
+
+int64_t weft_call_code (const weft_call_t *self)
+{
+    return self->code;
+}
+
+int weft_call_attempts (const weft_call_t *self)
+{
+    return self->attempts;
+}
+
+const char *weft_call_worker (const weft_call_t *self)
+{
+    return self->worker;
+}
+
+bool weft_call_direct (const weft_call_t *self)
+{
+    return self->direct;
+}
+
+const void *weft_call_body (const weft_call_t *self, size_t *size)
+{
+    if (self->first)
+        return weft_call_body (self->first, size);
+    if (!self->has_reply_frame) {
+        *size = self->reply.size;
+        return self->reply.data ? (const void *) self->reply.data : "";
+    }
+    zmq_msg_t *frame = (zmq_msg_t *) (uintptr_t) &self->reply_frame;
+    *size = zmq_msg_size (frame);
+    return zmq_msg_data (frame);
+}
+
+uint64_t weft_call_sequence (const weft_call_t *self)
+{
+    return self->sequence;
+}
+
+const char *weft_call_method (const weft_call_t *self)
+{
+    return self->method;
+}
+
+const void *weft_call_args_body (const weft_call_t *self, size_t *size)
+{
+    return call_args (self, size);
+}
+
+void *weft_call_arg (const weft_call_t *self)
+{
+    return self->callback_arg;
+}
+
+weft_ledger_t weft_call_ledger (const weft_call_t *self)
+{
+    return self->ledger;
+}
+
+weft_status_t weft_call_read (weft_call_t *self, weft_value_t reply)
+{
+    if (self->status != WEFT_OK)
+        return self->status;
+    if (!self->has_arena) {
+        arena_init (&self->arena, WEFT_DECODED_MAX);
+        self->has_arena = true;
+    }
+    size_t size;
+    codec_error_t error;
+    const void *body = weft_call_body (self, &size);
+    if (reply.data)
+        memset (reply.data, 0, reply.schema->size);
+    if (!codec_decode (self->codec, body, size, reply, &self->arena, &error)) {
+        call_set_text (self, "reading body: %s", error.text);
+        self->status = WEFT_INVALID;
+        self->executed = WEFT_EXECUTED_YES;
+        self->origin = WEFT_ORIGIN_CLIENT;
+    }
+    return self->status;
+}
+
+size_t weft_call_reply_count (const weft_call_t *self)
+{
+    return self->part_count;
+}
+
+weft_call_t *weft_call_reply (const weft_call_t *self, size_t index)
+{
+    return index < self->part_count ? self->parts [index] : NULL;
+}

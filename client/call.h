@@ -1,0 +1,140 @@
+/* SPDX-License-Identifier: MPL-2.0
+ *
+ *  call.h - one call: what was asked, how far it is, what came of it.
+ *
+ *      NEW --> LISTING --> CONNECTING --> SENT --> ENDED
+ *       |         (any of them may be skipped)      ^
+ *       |          `--- failed, retry: BACKOFF ----'|
+ *       `--> FANNED (a broadcast waits for its parts) --'
+ *
+ *  A call ends exactly once; whoever comes second finds it ENDED. Handles are counted: one of the caller, one of the core
+ *  while the call is open. Counting and pooling happen under the client's lock. */
+
+#ifndef CALL_H_INCLUDED
+#define CALL_H_INCLUDED
+
+#include <stdatomic.h>
+#include <weft/client.h>
+#include "arena.h"
+#include "codec.h"
+#include "endpoint.h"
+#include "links.h"
+
+#define CALL_TRIED_MAX 8 /* endpoints one call may be given to, those that could not be connected to included */
+
+typedef enum {
+    CALL_NEW,
+    CALL_LISTING,    /* waits for a service's list */
+    CALL_CONNECTING, /* waits for a link */
+    CALL_SENT,
+    CALL_BACKOFF,
+    CALL_FANNED,
+    CALL_ENDED
+} call_state_t;
+
+/*  One try. A hedged call will have two. */
+typedef struct {
+    request_t request;
+    weft_call_t *call;
+    endpoint_t *endpoint; /* who it is for, if known */
+    int64_t sent_us;
+} attempt_t;
+
+typedef struct {
+    int timeout_ms, connect_timeout_ms;
+    weft_via_t via;
+    weft_balance_t balance;
+    weft_retry_t retry;
+} call_settings_t;
+
+struct weft_call {
+    /*  What was asked. */
+    uint64_t sequence;
+    char method [WEFT_METHOD_NAME_MAX + 1]; /* cut off if too long: INVALID then */
+    bool discover;          /* not a call: waits for the list of service `method` */
+    text_t service, name;   /* in method */
+    codec_t codec;
+    call_settings_t settings;
+    buffer_t args;          /* small ones */
+    zmq_msg_t args_frame;   /* large ones, shared with what is sent */
+    bool has_args_frame;
+    buffer_t strings;       /* key, request key, meta */
+    text_t key, request_key;
+    mp_reader_t meta;
+    char only [ENDPOINT_UUID_MAX + 1]; /* the one worker it is for; "": any */
+    weft_status_t flaw;     /* found before it reached the core: it ends with this at once */
+
+    /*  How far it is. */
+    call_state_t state;
+    list_node_t node;       /* in one list: a service's waiting, the done, the pool */
+    deadline_t timer;
+    attempt_t attempt;
+    int64_t started_us, deadline_us, connect_by_us /* 0: not waiting */, waiting_since_us;
+    uint64_t tried [CALL_TRIED_MAX];
+    size_t tried_count;
+    int attempts;           /* sent */
+    bool same;              /* the next attempt goes to the same worker */
+    weft_executed_t executed_before; /* by earlier attempts: NO or MAYBE */
+    struct discovery *discovery; /* LISTING: whose list */
+    weft_call_t *parent;    /* of a broadcast's part */
+    weft_call_t **parts;
+    size_t part_count, parts_open;
+    weft_call_t *first;     /* part that replied first: its body is the call's */
+
+    /*  What came of it. */
+    atomic_bool done;
+    weft_status_t status;
+    weft_executed_t executed;
+    weft_origin_t origin;
+    buffer_t text;
+    int64_t code;
+    char worker [ENDPOINT_UUID_MAX + 1];
+    bool direct;
+    buffer_t reply;
+    zmq_msg_t reply_frame;
+    bool has_reply_frame;
+    weft_ledger_t ledger;
+    arena_t arena;
+    bool has_arena;
+
+    /*  Whose it is. */
+    unsigned handles;
+    struct weft_client *client; /* NULL in the core's own tests */
+    struct waiter *waiters;
+    weft_call_fn *callback;
+    void *callback_arg;
+};
+
+/*  Calls that can be used again with their memory. */
+typedef struct {
+    list_t free;
+    size_t max;
+} call_pool_t;
+
+void call_pool_init (call_pool_t *self, size_t max);
+void call_pool_fini (call_pool_t *self);
+
+/*  A blank call with one handle; NULL when out of memory. */
+weft_call_t *call_new (call_pool_t *pool);
+static inline void call_hold (weft_call_t *self)
+{
+    self->handles++;
+}
+/*  Gives one handle back; the last one frees the call, and its parts. `pool` may be NULL. */
+void call_release (weft_call_t *self, call_pool_t *pool);
+
+/*  Sets what is asked. False: out of memory. Options' own strings are copied; defaults are taken from `settings`. */
+bool call_ask (weft_call_t *self, const char *method, const weft_call_options_t *options,
+               const call_settings_t *settings);
+
+/*  Large arguments become a frame that can be sent without a copy. False: out of memory. */
+bool call_seal_args (weft_call_t *self);
+const void *call_args (const weft_call_t *self, size_t *size);
+
+/*  Keeps a reply's body; `attachment`, if not NULL, is moved out. False: out of memory. */
+bool call_take_body (weft_call_t *self, const void *body, size_t size, zmq_msg_t *attachment);
+
+/*  Sets the text, cut at WEFT_TEXT_MAX. */
+void call_set_text (weft_call_t *self, const char *format, ...) __attribute__ ((format (printf, 2, 3)));
+
+#endif

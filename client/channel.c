@@ -1,0 +1,763 @@
+/* SPDX-License-Identifier: MPL-2.0
+ *
+ *  channel.c - links, records and time.
+ *
+ *  The broker's link is always wanted: when it fails, the next broker of the list is tried after a short, growing, random
+ *  wait. A worker's link is made when a call needs it, and kept. */
+
+#include "channel_inside.h"
+#include <assert.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#define RECONNECT_FIRST_US 20000
+#define RECONNECT_MAX_US 1000000
+#define GOODBYE_US 2000000      /* after it, a draining worker that does not close is left */
+#define CALLS_RESERVED 64
+
+/*  Out. */
+
+static bool grow (void **array, size_t *capacity, size_t element_size)
+{
+    const size_t wanted = *capacity ? 2 * *capacity : 8;
+    void *grown = realloc (*array, wanted * element_size);
+    if (!grown)
+        return false;
+    *array = grown;
+    *capacity = wanted;
+    return true;
+}
+
+/*  False when out of memory: then the link is left as it was. */
+static bool command (channel_t *self, int kind, uint64_t alias, const char *address)
+{
+    if (self->command_count == self->command_capacity
+        && !grow ((void **) &self->commands, &self->command_capacity, sizeof *self->commands))
+        return false;
+    channel_command_t *added = &self->commands [self->command_count++];
+    *added = (channel_command_t){.kind = kind, .alias = alias};
+    snprintf (added->address, sizeof added->address, "%s", address);
+    return true;
+}
+
+const channel_command_t *channel_next_command (channel_t *self)
+{
+    if (self->command_at < self->command_count)
+        return &self->commands [self->command_at++];
+    self->command_at = self->command_count = 0;
+    return NULL;
+}
+
+const channel_change_t *channel_next_change (channel_t *self)
+{
+    if (self->change_at < self->change_count)
+        return &self->changes [self->change_at++];
+    self->change_at = self->change_count = 0;
+    return NULL;
+}
+
+weft_call_t *channel_next_done (channel_t *self)
+{
+    list_node_t *node = list_pop (&self->done);
+    return node ? CONTAINER_OF (node, weft_call_t, node) : NULL;
+}
+
+void channel_touch (channel_t *self, link_t *link)
+{
+    if (!list_linked (&link->dirty))
+        list_push (&self->dirty, &link->dirty);
+}
+
+link_t *channel_next_dirty (channel_t *self)
+{
+    list_node_t *node = list_pop (&self->dirty);
+    return node ? CONTAINER_OF (node, link_t, dirty) : NULL;
+}
+
+int64_t channel_next_us (const channel_t *self)
+{
+    const int64_t calls_us = deadlines_next (&self->calls), links_us = deadlines_next (&self->links);
+    return calls_us < links_us ? calls_us : links_us;
+}
+
+weft_client_stats_t channel_stats (const channel_t *self)
+{
+    weft_client_stats_t stats = self->stats;
+    stats.broker = self->broker.state == LINK_READY && self->broker.welcomed;
+    return stats;
+}
+
+void channel_malformed (channel_t *self)
+{
+    self->stats.malformed++;
+}
+
+/*  Links. */
+
+static void say_hello (channel_t *self, link_t *link)
+{
+    const endpoint_t *endpoint = endpoint_of (link);
+    const char *codecs [CODEC_COUNT + 1] = {codec_name (self->options.codec)};
+    size_t count = 1;
+    for (codec_t codec = CODEC_MSGPACK; codec < CODEC_COUNT; codec++)
+        if (codec != self->options.codec)
+            codecs [count++] = codec_name (codec);
+    wire_write_hello (outbox_open_record (&link->outbox), "client", codecs, self->options.name,
+                      endpoint ? endpoint->uuid : NULL);
+    outbox_close_record (&link->outbox, NULL);
+    channel_touch (self, link);
+}
+
+static void say_goodbye (channel_t *self, link_t *link)
+{
+    wire_write_goodbye (outbox_open_record (&link->outbox), "");
+    outbox_close_record (&link->outbox, NULL);
+    channel_touch (self, link);
+}
+
+/*  The limit on connecting leaves time for a second try within a call's connect timeout. */
+static int64_t connect_limit_us (const channel_t *self)
+{
+    return self->options.call.connect_timeout_ms * 1000LL / 2;
+}
+
+static void time_link (channel_t *self, link_t *link, int64_t in_us)
+{
+    deadlines_set (&self->links, &link->timer, self->now_us + in_us);
+}
+
+bool channel_connect (channel_t *self, endpoint_t *endpoint)
+{
+    const char *address = endpoint_address (endpoint, self->options.reach, self->options.reach_arg);
+    if (!address || self->closed || endpoint->link.ending || self->endpoints.by_alias.count >= WEFT_CLIENT_ENDPOINTS_MAX)
+        return false;
+    const uint64_t alias = ids_put (&self->endpoints.by_alias, endpoint);
+    if (!alias)
+        return false;
+    link_connecting (&endpoint->link, alias, address);
+    time_link (self, &endpoint->link, connect_limit_us (self));
+    if (command (self, CHANNEL_CONNECT, alias, address))
+        return true;
+    ids_take (&self->endpoints.by_alias, alias);
+    link_down (&endpoint->link);
+    deadlines_cancel (&self->links, &endpoint->link.timer);
+    return false;
+}
+
+static void send_watch (channel_t *self, discovery_t *discovery);
+
+/*  What waited for the link goes out. */
+static void flush_waiting (channel_t *self, link_t *link)
+{
+    for (size_t left = link->waiting.count; left > 0 && !list_empty (&link->waiting); left--) {
+        request_t *request = CONTAINER_OF (list_first (&link->waiting), request_t, node);
+        if (request->kind == REQUEST_WATCH)
+            send_watch (self, CONTAINER_OF (request, discovery_t, request));
+        else
+            attempt_send (self, CONTAINER_OF (request, attempt_t, request));
+    }
+}
+
+static void on_ready (channel_t *self, link_t *link)
+{
+    if (link->state != LINK_CONNECTING)
+        return;
+    link_ready (link, self->now_us);
+    deadlines_cancel (&self->links, &link->timer);
+    if (link->alias != CHANNEL_BROKER) {
+        endpoint_connected (endpoint_of (link));
+        self->stats.endpoints++;
+    }
+    say_hello (self, link);
+    flush_waiting (self, link);
+}
+
+/*  A watch that was under way waits for the next link; its list is kept. */
+static void wait_again (channel_t *self, discovery_t *discovery)
+{
+    ids_take (&self->requests, discovery->request.id);
+    request_leave (&discovery->request);
+    link_wait (&self->broker, &discovery->request);
+    discovery_asked (discovery, self->now_us);
+}
+
+/*  Ends the attempts in one of a link's lists, those that are in it now. Watches start over. */
+static void fail_requests (channel_t *self, list_t *list, const outcome_t *outcome)
+{
+    for (size_t left = list->count; left > 0 && !list_empty (list); left--) {
+        request_t *request = CONTAINER_OF (list_first (list), request_t, node);
+        if (request->kind == REQUEST_WATCH) {
+            wait_again (self, CONTAINER_OF (request, discovery_t, request));
+            continue;
+        }
+        outcome_t own = *outcome;
+        attempt_failed (self, CONTAINER_OF (request, attempt_t, request), &own);
+    }
+}
+
+/*  Workers' links. */
+
+/*  Takes the connection down; `connected` if libzmq must be told to. Requests on it are still there. */
+static void drop_endpoint (channel_t *self, endpoint_t *endpoint)
+{
+    link_t *link = &endpoint->link;
+    self->stats.endpoints -= link->state == LINK_READY;
+    command (self, CHANNEL_DISCONNECT, link->alias, link->address);
+    ids_take (&self->endpoints.by_alias, link->alias);
+    deadlines_cancel (&self->links, &link->timer);
+    list_remove (&self->dirty, &link->dirty);
+    link_down (link);
+}
+
+/*  The connection failed, was refused, or was lost: what was sent may have run unless it was refused. */
+static void endpoint_down (channel_t *self, endpoint_t *endpoint, bool refused, const char *why)
+{
+    link_t *link = &endpoint->link;
+    const bool was_ready = link->state == LINK_READY;
+    const bool expected = link->draining;
+    text_space_t lost_space, waiting_space;
+    const outcome_t lost = outcome_here (WEFT_WORKER_LOST, refused ? WEFT_EXECUTED_NO : WEFT_EXECUTED_MAYBE, &lost_space,
+                                         "worker %s: %s", endpoint->uuid, why);
+    const outcome_t failed = outcome_here (WEFT_WORKER_LOST, WEFT_EXECUTED_NO, &waiting_space,
+                                           "cannot connect to worker %s at %s: %s", endpoint->uuid, link->address, why);
+    if (!expected)
+        endpoint_unreachable (endpoint, self->now_us, &self->dice);
+    drop_endpoint (self, endpoint);
+    link->ending = true;
+    fail_requests (self, &link->sent, &lost);
+    fail_requests (self, &link->waiting, was_ready ? &lost : &failed);
+    link->ending = false;
+}
+
+/*  Gone from all lists, and nothing left to do. */
+static void reap_orphans (channel_t *self)
+{
+    list_node_t *next;
+    for (list_node_t *node = list_first (&self->endpoints.orphans); node; node = next) {
+        next = list_after (&self->endpoints.orphans, node);
+        endpoint_t *endpoint = CONTAINER_OF (node, endpoint_t, orphan);
+        if (endpoint->outstanding > 0)
+            continue;
+        if (endpoint->link.state != LINK_IDLE)
+            drop_endpoint (self, endpoint);
+        endpoints_remove (&self->endpoints, endpoint);
+    }
+}
+
+void channel_left (channel_t *self, link_t *link)
+{
+    if (link->alias == CHANNEL_BROKER || !link->draining || link->state != LINK_READY || !list_empty (&link->sent))
+        return;
+    say_goodbye (self, link);
+    time_link (self, link, GOODBYE_US);
+}
+
+/*  The broker's link. */
+
+static void open_broker (channel_t *self)
+{
+    const char *address = self->brokers [self->broker_at];
+    if (self->closed || !command (self, CHANNEL_OPEN_BROKER, CHANNEL_BROKER, address))
+        return;
+    link_connecting (&self->broker, CHANNEL_BROKER, address);
+    time_link (self, &self->broker, connect_limit_us (self));
+}
+
+/*  Longer and longer between tries, and never all clients at the same moment. */
+static int64_t reconnect_us (channel_t *self)
+{
+    int64_t bound_us = RECONNECT_FIRST_US;
+    for (unsigned i = 1; i < self->broker_failures && bound_us < RECONNECT_MAX_US; i++)
+        bound_us *= 2;
+    if (bound_us > RECONNECT_MAX_US)
+        bound_us = RECONNECT_MAX_US;
+    return bound_us / 2 + (int64_t) dice_below (&self->dice, (uint64_t) bound_us / 2);
+}
+
+static void broker_down (channel_t *self, weft_executed_t executed, const char *why)
+{
+    link_t *link = &self->broker;
+    text_space_t space;
+    const outcome_t outcome = outcome_here (WEFT_BROKER_LOST, executed, &space, "broker %s: %s", link->address, why);
+    if (link->state == LINK_IDLE)
+        return;
+    command (self, CHANNEL_CLOSE_BROKER, CHANNEL_BROKER, "");
+    list_remove (&self->dirty, &link->dirty);
+    link_down (link);
+    self->broker_failures++;
+    self->broker_at = (self->broker_at + 1) % self->broker_count;
+    time_link (self, link, reconnect_us (self));
+    fail_requests (self, &link->sent, &outcome);
+}
+
+/*  Refused by all brokers there are: those who wait need not wait longer. */
+static void broker_refused (channel_t *self, weft_status_t status, const char *why)
+{
+    text_space_t space;
+    const outcome_t outcome = outcome_here (status, WEFT_EXECUTED_NO, &space, "broker %s refused: %s", self->broker.address,
+                                            why);
+    broker_down (self, WEFT_EXECUTED_NO, why);
+    if (++self->broker_refusals < self->broker_count)
+        return;
+    for (size_t left = self->broker.waiting.count; left > 0 && !list_empty (&self->broker.waiting); left--) {
+        request_t *request = CONTAINER_OF (list_first (&self->broker.waiting), request_t, node);
+        outcome_t own = outcome;
+        if (request->kind == REQUEST_CALL)
+            attempt_failed (self, CONTAINER_OF (request, attempt_t, request), &own);
+        else {
+            request_leave (request);
+            link_wait (&self->broker, request); /* behind the others, for the next link */
+            route_unlisted (self, CONTAINER_OF (request, discovery_t, request), &outcome);
+        }
+    }
+}
+
+/*  Nothing more comes from a broker that drains, so when nothing is left there the next one is tried. */
+static void leave_draining_broker (channel_t *self)
+{
+    if (self->broker.draining && self->broker.state == LINK_READY && self->routed == 0 && self->broker_count > 1)
+        broker_down (self, WEFT_EXECUTED_NO, "it stops");
+}
+
+static void add_broker (channel_t *self, text_t address)
+{
+    const char *fault;
+    char added [WEFT_ENDPOINT_MAX + 1];
+    if (self->broker_count == WEFT_BROKERS_MAX || address.size > WEFT_ENDPOINT_MAX)
+        return;
+    snprintf (added, sizeof added, "%.*s", TEXT_ARG (address));
+    for (size_t i = 0; i < self->broker_count; i++)
+        if (strcmp (self->brokers [i], added) == 0)
+            return;
+    if (transport_endpoint_valid (added, false, &fault))
+        memcpy (self->brokers [self->broker_count++], added, sizeof added);
+}
+
+/*  Lists. */
+
+static void send_watch (channel_t *self, discovery_t *discovery)
+{
+    static const wire_options_t in_msgpack = {.codec = {"msgpack", 7}};
+    link_t *link = &self->broker;
+    const uint64_t id = ids_put (&self->requests, &discovery->request);
+    if (!id)
+        return; /* it goes on waiting */
+    link_sent (link, &discovery->request, id);
+    buffer_clear (&self->scratch);
+    mp_write_array (&self->scratch, 1);
+    mp_write_text (&self->scratch, discovery->service);
+    wire_write_request (outbox_open_record (&link->outbox), id, text_of ("weft.Registry.Watch"), WIRE_NO_DEADLINE,
+                        self->scratch.data, self->scratch.size, false,
+                        self->options.codec == CODEC_MSGPACK ? NULL : &in_msgpack);
+    outbox_close_record (&link->outbox, NULL);
+    channel_touch (self, link);
+}
+
+/*  Ends the stream that is under way. */
+static void stop_watch (channel_t *self, discovery_t *discovery)
+{
+    request_t *request = &discovery->request;
+    if (request->id && self->broker.state == LINK_READY) {
+        wire_write_cancel (outbox_open_record (&self->broker.outbox), request->id);
+        outbox_close_record (&self->broker.outbox, NULL);
+        channel_touch (self, &self->broker);
+    }
+    ids_take (&self->requests, request->id);
+    request_leave (request);
+}
+
+static void ask (channel_t *self, discovery_t *discovery)
+{
+    stop_watch (self, discovery);
+    discovery_asked (discovery, self->now_us);
+    link_wait (&self->broker, &discovery->request);
+    if (link_takes (&self->broker))
+        send_watch (self, discovery);
+}
+
+/*  While the broker is away the last good list serves, however old. */
+void channel_ask (channel_t *self, discovery_t *discovery)
+{
+    const bool away = !link_takes (&self->broker) && discovery->request.link;
+    if (discovery_wants (discovery, self->now_us) && !away)
+        ask (self, discovery);
+}
+
+static void keep_change (const discovery_t *discovery, const registry_worker_t *row, void *arg)
+{
+    channel_t *self = arg;
+    if (self->change_count == self->change_capacity
+        && !grow ((void **) &self->changes, &self->change_capacity, sizeof *self->changes))
+        return;
+    channel_change_t *change = &self->changes [self->change_count++];
+    snprintf (change->service, sizeof change->service, "%s", discovery->service);
+    snprintf (change->worker, sizeof change->worker, "%s", row->uuid);
+    snprintf (change->state, sizeof change->state, "%s", row->state);
+    snprintf (change->endpoint, sizeof change->endpoint, "%s", row->endpoint_count ? row->endpoints [0] : "");
+}
+
+static void on_item (channel_t *self, link_t *link, const wire_record_t *record)
+{
+    request_t *request = ids_get (&self->requests, record->id);
+    if (!request || request->link != link || request->kind != REQUEST_WATCH)
+        return; /* of a watch that was ended: nobody waits for it */
+    discovery_t *discovery = CONTAINER_OF (request, discovery_t, request);
+    registry_change_t change = {0};
+    codec_error_t error;
+    discovery_result_t result = DISCOVERY_GAP;
+    if (codec_decode (CODEC_MSGPACK, record->body, record->body_size, WEFT_OUT (registry_change_t, &change), &self->arena,
+                      &error))
+        result = discovery_apply (discovery, &change, &self->endpoints, self->now_us, self->observed ? keep_change : NULL,
+                                  self);
+    else
+        self->stats.malformed++;
+    arena_reset (&self->arena);
+    if (result == DISCOVERY_OK) {
+        discovery->gaps = 0;
+        route_listed (self, discovery);
+    } else if (++discovery->gaps <= 1)
+        ask (self, discovery);
+    else { /* a broker that sends nonsense each time is not asked in a loop */
+        stop_watch (self, discovery);
+        discovery_lost (discovery);
+    }
+}
+
+static void on_watch_ended (channel_t *self, discovery_t *discovery, const wire_record_t *record)
+{
+    wire_info_t info = wire_info_none ();
+    const weft_status_t status = record->status < WEFT_STATUS_COUNT ? record->status : WEFT_INTERNAL;
+    char text [WEFT_TEXT_MAX + 1];
+    if (mp_left (&record->extra) && wire_read_info (record->extra, &info) && info.text.size)
+        snprintf (text, sizeof text, "%.*s", TEXT_ARG (info.text));
+    else
+        snprintf (text, sizeof text, "the watch ended: %s", weft_status_text (status));
+    if (status == WEFT_DRAINING || status == WEFT_SHUTDOWN) {
+        wait_again (self, discovery); /* for the next broker */
+        return;
+    }
+    ids_take (&self->requests, discovery->request.id);
+    request_leave (&discovery->request);
+    discovery_lost (discovery);
+    const outcome_t outcome = {.status = status == WEFT_OK ? WEFT_INTERNAL : status, .executed = WEFT_EXECUTED_NO,
+                               .origin = WEFT_ORIGIN_BROKER, .text = text};
+    route_unlisted (self, discovery, &outcome);
+}
+
+/*  Records. */
+
+static void on_reply (channel_t *self, link_t *link, const wire_record_t *record, zmq_msg_t *attachment)
+{
+    request_t *request = ids_get (&self->requests, record->id);
+    if (!request || request->link != link) {
+        self->stats.late += record->status != WEFT_CANCELLED; /* that one we asked for */
+        return;
+    }
+    if (request->kind == REQUEST_WATCH)
+        on_watch_ended (self, CONTAINER_OF (request, discovery_t, request), record);
+    else
+        attempt_replied (self, CONTAINER_OF (request, attempt_t, request), record, attachment);
+}
+
+static void on_welcome (channel_t *self, link_t *link, const wire_record_t *record)
+{
+    wire_welcome_t welcome;
+    if (!wire_read_welcome (record, &welcome)) {
+        self->stats.malformed++;
+        return;
+    }
+    link->welcomed = true;
+    if (welcome.body_max > 0)
+        link->body_max = welcome.body_max;
+    if (link->alias != CHANNEL_BROKER)
+        return;
+    self->broker_failures = self->broker_refusals = 0;
+    for (uint32_t i = 0; i < welcome.broker_count; i++)
+        add_broker (self, welcome.brokers [i]);
+}
+
+/*  Before WELCOME the connection is of no use. After it, one record was; which one is not said. False: the link is down. */
+static bool on_refused (channel_t *self, link_t *link, const wire_record_t *record)
+{
+    wire_refused_t refused;
+    if (link->welcomed || !wire_read_refused (record, &refused)) {
+        self->stats.malformed++;
+        return true;
+    }
+    char text [WEFT_TEXT_MAX + 1];
+    snprintf (text, sizeof text, "%.*s", TEXT_ARG (refused.text));
+    if (link->alias == CHANNEL_BROKER)
+        broker_refused (self, refused.status, text);
+    else
+        endpoint_down (self, endpoint_of (link), true, text);
+    return false;
+}
+
+static bool on_goodbye (channel_t *self, link_t *link)
+{
+    if (link->alias == CHANNEL_BROKER)
+        broker_down (self, WEFT_EXECUTED_MAYBE, "it said goodbye");
+    else
+        endpoint_down (self, endpoint_of (link), false, "it said goodbye");
+    return false;
+}
+
+static void on_draining (channel_t *self, link_t *link)
+{
+    link->draining = true;
+    if (link->alias != CHANNEL_BROKER)
+        endpoint_of (link)->state = ENDPOINT_DRAINING;
+    channel_left (self, link);
+}
+
+/*  False: the link is no more. */
+static bool on_record (channel_t *self, link_t *link, const wire_record_t *record, zmq_msg_t *attachment)
+{
+    switch (record->kind) {
+    case WIRE_REPLY:
+        on_reply (self, link, record, attachment);
+        return link->state == LINK_READY;
+    case WIRE_ITEM:
+        on_item (self, link, record);
+        return link->state == LINK_READY;
+    case WIRE_WELCOME:
+        on_welcome (self, link, record);
+        return true;
+    case WIRE_REFUSED:
+        return on_refused (self, link, record);
+    case WIRE_DRAINING:
+        on_draining (self, link);
+        return true;
+    case WIRE_GOODBYE:
+        return on_goodbye (self, link);
+    default:
+        return true; /* not for us, or newer than we are */
+    }
+}
+
+static link_t *link_of (channel_t *self, uint64_t alias)
+{
+    if (alias == CHANNEL_BROKER)
+        return &self->broker;
+    endpoint_t *endpoint = ids_get (&self->endpoints.by_alias, alias);
+    return endpoint ? &endpoint->link : NULL;
+}
+
+static void refuse (channel_t *self, link_t *link, const char *fault)
+{
+    self->stats.malformed++;
+    wire_write_refused (outbox_open_record (&link->outbox), WEFT_INVALID, fault);
+    outbox_close_record (&link->outbox, NULL);
+    channel_touch (self, link);
+}
+
+/*  What every event may have left behind. */
+static void settle (channel_t *self)
+{
+    leave_draining_broker (self);
+    if (!list_empty (&self->endpoints.orphans))
+        reap_orphans (self);
+}
+
+void channel_message (channel_t *self, uint64_t alias, message_t *message, int64_t now_us)
+{
+    self->now_us = now_us;
+    link_t *link = link_of (self, alias);
+    if (!link || link->state != LINK_READY)
+        return;
+    message_cursor_t cursor = message_cursor (message);
+    wire_record_t record;
+    zmq_msg_t *attachment;
+    const char *fault = "";
+    int got;
+    while ((got = message_next (&cursor, &record, &attachment, &fault)) == 1)
+        if (!on_record (self, link, &record, attachment))
+            break;
+    if (got < 0)
+        refuse (self, link, fault);
+    settle (self);
+}
+
+static void on_endpoint_event (channel_t *self, endpoint_t *endpoint, transport_event_kind_t event)
+{
+    switch (event) {
+    case TRANSPORT_READY:
+        on_ready (self, &endpoint->link);
+        break;
+    case TRANSPORT_LOST:
+        endpoint_down (self, endpoint, false, "the connection was lost");
+        break;
+    case TRANSPORT_REFUSED:
+        endpoint_down (self, endpoint, true, "it does not speak this protocol");
+        break;
+    case TRANSPORT_FAILED:
+        endpoint_down (self, endpoint, false, "nobody listens there");
+        break;
+    default:
+        break;
+    }
+}
+
+static void on_broker_event (channel_t *self, transport_event_kind_t event, weft_status_t status)
+{
+    switch (event) {
+    case TRANSPORT_READY:
+        on_ready (self, &self->broker);
+        break;
+    case TRANSPORT_LOST:
+        broker_down (self, WEFT_EXECUTED_MAYBE, "the connection was lost");
+        break;
+    case TRANSPORT_REFUSED:
+        broker_refused (self, status, status == WEFT_UNAUTHENTICATED ? "the key is not accepted" : "it does not speak this protocol");
+        break;
+    case TRANSPORT_FAILED:
+        broker_down (self, WEFT_EXECUTED_NO, "nobody listens there");
+        break;
+    default:
+        break;
+    }
+}
+
+void channel_link (channel_t *self, uint64_t alias, transport_event_kind_t event, weft_status_t status, int64_t now_us)
+{
+    self->now_us = now_us;
+    link_t *link = link_of (self, alias);
+    if (!link || link->state == LINK_IDLE)
+        return;
+    if (alias == CHANNEL_BROKER)
+        on_broker_event (self, event, status);
+    else
+        on_endpoint_event (self, endpoint_of (link), event);
+    settle (self);
+}
+
+/*  Time. */
+
+static void link_due (channel_t *self, link_t *link)
+{
+    const bool connecting = link->state == LINK_CONNECTING;
+    if (link == &self->broker && link->state == LINK_IDLE)
+        open_broker (self);
+    else if (link == &self->broker)
+        broker_down (self, WEFT_EXECUTED_NO, "no connection in time");
+    else
+        endpoint_down (self, endpoint_of (link), false, connecting ? "no connection in time" : "it does not close");
+}
+
+void channel_tick (channel_t *self, int64_t now_us)
+{
+    self->now_us = now_us;
+    for (deadline_t *due; (due = deadlines_pop (&self->links, now_us));)
+        link_due (self, CONTAINER_OF (due, link_t, timer));
+    for (deadline_t *due; (due = deadlines_pop (&self->calls, now_us));)
+        call_due (self, CONTAINER_OF (due, weft_call_t, timer));
+    settle (self);
+}
+
+/*  Calls. */
+
+void channel_start (channel_t *self, weft_call_t *call, int64_t now_us)
+{
+    self->now_us = now_us;
+    call_hold (call);
+    call->sequence = ++self->sequence;
+    call->started_us = now_us;
+    call->deadline_us = now_us + call->settings.timeout_ms * 1000LL;
+    self->open++;
+    self->stats.started++;
+    retry_budget_call (&self->budget);
+
+    text_space_t space;
+    outcome_t outcome = {0};
+    size_t size;
+    call_args (call, &size);
+    if (self->closed)
+        outcome = outcome_here (WEFT_SHUTDOWN, WEFT_EXECUTED_NO, &space, "the client was closed");
+    else if (call->flaw)
+        outcome = outcome_here (call->flaw, WEFT_EXECUTED_NO, &space, "%s", weft_call_text (call));
+    else if (size > self->options.body_max)
+        outcome = outcome_here (WEFT_TOO_LARGE, WEFT_EXECUTED_NO, &space, "the arguments have %zu bytes; at most %zu are sent",
+                                size, self->options.body_max);
+    else if (self->open > self->options.calls_max)
+        outcome = outcome_here (WEFT_OVERLOADED, WEFT_EXECUTED_NO, &space, "%zu calls are open already",
+                                self->options.calls_max);
+    else if (!deadlines_reserve (&self->calls, self->open))
+        outcome = outcome_here (WEFT_OVERLOADED, WEFT_EXECUTED_NO, &space, "out of memory");
+    if (outcome.status != WEFT_OK)
+        call_end (self, call, &outcome);
+    else
+        route_call (self, call);
+    settle (self);
+}
+
+/*  Life. */
+
+static void take_brokers (channel_t *self, const char *brokers)
+{
+    for (const char *at = brokers; *at;) {
+        const size_t size = strcspn (at, ",");
+        add_broker (self, (text_t){at, size});
+        at += size + (at [size] == ',');
+    }
+}
+
+bool channel_init (channel_t *self, const channel_options_t *options, int64_t now_us)
+{
+    *self = (channel_t){.options = *options, .now_us = now_us};
+    link_init (&self->broker);
+    endpoints_init (&self->endpoints, options->seed);
+    table_init (&self->services, options->seed);
+    ids_init (&self->requests);
+    deadlines_init (&self->calls);
+    deadlines_init (&self->links);
+    retry_budget_init (&self->budget, now_us);
+    dice_init (&self->dice, options->seed);
+    arena_init (&self->arena, WEFT_DECODED_MAX);
+    buffer_init (&self->scratch, WEFT_BATCH_MAX);
+    list_init (&self->done);
+    list_init (&self->dirty);
+    take_brokers (self, options->brokers);
+    assert (self->broker_count > 0);
+    if (!deadlines_reserve (&self->calls, CALLS_RESERVED) || !deadlines_reserve (&self->links, CALLS_RESERVED))
+        return false;
+    open_broker (self);
+    return self->command_count > 0;
+}
+
+void channel_close (channel_t *self, int64_t now_us)
+{
+    self->now_us = now_us;
+    self->closed = true;
+    for (deadline_t *due; (due = deadlines_pop (&self->calls, DEADLINES_NEVER));)
+        call_shut (self, CONTAINER_OF (due, weft_call_t, timer));
+    size_t position = 0;
+    for (endpoint_t *endpoint; (endpoint = table_next (&self->endpoints.by_uuid, &position));)
+        if (endpoint->link.state == LINK_READY)
+            say_goodbye (self, &endpoint->link);
+    if (self->broker.state == LINK_READY)
+        say_goodbye (self, &self->broker);
+    for (deadline_t *due; (due = deadlines_pop (&self->links, DEADLINES_NEVER));) {
+    }
+}
+
+void channel_fini (channel_t *self)
+{
+    assert (self->open == 0 && list_empty (&self->done));
+    size_t position = 0;
+    for (discovery_t *discovery; (discovery = table_next (&self->services, &position));) {
+        request_leave (&discovery->request);
+        discovery_free (discovery, &self->endpoints);
+    }
+    table_fini (&self->services);
+    link_down (&self->broker);
+    link_fini (&self->broker);
+    endpoints_fini (&self->endpoints);
+    ids_fini (&self->requests);
+    deadlines_fini (&self->calls);
+    deadlines_fini (&self->links);
+    arena_fini (&self->arena);
+    buffer_fini (&self->scratch);
+    free (self->commands);
+    free (self->changes);
+}

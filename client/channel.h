@@ -1,0 +1,107 @@
+/* SPDX-License-Identifier: MPL-2.0
+ *
+ *  channel.h - the client without sockets, clock or threads: calls and events in, records and commands out.
+ *
+ *      calls ──────▶ ┌─────────┐ ──▶ done calls
+ *      link events ▶ │ channel │ ──▶ links with something to send (outbox)
+ *      messages ───▶ │         │ ──▶ commands: open, close, connect, disconnect
+ *      time ───────▶ └─────────┘ ──▶ when it next has something to do
+ *
+ *  A call is *routed* (which worker, by which way; route.c), *attempted* over a link (attempt.c), and ends or is tried
+ *  again. The shell feeds events, then takes everything that came out. Link 0 is the broker's, the others are
+ *  workers' under aliases that are never reused. */
+
+#ifndef CHANNEL_H_INCLUDED
+#define CHANNEL_H_INCLUDED
+
+#include "call.h"
+#include "discovery.h"
+#include "retry.h"
+#include "transport.h"
+
+#define CHANNEL_BROKER 0 /* the alias of the broker's link */
+
+typedef struct {
+    const char *brokers;        /* comma-separated endpoints, valid */
+    const char *name;
+    codec_t codec;
+    call_settings_t call;       /* defaults of calls */
+    int64_t refresh_us;
+    size_t calls_max, body_max;
+    uint64_t seed;
+    endpoint_reach_fn *reach;   /* may this address be connected to from here? */
+    void *reach_arg;
+    call_pool_t *pool;          /* for the parts of broadcasts */
+} channel_options_t;
+
+typedef struct {
+    enum { CHANNEL_OPEN_BROKER, CHANNEL_CLOSE_BROKER, CHANNEL_CONNECT, CHANNEL_DISCONNECT } kind;
+    uint64_t alias;
+    char address [WEFT_ENDPOINT_MAX + 1];
+} channel_command_t;
+
+/*  A change of a list, for weft_watch_fn. */
+typedef struct {
+    char service [WEFT_METHOD_NAME_MAX + 1];
+    char worker [ENDPOINT_UUID_MAX + 1];
+    char state [16];
+    char endpoint [WEFT_ENDPOINT_MAX + 1];
+} channel_change_t;
+
+typedef struct {
+    channel_options_t options;
+    int64_t now_us;                 /* of the event that is being handled */
+    bool closed;
+
+    char brokers [WEFT_BROKERS_MAX][WEFT_ENDPOINT_MAX + 1];
+    size_t broker_count, broker_at;
+    unsigned broker_failures;       /* in a row */
+    unsigned broker_refusals;       /* in a row */
+    size_t routed;                  /* calls in flight through the broker */
+    link_t broker;
+
+    endpoints_t endpoints;
+    table_t services;               /* name → discovery_t */
+    ids_t requests;                 /* sent and not ended: request_t */
+    deadlines_t calls, links;
+    retry_budget_t budget;
+    dice_t dice;
+    size_t open;
+    uint64_t sequence;
+    weft_client_stats_t stats;
+    arena_t arena;                  /* for what is decoded and used at once */
+    buffer_t scratch;
+
+    list_t done, dirty;
+    channel_command_t *commands;
+    size_t command_count, command_at, command_capacity;
+    bool observed;                  /* keep changes */
+    channel_change_t *changes;
+    size_t change_count, change_at, change_capacity;
+} channel_t;
+
+/*  False: out of memory. Opens the first broker's link at once. */
+bool channel_init (channel_t *self, const channel_options_t *options, int64_t now_us);
+void channel_fini (channel_t *self); /* after close, when done is empty */
+
+/*  In. `call` was asked and its arguments are sealed; the channel holds a handle of its own until it has ended. */
+void channel_start (channel_t *self, weft_call_t *call, int64_t now_us);
+void channel_cancel (channel_t *self, weft_call_t *call, int64_t now_us);
+void channel_link (channel_t *self, uint64_t alias, transport_event_kind_t event, weft_status_t status, int64_t now_us);
+void channel_message (channel_t *self, uint64_t alias, message_t *message, int64_t now_us);
+void channel_malformed (channel_t *self); /* a message was dropped by the transport */
+void channel_tick (channel_t *self, int64_t now_us);
+
+/*  Ends all calls with SHUTDOWN, says goodbye, takes no more. */
+void channel_close (channel_t *self, int64_t now_us);
+
+/*  Out. Each takes one from its list; NULL when there is none. A done call comes with the channel's handle. */
+weft_call_t *channel_next_done (channel_t *self);
+link_t *channel_next_dirty (channel_t *self);
+void channel_touch (channel_t *self, link_t *link); /* puts one back: it still has something to send */
+const channel_command_t *channel_next_command (channel_t *self); /* valid until the next event */
+const channel_change_t *channel_next_change (channel_t *self);   /* the same */
+int64_t channel_next_us (const channel_t *self);
+weft_client_stats_t channel_stats (const channel_t *self);
+
+#endif

@@ -1,0 +1,69 @@
+/* SPDX-License-Identifier: MPL-2.0
+ *
+ *  discovery.h - who serves this service? One list, watched at the broker.
+ *
+ *      IDLE --ask--> ASKING --full list--> WATCHING --changes, each after the last
+ *                      ^                      |
+ *                      `--- gap; stale; lost -'
+ *
+ *  A list once had is kept while it is asked for again, so a broker's absence takes nothing away. */
+
+#ifndef DISCOVERY_H_INCLUDED
+#define DISCOVERY_H_INCLUDED
+
+#include "balancer.h"
+#include "rows.h"
+
+typedef enum { DISCOVERY_IDLE, DISCOVERY_ASKING, DISCOVERY_WATCHING } discovery_state_t;
+
+typedef struct discovery {
+    request_t request;              /* the Watch */
+    char service [WEFT_METHOD_NAME_MAX + 1];
+    discovery_state_t state;
+    bool listed;                    /* a whole list was had */
+    uint64_t revision;
+    int64_t refresh_us;             /* older than this it is stale */
+    int64_t updated_us;             /* when it was last told anything */
+    int64_t asked_us;
+    int64_t probed_us;              /* when unreachable members were last looked after */
+    uint64_t asked;                 /* how often it was asked for */
+    unsigned gaps;                  /* in a row */
+    endpoint_t **members;           /* sorted by UUID */
+    size_t count, capacity;
+    table_t methods;                /* name → flags + 1; empty: nobody ever registered the service */
+    balancer_t balancer;
+    list_t waiting;                 /* calls that wait for the list */
+} discovery_t;
+
+/*  Is told of each row that changed something. */
+typedef void (discovery_observer_fn) (const discovery_t *discovery, const registry_worker_t *row, void *arg);
+
+discovery_t *discovery_new (const char *service, int64_t refresh_us, uint64_t seed);
+void discovery_free (discovery_t *self, endpoints_t *endpoints);
+
+/*  Should it be asked for now? (Asking is the caller's: then discovery_asked.) */
+bool discovery_wants (const discovery_t *self, int64_t now_us);
+void discovery_asked (discovery_t *self, int64_t now_us);
+
+/*  The stream ended, or its link was lost: what is had is kept. */
+void discovery_lost (discovery_t *self);
+
+/*  May calls go by it? An empty list is believed only once it is confirmed. */
+bool discovery_usable (const discovery_t *self);
+
+/*  Takes over what the broker sent. GAP: something was missed, ask again. */
+typedef enum { DISCOVERY_OK, DISCOVERY_GAP, DISCOVERY_NO_MEMORY } discovery_result_t;
+discovery_result_t discovery_apply (discovery_t *self, const registry_change_t *change, endpoints_t *endpoints,
+                                    int64_t now_us, discovery_observer_fn *observer, void *arg);
+
+/*  Flags of a method; 0 if unknown. */
+unsigned discovery_flags (const discovery_t *self, const char *method, size_t size);
+static inline bool discovery_known (const discovery_t *self)
+{
+    return self->methods.count > 0 || self->count > 0;
+}
+
+/*  Would ejecting one more leave at least half of the members in? */
+bool discovery_may_eject (const discovery_t *self, int64_t now_us);
+
+#endif

@@ -1,0 +1,96 @@
+/* SPDX-License-Identifier: MPL-2.0
+ *
+ *  endpoint.h - one worker as a client sees it: where it is, how it does, whether to give it work.
+ *
+ *      GOOD --failure--> EJECTED --time passes--> on probation: one probe --success--> GOOD
+ *        ^                  ^                                      `--failure--> EJECTED, longer
+ *        `----- probe is out: nobody else ----'
+ *
+ *  Two kinds of failure count: the connection (at once), and silence until the deadline (three in a row). A worker that cannot be
+ *  connected to is *unreachable*: no call is risked on it, the probe is a bare connection. */
+
+#ifndef ENDPOINT_H_INCLUDED
+#define ENDPOINT_H_INCLUDED
+
+#include "ids.h"
+#include "links.h"
+#include "dice.h"
+#include "table.h"
+
+#define ENDPOINT_UUID_MAX 63
+#define ENDPOINT_LATENCY_UNKNOWN 0
+
+/*  What the registry says of it. */
+typedef enum { ENDPOINT_ALIVE, ENDPOINT_SUSPECT, ENDPOINT_DRAINING, ENDPOINT_GONE } endpoint_state_t;
+
+typedef struct {
+    link_t link;
+    char uuid [ENDPOINT_UUID_MAX + 1];
+    uint64_t hash;          /* of the uuid, for HASH */
+    uint64_t incarnation;
+    uint64_t capacity;      /* calls at once, at least 1 */
+    endpoint_state_t state;
+    char (*addresses) [WEFT_ENDPOINT_MAX + 1];
+    size_t address_count;
+    size_t address_next;    /* to try when connecting */
+    unsigned lists;         /* services that list it */
+    list_node_t orphan;     /* in endpoints_t.orphans while none does */
+    uint32_t outstanding;   /* calls given to it and not ended */
+    int64_t latency_us;     /* moving average; ENDPOINT_LATENCY_UNKNOWN before the first reply */
+    unsigned failures;      /* since the last success */
+    unsigned silences;      /* deadlines in a row */
+    int64_t ejected_until_us; /* 0: not ejected */
+    bool unreachable;       /* the last connection failed or was lost */
+    bool probing;           /* the probe is out */
+} endpoint_t;
+
+/*  How welcome a new call is there. */
+typedef enum { ENDPOINT_NEVER, ENDPOINT_LAST_RESORT, ENDPOINT_GOOD } endpoint_fitness_t;
+
+endpoint_fitness_t endpoint_fitness (const endpoint_t *self, int64_t now_us);
+
+static inline bool endpoint_ejected (const endpoint_t *self, int64_t now_us)
+{
+    return self->ejected_until_us > now_us;
+}
+
+/*  Takes over what the registry says: addresses (at most WEFT_ENDPOINTS_MAX; bad ones left out), capacity, state. False: nothing
+ *  that matters changed, or the incarnation is lower and this is old news. */
+bool endpoint_update (endpoint_t *self, uint64_t incarnation, uint64_t capacity, endpoint_state_t state,
+                      const char *const *addresses, size_t count);
+
+/*  Where to connect: the best address that `reach` allows, in-process before ipc before tcp; after a failure the next of
+ *  them. NULL when there is none. */
+typedef bool (endpoint_reach_fn) (const char *address, void *arg);
+const char *endpoint_address (endpoint_t *self, endpoint_reach_fn *reach, void *arg);
+
+/*  A call was given to it, ended with a reply, ended in silence, or left without either. */
+void endpoint_begin (endpoint_t *self, int64_t now_us);
+void endpoint_replied (endpoint_t *self, int64_t latency_us);
+void endpoint_silent (endpoint_t *self, int64_t now_us, bool may_eject, dice_t *dice);
+void endpoint_end (endpoint_t *self);
+
+/*  The connection is there; or failed or was lost (to be said while the link still shows which). */
+void endpoint_connected (endpoint_t *self);
+void endpoint_unreachable (endpoint_t *self, int64_t now_us, dice_t *dice);
+
+/*  All endpoints, by UUID, and by the alias of their connection. */
+typedef struct {
+    table_t by_uuid;
+    ids_t by_alias;
+    list_t orphans; /* listed by no service: to be removed when they have nothing left to do */
+} endpoints_t;
+
+void endpoints_init (endpoints_t *self, uint64_t seed);
+void endpoints_fini (endpoints_t *self);
+endpoint_t *endpoints_find (const endpoints_t *self, const char *uuid, size_t size);
+
+/*  The endpoint of that UUID, made if need be; NULL when out of memory or the UUID is empty or too long. */
+endpoint_t *endpoints_add (endpoints_t *self, const char *uuid);
+void endpoints_remove (endpoints_t *self, endpoint_t *endpoint); /* frees it */
+
+/*  A service lists it, or no longer does. */
+void endpoints_list (endpoints_t *self, endpoint_t *endpoint);
+void endpoints_unlist (endpoints_t *self, endpoint_t *endpoint);
+
+#endif

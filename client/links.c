@@ -1,0 +1,67 @@
+/* SPDX-License-Identifier: MPL-2.0 */
+
+#include "links.h"
+#include <assert.h>
+#include <stdio.h>
+
+void link_init (link_t *self)
+{
+    *self = (link_t){.body_max = UINT64_MAX};
+    outbox_init (&self->outbox, WEFT_OUTBOX_MAX);
+    list_init (&self->waiting);
+    list_init (&self->sent);
+}
+
+void link_fini (link_t *self)
+{
+    assert (list_empty (&self->waiting) && list_empty (&self->sent));
+    outbox_fini (&self->outbox);
+}
+
+void link_connecting (link_t *self, uint64_t alias, const char *address)
+{
+    assert (self->state == LINK_IDLE && list_empty (&self->sent));
+    self->state = LINK_CONNECTING;
+    self->alias = alias;
+    self->welcomed = self->draining = false;
+    self->body_max = UINT64_MAX;
+    if (address != self->address)
+        snprintf (self->address, sizeof self->address, "%s", address);
+}
+
+void link_ready (link_t *self, int64_t now_us)
+{
+    self->state = LINK_READY;
+    self->ready_us = now_us;
+}
+
+void link_down (link_t *self)
+{
+    self->state = LINK_IDLE;
+    self->draining = false;
+    outbox_clear (&self->outbox);
+}
+
+void link_wait (link_t *self, request_t *request)
+{
+    assert (!request->link);
+    request->link = self;
+    request->id = 0;
+    list_push (&self->waiting, &request->node);
+}
+
+void link_sent (link_t *self, request_t *request, uint64_t id)
+{
+    request_leave (request);
+    request->link = self;
+    request->id = id;
+    list_push (&self->sent, &request->node);
+}
+
+void request_leave (request_t *request)
+{
+    if (request->link)
+        list_remove (request->id ? &request->link->sent : &request->link->waiting, &request->node);
+    request->link = NULL;
+    request->id = 0;
+}

@@ -1,0 +1,63 @@
+/* SPDX-License-Identifier: MPL-2.0
+ *
+ *  links.h - one connection as the core sees it: to the broker, or to a worker.
+ *
+ *      IDLE --connect--> CONNECTING --ready--> READY --lost--> IDLE
+ *                             `------failed------------------^
+ *
+ *  Requests wait here until the link is ready, so that what never left is known to have never left. */
+
+#ifndef LINKS_H_INCLUDED
+#define LINKS_H_INCLUDED
+
+#include <weft/limits.h>
+#include "deadlines.h"
+#include "list.h"
+#include "outbox.h"
+
+typedef enum { LINK_IDLE, LINK_CONNECTING, LINK_READY } link_state_t;
+
+typedef struct {
+    link_state_t state;
+    uint64_t alias;         /* of this connection; 0: the broker's */
+    char address [WEFT_ENDPOINT_MAX + 1]; /* last used */
+    bool welcomed;          /* WELCOME came */
+    bool draining;          /* takes no new requests */
+    bool ending;            /* its requests are being ended: nobody may connect it meanwhile */
+    uint64_t body_max;      /* of the other side; UINT64_MAX until it says */
+    int64_t ready_us;
+    outbox_t outbox;
+    list_node_t dirty;      /* in the channel's list of links to flush */
+    list_t waiting;         /* requests not sent yet */
+    list_t sent;            /* requests without a reply */
+    deadline_t timer;       /* CONNECTING: limit; IDLE: when to connect again (broker) */
+} link_t;
+
+/*  What a link carries: an attempt of a call, or a watch. */
+typedef struct {
+    enum { REQUEST_CALL, REQUEST_WATCH } kind;
+    uint64_t id;       /* on the wire; 0: not sent */
+    link_t *link;      /* where it waits or was sent; NULL: nowhere */
+    list_node_t node;  /* in waiting or sent */
+} request_t;
+
+void link_init (link_t *self);
+void link_fini (link_t *self);
+
+void link_connecting (link_t *self, uint64_t alias, const char *address);
+void link_ready (link_t *self, int64_t now_us);
+
+/*  Back to IDLE; what waited to be flushed is thrown away. Requests stay in their lists: the caller ends them. */
+void link_down (link_t *self);
+
+/*  Queues a request, marks it sent under an id, or takes it off (harmless if it is nowhere). */
+void link_wait (link_t *self, request_t *request);
+void link_sent (link_t *self, request_t *request, uint64_t id);
+void request_leave (request_t *request);
+
+static inline bool link_takes (const link_t *self)
+{
+    return self->state == LINK_READY && !self->draining;
+}
+
+#endif

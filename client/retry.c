@@ -1,0 +1,83 @@
+/* SPDX-License-Identifier: MPL-2.0 */
+
+#include "retry.h"
+
+#define ONE 1000                /* tokens of one retry */
+#define SAVED_MAX (1000 * ONE)
+#define SAVED_AT_START (100 * ONE)
+#define PER_CALL (ONE / 5)
+#define PER_SECOND (10 * ONE)
+#define BACKOFF_FIRST_US 10000
+#define BACKOFF_MAX_US 500000
+
+static void save (retry_budget_t *self, int64_t tokens)
+{
+    self->tokens = self->tokens + tokens < SAVED_MAX ? self->tokens + tokens : SAVED_MAX;
+}
+
+void retry_budget_init (retry_budget_t *self, int64_t now_us)
+{
+    *self = (retry_budget_t){SAVED_AT_START, now_us};
+}
+
+void retry_budget_call (retry_budget_t *self)
+{
+    save (self, PER_CALL);
+}
+
+bool retry_budget_take (retry_budget_t *self, int64_t now_us)
+{
+    const int64_t earned = (now_us - self->at_us) / (1000000 / PER_SECOND);
+    if (earned > 0) {
+        save (self, earned < SAVED_MAX ? earned : SAVED_MAX);
+        self->at_us = now_us;
+    }
+    if (self->tokens < ONE)
+        return false;
+    self->tokens -= ONE;
+    return true;
+}
+
+/*  Could another try end otherwise? */
+static bool is_passing (weft_status_t status)
+{
+    switch (status) {
+    case WEFT_CONNECT_TIMEOUT:
+    case WEFT_OVERLOADED:
+    case WEFT_DRAINING:
+    case WEFT_WORKER_LOST:
+    case WEFT_BROKER_LOST:
+    case WEFT_INTERNAL:
+        return true;
+    default:
+        return false;
+    }
+}
+
+retry_verdict_t retry_decide (const retry_question_t *question)
+{
+    if (question->mode == WEFT_RETRY_FAILFAST || question->attempts >= WEFT_ATTEMPTS_MAX
+        || question->executed == WEFT_EXECUTED_YES || !is_passing (question->status))
+        return RETRY_END;
+    const retry_verdict_t next = question->mode == WEFT_RETRY_FAILTRY ? RETRY_SAME : RETRY_OTHER;
+    if (question->executed == WEFT_EXECUTED_NO)
+        return next;
+    if (question->keyed)
+        return RETRY_SAME; /* only that worker remembers what it answered */
+    return question->idempotent ? next : RETRY_END;
+}
+
+bool retry_is_free (const retry_question_t *question)
+{
+    return !question->left || question->status == WEFT_DRAINING;
+}
+
+int64_t retry_backoff_us (int attempts, dice_t *dice)
+{
+    int64_t bound_us = BACKOFF_FIRST_US;
+    for (int i = 1; i < attempts && bound_us < BACKOFF_MAX_US; i++)
+        bound_us *= 2;
+    if (bound_us > BACKOFF_MAX_US)
+        bound_us = BACKOFF_MAX_US;
+    return (int64_t) dice_below (dice, (uint64_t) bound_us + 1);
+}

@@ -1,0 +1,45 @@
+/* SPDX-License-Identifier: MPL-2.0
+ *
+ *  retry.h - may this call be tried again, where, and after how long?
+ *
+ *  A retry must be safe (what happened to the last attempt), sensible (another try may end otherwise) and affordable (one
+ *  budget for all retries of a client). Hedged calls, when they come, draw on the same budget. */
+
+#ifndef RETRY_H_INCLUDED
+#define RETRY_H_INCLUDED
+
+#include <weft/client.h>
+#include "dice.h"
+
+/*  A fifth of the calls and ten a second, saved up to a bound. */
+typedef struct {
+    int64_t tokens; /* in thousandths of a retry */
+    int64_t at_us;
+} retry_budget_t;
+
+void retry_budget_init (retry_budget_t *self, int64_t now_us);
+void retry_budget_call (retry_budget_t *self); /* a call was started */
+bool retry_budget_take (retry_budget_t *self, int64_t now_us);
+
+/*  A failed attempt. */
+typedef struct {
+    weft_retry_t mode;
+    weft_status_t status;
+    weft_executed_t executed;
+    bool left;          /* it was sent: connecting that fails is not an attempt */
+    bool idempotent;    /* the service declared it so */
+    bool keyed;         /* it carries a request key */
+    int attempts;       /* sent so far */
+} retry_question_t;
+
+typedef enum { RETRY_END, RETRY_SAME, RETRY_OTHER } retry_verdict_t;
+
+retry_verdict_t retry_decide (const retry_question_t *question);
+
+/*  True if this retry costs the budget nothing: it was handed back or never left, so it adds no load. */
+bool retry_is_free (const retry_question_t *question);
+
+/*  How long to wait before attempt number `attempts` + 1: anything up to a bound that doubles. */
+int64_t retry_backoff_us (int attempts, dice_t *dice);
+
+#endif

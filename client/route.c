@@ -1,0 +1,324 @@
+/* SPDX-License-Identifier: MPL-2.0
+ *
+ *  route.c - where does this call go?
+ *
+ *      weft.Registry               → the broker
+ *      one worker wanted           → directly if it is known and reachable, else through the broker
+ *      via BROKER                  → the broker; with a worker chosen here if the balancing mode asks for one
+ *      via AUTO                    → a good endpoint of the list; if there is none, the broker
+ *      via DIRECT                  → a good endpoint, else any that was not tried yet */
+
+#include "channel_inside.h"
+#include <stdarg.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#define SERVICES_MAX WEFT_BROKER_WATCHES_MAX
+#define PROBE_EVERY_US 100000
+
+/*  The endpoints a call may choose from. */
+typedef struct {
+    endpoint_t *const *list;
+    size_t count;
+    balancer_t *balancer;
+} choice_t;
+
+/*  It goes nowhere. */
+static void fail (channel_t *self, weft_call_t *call, weft_status_t status, const char *format, ...)
+    __attribute__ ((format (printf, 4, 5)));
+static void fail (channel_t *self, weft_call_t *call, weft_status_t status, const char *format, ...)
+{
+    char text [WEFT_TEXT_MAX + 1];
+    va_list args;
+    va_start (args, format);
+    vsnprintf (text, sizeof text, format, args);
+    va_end (args);
+    call_end (self, call, &(outcome_t){.status = status, .executed = WEFT_EXECUTED_NO, .text = text});
+}
+
+static void through_broker (channel_t *self, weft_call_t *call, endpoint_t *chosen)
+{
+    attempt_begin (self, call, &self->broker, chosen);
+}
+
+static void remember_tried (weft_call_t *call, const endpoint_t *endpoint)
+{
+    if (call->tried_count < CALL_TRIED_MAX)
+        call->tried [call->tried_count++] = endpoint->hash;
+}
+
+static bool was_tried (const weft_call_t *call, const endpoint_t *endpoint)
+{
+    for (size_t i = 0; i < call->tried_count; i++)
+        if (call->tried [i] == endpoint->hash)
+            return true;
+    return false;
+}
+
+/*  Over its own connection; false: there is no address that can be reached from here. */
+static bool directly (channel_t *self, weft_call_t *call, endpoint_t *endpoint)
+{
+    if (endpoint->link.state == LINK_IDLE && !channel_connect (self, endpoint))
+        return false;
+    remember_tried (call, endpoint);
+    attempt_begin (self, call, &endpoint->link, endpoint);
+    return true;
+}
+
+/*  One particular worker. */
+static void to_worker (channel_t *self, weft_call_t *call, const char *uuid)
+{
+    endpoint_t *endpoint = endpoints_find (&self->endpoints, uuid, strlen (uuid));
+    const weft_via_t via = call->settings.via;
+    const bool possible = endpoint && endpoint_fitness (endpoint, self->now_us) > ENDPOINT_NEVER
+                          && !(endpoint->unreachable && (via == WEFT_VIA_AUTO || (!call->same && was_tried (call, endpoint))));
+    if (via != WEFT_VIA_BROKER && possible && directly (self, call, endpoint))
+        return;
+    if (via == WEFT_VIA_DIRECT)
+        fail (self, call, WEFT_NO_WORKERS, "worker %s cannot be reached directly", uuid);
+    else
+        through_broker (self, call, endpoint);
+}
+
+static endpoint_t *pick (channel_t *self, const weft_call_t *call, const choice_t *choice, endpoint_fitness_t fitness,
+                         bool again)
+{
+    const balancer_question_t question = {.mode = call->settings.balance,
+                                          .key = balancer_key (call->key.data, call->key.size),
+                                          .fitness = fitness,
+                                          .tried = call->tried,
+                                          .tried_count = again ? 0 : call->tried_count,
+                                          .now_us = self->now_us};
+    return balancer_pick (choice->balancer, &question, choice->list, choice->count, &self->dice);
+}
+
+/*  How a worker is reached from here is not the broker's trouble: any that takes calls will do. */
+static void chosen_through_broker (channel_t *self, weft_call_t *call, const choice_t *choice)
+{
+    endpoint_t *endpoint = pick (self, call, choice, ENDPOINT_GOOD, false);
+    if (!endpoint)
+        endpoint = pick (self, call, choice, ENDPOINT_LAST_RESORT, false);
+    if (!endpoint)
+        endpoint = pick (self, call, choice, ENDPOINT_LAST_RESORT, true);
+    if (!endpoint) {
+        fail (self, call, WEFT_NO_WORKERS, "no worker for %s takes calls", call->method);
+        return;
+    }
+    remember_tried (call, endpoint);
+    through_broker (self, call, endpoint);
+}
+
+/*  HASH and PRIMARY mean one particular worker; the other modes leave it to the broker. */
+static bool chooses_here (const weft_call_t *call)
+{
+    return call->settings.balance == WEFT_BALANCE_HASH || call->settings.balance == WEFT_BALANCE_PRIMARY;
+}
+
+static void somehow_through_broker (channel_t *self, weft_call_t *call, const choice_t *choice)
+{
+    if (chooses_here (call))
+        chosen_through_broker (self, call, choice);
+    else
+        through_broker (self, call, NULL);
+}
+
+/*  A good endpoint if there is one; then the broker if it may be; then what was not tried yet. */
+static void to_any (channel_t *self, weft_call_t *call, const choice_t *choice)
+{
+    const bool may_route = call->settings.via == WEFT_VIA_AUTO;
+    endpoint_t *endpoint;
+    while ((endpoint = pick (self, call, choice, ENDPOINT_GOOD, false))
+           || (call->attempts > 0 && (endpoint = pick (self, call, choice, ENDPOINT_GOOD, true)))) {
+        if (directly (self, call, endpoint))
+            return;
+        endpoint_unreachable (endpoint, self->now_us, &self->dice);
+    }
+    if (may_route && link_takes (&self->broker)) {
+        somehow_through_broker (self, call, choice);
+        return;
+    }
+    while ((endpoint = pick (self, call, choice, ENDPOINT_LAST_RESORT, false))) {
+        if (directly (self, call, endpoint))
+            return;
+        remember_tried (call, endpoint);
+        if (call->tried_count == CALL_TRIED_MAX)
+            break;
+    }
+    if (may_route)
+        somehow_through_broker (self, call, choice);
+    else
+        fail (self, call, WEFT_NO_WORKERS, "no worker for %s can be reached directly", call->method);
+}
+
+/*  All that are live get a part of the broadcast. */
+static void to_all (channel_t *self, weft_call_t *call, const choice_t *choice)
+{
+    endpoint_t **live = choice->count ? calloc (choice->count, sizeof *live) : NULL;
+    size_t count = 0;
+    for (size_t i = 0; live && i < choice->count; i++)
+        if (choice->list [i]->state < ENDPOINT_DRAINING)
+            live [count++] = choice->list [i];
+    if (count)
+        call_fan (self, call, live, count);
+    else
+        fail (self, call, WEFT_NO_WORKERS, "no live worker for %s", call->method);
+    free (live);
+}
+
+static void choose (channel_t *self, weft_call_t *call, const choice_t *choice)
+{
+    if (call->settings.balance == WEFT_BALANCE_BROADCAST)
+        to_all (self, call, choice);
+    else if (call->settings.via == WEFT_VIA_BROKER)
+        chosen_through_broker (self, call, choice);
+    else
+        to_any (self, call, choice);
+}
+
+/*  weft.Worker is everywhere: any worker known from any list will do. */
+static void to_known_workers (channel_t *self, weft_call_t *call)
+{
+    balancer_t balancer = {0};
+    const size_t known = self->endpoints.by_uuid.count;
+    endpoint_t **list = calloc (known + 1, sizeof *list);
+    choice_t choice = {list, 0, &balancer};
+    size_t position = 0;
+    for (endpoint_t *endpoint; list && (endpoint = table_next (&self->endpoints.by_uuid, &position));)
+        if (endpoint->state < ENDPOINT_DRAINING)
+            list [choice.count++] = endpoint;
+    if (choice.count)
+        choose (self, call, &choice);
+    else
+        fail (self, call, WEFT_NO_WORKERS, "%s needs a worker: none was named, and none is known yet", call->method);
+    free (list);
+}
+
+/*  Lists. */
+
+/*  Makes room by dropping a service that nobody registered and nobody waits for. */
+static bool forget_unknown (channel_t *self)
+{
+    size_t position = 0;
+    for (discovery_t *discovery; (discovery = table_next (&self->services, &position));) {
+        if (discovery_known (discovery) || !list_empty (&discovery->waiting) || discovery->request.link)
+            continue;
+        table_take (&self->services, discovery->service, strlen (discovery->service));
+        discovery_free (discovery, &self->endpoints);
+        return true;
+    }
+    return false;
+}
+
+discovery_t *route_discovery (channel_t *self, text_t service)
+{
+    discovery_t *discovery = table_get (&self->services, service.data, service.size);
+    if (discovery || (self->services.count >= SERVICES_MAX && !forget_unknown (self)))
+        return discovery;
+    char name [WEFT_METHOD_NAME_MAX + 1];
+    snprintf (name, sizeof name, "%.*s", TEXT_ARG (service));
+    discovery = discovery_new (name, self->options.refresh_us, self->options.seed);
+    if (discovery && !table_put (&self->services, service.data, service.size, discovery)) {
+        discovery_free (discovery, &self->endpoints);
+        return NULL;
+    }
+    return discovery;
+}
+
+/*  Those that could not be reached get a bare connection once their time has come: no call is risked. */
+static void probe_unreachable (channel_t *self, discovery_t *discovery)
+{
+    if (self->now_us - discovery->probed_us < PROBE_EVERY_US)
+        return;
+    discovery->probed_us = self->now_us;
+    for (size_t i = 0; i < discovery->count; i++) {
+        endpoint_t *endpoint = discovery->members [i];
+        if (endpoint->unreachable && endpoint->link.state == LINK_IDLE && endpoint->state < ENDPOINT_DRAINING
+            && !endpoint_ejected (endpoint, self->now_us))
+            channel_connect (self, endpoint);
+    }
+}
+
+static void by_list (channel_t *self, weft_call_t *call, discovery_t *discovery)
+{
+    if (call->discover) {
+        const outcome_t listed = {.status = WEFT_OK, .executed = WEFT_EXECUTED_NO};
+        if (discovery_known (discovery))
+            call_end (self, call, &listed);
+        else
+            fail (self, call, WEFT_NO_SERVICE, "no such service: %s", discovery->service);
+    } else if (call->only [0])
+        to_worker (self, call, call->only);
+    else if (!discovery_known (discovery))
+        fail (self, call, WEFT_NO_SERVICE, "no such service: %s", discovery->service);
+    else if (discovery->count == 0)
+        fail (self, call, WEFT_NO_WORKERS, "no workers of %s are live", discovery->service);
+    else {
+        const choice_t choice = {discovery->members, discovery->count, &discovery->balancer};
+        probe_unreachable (self, discovery);
+        choose (self, call, &choice);
+    }
+}
+
+static bool needs_list (const weft_call_t *call)
+{
+    return call->discover || call->settings.via != WEFT_VIA_BROKER || chooses_here (call)
+           || call->settings.balance == WEFT_BALANCE_BROADCAST;
+}
+
+static void by_service (channel_t *self, weft_call_t *call)
+{
+    discovery_t *discovery = route_discovery (self, call->service);
+    if (!discovery) {
+        fail (self, call, WEFT_OVERLOADED, "too many services are watched: no place for %s", call->method);
+        return;
+    }
+    if (!needs_list (call)) {
+        if (call->settings.retry != WEFT_RETRY_FAILFAST)
+            channel_ask (self, discovery); /* nobody waits for it: it tells what may be retried */
+        through_broker (self, call, NULL);
+        return;
+    }
+    channel_ask (self, discovery);
+    if (discovery_usable (discovery))
+        by_list (self, call, discovery);
+    else
+        call_wait_list (self, call, discovery);
+}
+
+void route_call (channel_t *self, weft_call_t *call)
+{
+    const bool worker_service = text_is (call->service, "weft.Worker");
+    const char *wanted = call->only [0] ? call->only : call->same ? call->worker : "";
+    const bool known = wanted [0] && endpoints_find (&self->endpoints, wanted, strlen (wanted));
+
+    if (call->discover)
+        by_service (self, call);
+    else if (text_is (call->service, "weft.Registry"))
+        through_broker (self, call, NULL);
+    else if (wanted [0] && (known || call->same || worker_service || call->settings.via == WEFT_VIA_BROKER))
+        to_worker (self, call, wanted);
+    else if (worker_service)
+        to_known_workers (self, call);
+    else
+        by_service (self, call);
+}
+
+/*  Takes the calls that wait now; those that come to wait meanwhile stay. */
+void route_listed (channel_t *self, discovery_t *discovery)
+{
+    for (size_t left = discovery->waiting.count; left > 0 && !list_empty (&discovery->waiting); left--) {
+        weft_call_t *call = CONTAINER_OF (list_pop (&discovery->waiting), weft_call_t, node);
+        call->discovery = NULL;
+        call->state = CALL_NEW;
+        by_list (self, call, discovery);
+    }
+}
+
+void route_unlisted (channel_t *self, discovery_t *discovery, const outcome_t *outcome)
+{
+    for (size_t left = discovery->waiting.count; left > 0 && !list_empty (&discovery->waiting); left--) {
+        weft_call_t *call = CONTAINER_OF (list_first (&discovery->waiting), weft_call_t, node);
+        call_end (self, call, outcome);
+    }
+}

@@ -1,0 +1,431 @@
+/* SPDX-License-Identifier: MPL-2.0 */
+
+#include "sockets.h"
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/epoll.h>
+#include <sys/timerfd.h>
+#include <unistd.h>
+#include "clock.h"
+
+enum { BROKER = 1, BROKER_MONITOR = 2, WORKERS = 4, WORKERS_MONITOR = 8, WAKE = 16, TIMER = 32 };
+
+#define MESSAGES_PER_TURN 256
+#define BATCHES_BEFORE_LOST 64
+#define STUCK_RETRY_US 2000
+#define ROUTING_ID_SIZE 9
+
+/*  A message that waits until its peer reads. */
+typedef struct {
+    list_node_t node;
+    uint64_t alias;
+    message_t message;
+} stuck_t;
+
+/*  The alias as a routing id: a letter (a zero first byte is libzmq's), then the number. */
+static void make_routing_id (uint8_t *id, uint64_t alias)
+{
+    id [0] = 'w';
+    mp_put64 (id + 1, alias);
+}
+
+static uint64_t read_routing_id (zmq_msg_t *id)
+{
+    uint64_t alias = 0;
+    if (zmq_msg_size (id) != ROUTING_ID_SIZE)
+        return 0;
+    memcpy (&alias, (const uint8_t *) zmq_msg_data (id) + 1, sizeof alias);
+    return __builtin_bswap64 (alias);
+}
+
+/*  Watching. */
+
+static int descriptor_of (void *socket)
+{
+    int fd = -1;
+    size_t size = sizeof fd;
+    return zmq_getsockopt (socket, ZMQ_FD, &fd, &size) == 0 ? fd : -1;
+}
+
+static bool watch_fd (sockets_t *self, int fd, unsigned source)
+{
+    struct epoll_event event = {.events = EPOLLIN, .data.u32 = source};
+    return fd >= 0 && epoll_ctl (self->epoll, EPOLL_CTL_ADD, fd, &event) == 0;
+}
+
+static void unwatch (sockets_t *self, void *socket)
+{
+    if (socket)
+        epoll_ctl (self->epoll, EPOLL_CTL_DEL, descriptor_of (socket), NULL);
+}
+
+/*  Opens a socket with its monitor, both watched. */
+static bool open_socket (sockets_t *self, int type, void **socket, void **monitor, unsigned source)
+{
+    *socket = transport_socket (self->context, type, 0);
+    *monitor = *socket ? transport_monitor_open (self->context, *socket) : NULL;
+    self->check |= source | source << 1;
+    return *monitor && watch_fd (self, descriptor_of (*socket), source)
+           && watch_fd (self, descriptor_of (*monitor), source << 1);
+}
+
+static void close_socket (sockets_t *self, void **socket, void **monitor, int linger_ms)
+{
+    if (*monitor) {
+        unwatch (self, *monitor);
+        transport_monitor_close (*socket, monitor);
+    }
+    if (*socket) {
+        unwatch (self, *socket);
+        zmq_setsockopt (*socket, ZMQ_LINGER, &linger_ms, sizeof linger_ms);
+        zmq_close (*socket);
+    }
+    *socket = NULL;
+}
+
+/*  Life. */
+
+bool sockets_init (sockets_t *self, uint64_t seed)
+{
+    *self = (sockets_t){.epoll = epoll_create1 (EPOLL_CLOEXEC),
+                        .wake = transport_wake_open (),
+                        .timer = timerfd_create (CLOCK_MONOTONIC, TFD_NONBLOCK | TFD_CLOEXEC),
+                        .armed_us = DEADLINES_NEVER};
+    list_init (&self->stuck);
+    table_init (&self->aliases, seed);
+    self->context = transport_context_acquire ();
+    return self->context && self->epoll >= 0 && watch_fd (self, self->wake, WAKE)
+           && watch_fd (self, self->timer, TIMER)
+           && open_socket (self, ZMQ_ROUTER, &self->workers, &self->workers_monitor, WORKERS);
+}
+
+static void drop_stuck (sockets_t *self, stuck_t *stuck)
+{
+    list_remove (&self->stuck, &stuck->node);
+    message_fini (&stuck->message);
+    free (stuck);
+}
+
+void sockets_fini (sockets_t *self, int linger_ms)
+{
+    while (!list_empty (&self->stuck))
+        drop_stuck (self, CONTAINER_OF (list_first (&self->stuck), stuck_t, node));
+    if (self->context) {
+        close_socket (self, &self->broker, &self->broker_monitor, linger_ms);
+        close_socket (self, &self->workers, &self->workers_monitor, linger_ms);
+        transport_context_release ();
+    }
+    table_fini (&self->aliases);
+    const int descriptors [] = {self->epoll, self->wake, self->timer};
+    for (size_t i = 0; i < 3; i++)
+        if (descriptors [i] >= 0)
+            close (descriptors [i]);
+}
+
+/*  Commands. */
+
+static bool is_inproc (const char *address)
+{
+    return strncmp (address, "inproc:", 7) == 0;
+}
+
+/*  In this process there is no handshake to wait for, and no event that tells of it. */
+static transport_event_kind_t connect_socket (void *socket, const char *address)
+{
+    if (is_inproc (address) && !transport_inproc_has (address))
+        return TRANSPORT_FAILED;
+    if (zmq_connect (socket, address) < 0)
+        return TRANSPORT_FAILED;
+    return is_inproc (address) ? TRANSPORT_READY : 0;
+}
+
+static void drop_stuck_of (sockets_t *self, uint64_t alias)
+{
+    list_node_t *next;
+    for (list_node_t *node = list_first (&self->stuck); node; node = next) {
+        next = list_after (&self->stuck, node);
+        stuck_t *stuck = CONTAINER_OF (node, stuck_t, node);
+        if (stuck->alias == alias)
+            drop_stuck (self, stuck);
+    }
+}
+
+static void disconnect (sockets_t *self, uint64_t alias, const char *address)
+{
+    const size_t size = strlen (address);
+    drop_stuck_of (self, alias);
+    if ((uint64_t) (uintptr_t) table_get (&self->aliases, address, size) != alias)
+        return;
+    table_take (&self->aliases, address, size);
+    zmq_disconnect (self->workers, address); /* a lost one is gone already */
+}
+
+static void connect_worker (sockets_t *self, channel_t *channel, uint64_t alias, const char *address, int64_t now_us)
+{
+    const size_t size = strlen (address);
+    const uint64_t holder = (uint64_t) (uintptr_t) table_get (&self->aliases, address, size);
+    if (holder) { /* somebody else was there before: that one is gone, or this address could not be another's */
+        disconnect (self, holder, address);
+        channel_link (channel, holder, TRANSPORT_LOST, WEFT_OK, now_us);
+    }
+    uint8_t id [ROUTING_ID_SIZE];
+    make_routing_id (id, alias);
+    zmq_setsockopt (self->workers, ZMQ_CONNECT_ROUTING_ID, id, sizeof id);
+    table_put (&self->aliases, address, size, (void *) (uintptr_t) alias);
+    const transport_event_kind_t event = connect_socket (self->workers, address);
+    self->check |= WORKERS;
+    if (event)
+        channel_link (channel, alias, event, WEFT_OK, now_us);
+}
+
+static void open_broker (sockets_t *self, channel_t *channel, const char *address, int64_t now_us)
+{
+    close_socket (self, &self->broker, &self->broker_monitor, 0);
+    transport_event_kind_t event = TRANSPORT_FAILED;
+    if (open_socket (self, ZMQ_DEALER, &self->broker, &self->broker_monitor, BROKER))
+        event = connect_socket (self->broker, address);
+    if (event)
+        channel_link (channel, CHANNEL_BROKER, event, WEFT_OK, now_us);
+}
+
+static void carry_out (sockets_t *self, channel_t *channel, channel_command_t command, int64_t now_us)
+{
+    switch (command.kind) {
+    case CHANNEL_OPEN_BROKER:
+        open_broker (self, channel, command.address, now_us);
+        break;
+    case CHANNEL_CLOSE_BROKER:
+        drop_stuck_of (self, CHANNEL_BROKER);
+        close_socket (self, &self->broker, &self->broker_monitor, 0);
+        break;
+    case CHANNEL_CONNECT:
+        connect_worker (self, channel, command.alias, command.address, now_us);
+        break;
+    case CHANNEL_DISCONNECT:
+        disconnect (self, command.alias, command.address);
+        break;
+    }
+}
+
+/*  Sending. */
+
+typedef enum { SENT, FULL, GONE } sent_t;
+
+/*  FULL: the peer has no room, the message stays. GONE: so is the peer, and the link's memory perhaps. */
+static sent_t send_message (sockets_t *self, channel_t *channel, uint64_t alias, message_t *message, int64_t now_us)
+{
+    uint8_t id [ROUTING_ID_SIZE];
+    make_routing_id (id, alias);
+    const bool to_broker = alias == CHANNEL_BROKER;
+    void *socket = to_broker ? self->broker : self->workers;
+    self->check |= to_broker ? BROKER : WORKERS;
+    if (socket && transport_send (socket, to_broker ? NULL : id, to_broker ? 0 : sizeof id, message) == 0)
+        return SENT;
+    if (socket && errno == EAGAIN)
+        return FULL;
+    message_clear (message);
+    channel_link (channel, alias, TRANSPORT_LOST, WEFT_OK, now_us);
+    return GONE;
+}
+
+static bool is_stuck (const sockets_t *self, uint64_t alias)
+{
+    for (list_node_t *node = list_first (&self->stuck); node; node = list_after (&self->stuck, node))
+        if (CONTAINER_OF (node, stuck_t, node)->alias == alias)
+            return true;
+    return false;
+}
+
+static void set_aside (sockets_t *self, uint64_t alias, message_t *message)
+{
+    stuck_t *stuck = malloc (sizeof *stuck);
+    if (!stuck) {
+        message_clear (message); /* as if it were lost on the way: the calls' deadlines hold */
+        return;
+    }
+    *stuck = (stuck_t){.alias = alias};
+    message_init (&stuck->message);
+    for (int i = 0; i < message->count; i++)
+        message_add (&stuck->message, &message->frames [i]);
+    message_clear (message);
+    list_push (&self->stuck, &stuck->node);
+}
+
+static void retry_stuck (sockets_t *self, channel_t *channel, int64_t now_us)
+{
+    for (size_t left = self->stuck.count; left > 0 && !list_empty (&self->stuck); left--) {
+        stuck_t *stuck = CONTAINER_OF (list_pop (&self->stuck), stuck_t, node);
+        if (send_message (self, channel, stuck->alias, &stuck->message, now_us) == FULL)
+            list_push (&self->stuck, &stuck->node);
+        else
+            free (stuck);
+    }
+}
+
+static void flush_link (sockets_t *self, channel_t *channel, link_t *link, int64_t now_us)
+{
+    const uint64_t alias = link->alias;
+    message_t message;
+    if (link->outbox.failed) {
+        channel_link (channel, alias, TRANSPORT_LOST, WEFT_OK, now_us);
+        return;
+    }
+    if (is_stuck (self, alias)) {
+        channel_touch (channel, link); /* behind the message that is stuck */
+        return;
+    }
+    message_init (&message);
+    while (outbox_take (&link->outbox, &message)) {
+        const sent_t sent = send_message (self, channel, alias, &message, now_us);
+        if (sent == FULL) {
+            set_aside (self, alias, &message);
+            channel_touch (channel, link);
+        }
+        if (sent != SENT)
+            return;
+    }
+}
+
+void sockets_flush (sockets_t *self, channel_t *channel, int64_t now_us)
+{
+    if (!list_empty (&self->stuck))
+        retry_stuck (self, channel, now_us);
+    /* records first: a goodbye must leave before its connection goes */
+    for (size_t left = channel->dirty.count; left > 0 && !list_empty (&channel->dirty); left--)
+        flush_link (self, channel, channel_next_dirty (channel), now_us);
+    for (const channel_command_t *command; (command = channel_next_command (channel));)
+        carry_out (self, channel, *command, now_us);
+    /* what became ready at once, in this process, has something to say */
+    for (size_t left = channel->dirty.count; left > 0 && !list_empty (&channel->dirty); left--)
+        flush_link (self, channel, channel_next_dirty (channel), now_us);
+}
+
+/*  Receiving. */
+
+/*  Takes in what a socket holds, a batch at most. True if it is known to be empty now. */
+static bool receive_all (sockets_t *self, channel_t *channel, bool from_broker, bool hurry, int64_t now_us)
+{
+    zmq_msg_t id;
+    message_t message;
+    zmq_msg_init (&id);
+    message_init (&message);
+    bool empty = false;
+    for (int i = 0; i < MESSAGES_PER_TURN && !empty; i++) {
+        void *socket = from_broker ? self->broker : self->workers;
+        const char *fault;
+        const int got = socket ? transport_receive (socket, from_broker ? NULL : &id, &message, &fault) : 0;
+        empty = got == 0;
+        if (got < 0)
+            channel_malformed (channel);
+        if (got == 1)
+            channel_message (channel, from_broker ? CHANNEL_BROKER : read_routing_id (&id), &message, now_us);
+        message_clear (&message);
+        if (got == 1 && hurry && channel->open == 0)
+            break;
+    }
+    zmq_msg_close (&id);
+    return empty;
+}
+
+static void tell_event (sockets_t *self, channel_t *channel, bool of_broker, const transport_event_t *event, int64_t now_us)
+{
+    uint64_t alias = CHANNEL_BROKER;
+    if (!of_broker) {
+        alias = (uint64_t) (uintptr_t) table_get (&self->aliases, event->endpoint, strlen (event->endpoint));
+        if (alias == 0)
+            return; /* of a connection that was given up */
+    }
+    if (event->kind == TRANSPORT_LOST) /* what came before the end counts */
+        for (int i = 0; i < BATCHES_BEFORE_LOST && !receive_all (self, channel, of_broker, false, now_us); i++) {
+        }
+    channel_link (channel, alias, event->kind, event->status, now_us);
+}
+
+static void read_events (sockets_t *self, channel_t *channel, bool of_broker, int64_t now_us)
+{
+    transport_event_t event;
+    void *monitor = of_broker ? self->broker_monitor : self->workers_monitor;
+    while (monitor && transport_monitor_next (monitor, &event)) {
+        tell_event (self, channel, of_broker, &event, now_us);
+        if (of_broker && event.kind != TRANSPORT_READY && event.kind != TRANSPORT_ACCEPTED)
+            return; /* the socket is to be closed: the rest is its echo */
+    }
+}
+
+static unsigned take_check (sockets_t *self, unsigned source)
+{
+    const unsigned set = self->check & source;
+    self->check &= ~source;
+    return set;
+}
+
+void sockets_turn (sockets_t *self, channel_t *channel, bool hurry)
+{
+    const int64_t now_us = clock_now_us ();
+    if (take_check (self, WAKE))
+        transport_wake_clear (self->wake);
+    if (take_check (self, TIMER)) {
+        uint64_t count;
+        self->armed_us = DEADLINES_NEVER;
+        if (read (self->timer, &count, sizeof count) < 0) {
+        }
+    }
+    if (take_check (self, WORKERS) && !receive_all (self, channel, false, hurry, now_us))
+        self->check |= WORKERS;
+    if (take_check (self, BROKER) && !receive_all (self, channel, true, hurry, now_us))
+        self->check |= BROKER;
+    if (take_check (self, WORKERS_MONITOR))
+        read_events (self, channel, false, now_us);
+    if (take_check (self, BROKER_MONITOR))
+        read_events (self, channel, true, now_us);
+    if (channel_next_us (channel) <= now_us)
+        channel_tick (channel, now_us);
+    sockets_flush (self, channel, now_us);
+}
+
+/*  Sleeping. */
+
+bool sockets_busy (const sockets_t *self)
+{
+    return self->check != 0;
+}
+
+int64_t sockets_next_us (const sockets_t *self, int64_t now_us)
+{
+    return list_empty (&self->stuck) ? DEADLINES_NEVER : now_us + STUCK_RETRY_US;
+}
+
+unsigned sockets_sleep (const sockets_t *self, int64_t now_us, int64_t until_us)
+{
+    struct epoll_event events [8];
+    unsigned sources = 0;
+    const int64_t left_ms = until_us <= now_us ? 0 : until_us == DEADLINES_NEVER ? -1 : (until_us - now_us + 999) / 1000;
+    const int count = epoll_wait (self->epoll, events, 8, left_ms > INT32_MAX ? INT32_MAX : (int) left_ms);
+    for (int i = 0; i < count; i++)
+        sources |= events [i].data.u32;
+    return sources;
+}
+
+void sockets_note (sockets_t *self, unsigned sources)
+{
+    self->check |= sources;
+}
+
+void sockets_wake (const sockets_t *self)
+{
+    transport_wake (self->wake);
+}
+
+void sockets_arm (sockets_t *self, int64_t at_us)
+{
+    if (at_us == self->armed_us)
+        return;
+    struct itimerspec when = {0};
+    if (at_us != DEADLINES_NEVER) {
+        const int64_t at = at_us > 0 ? at_us : 1;
+        when.it_value = (struct timespec){at / 1000000, at % 1000000 * 1000};
+    }
+    timerfd_settime (self->timer, TFD_TIMER_ABSTIME, &when, NULL);
+    self->armed_us = at_us;
+}
