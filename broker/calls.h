@@ -48,7 +48,7 @@ struct call {
     bool has_frame;
     zmq_msg_t attachment;
     bool has_attachment;
-    bool json;                  /* the codec option is to be added */
+    const char *codec;          /* to be added to its options; NULL: nothing */
     size_t bytes;               /* held, as counted against the bound */
 };
 

@@ -13,15 +13,12 @@ void lease_begin (lease_t *self, int64_t now_us)
     *self = (lease_t){LEASE_ALIVE, now_us};
 }
 
-bool lease_beat (lease_t *self, int64_t now_us)
+void lease_beat (lease_t *self, int64_t now_us)
 {
-    const bool suspected = self->state == LEASE_SUSPECT;
-
     if (self->state == LEASE_DEAD || self->state == LEASE_JOINING)
-        return false;
+        return;
     self->heard_us = now_us;
     self->state = LEASE_ALIVE;
-    return suspected;
 }
 
 lease_state_t lease_state (const lease_t *self, const lease_terms_t *terms, int64_t now_us)

@@ -32,8 +32,8 @@ typedef struct {
 /*  Starts, or starts again. */
 void lease_begin (lease_t *self, int64_t now_us);
 
-/*  A sign of life. True if it was under suspicion. One that is dead stays so. */
-bool lease_beat (lease_t *self, int64_t now_us);
+/*  A sign of life. One that is dead stays so. */
+void lease_beat (lease_t *self, int64_t now_us);
 
 /*  What is to be done now: each change is told once. */
 lease_action_t lease_tick (lease_t *self, const lease_terms_t *terms, int64_t now_us);

@@ -48,6 +48,7 @@
 /*  Worker (defaults). */
 #define WEFT_WORKER_QUEUE_MAX 10000      /* calls not yet begun; OVERLOADED beyond */
 #define WEFT_WORKER_CONCURRENCY_MAX 1024 /* handlers at once; INVALID beyond */
+#define WEFT_WORKER_PEERS_MAX 10000      /* direct connections; REFUSED beyond */
 #define WEFT_HANDLER_TIMEOUT_MS 0        /* 0: only the caller's deadline */
 #define WEFT_DRAIN_TIMEOUT_MS 30000      /* what runs longer is abandoned */
 

@@ -1,0 +1,526 @@
+/* SPDX-License-Identifier: MPL-2.0 */
+
+#include "core.h"
+#include "log.h"
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+/*  Life --------------------------------------------------------------------------------------------------------- */
+
+static void set_default (size_t *value, size_t otherwise)
+{
+    if (*value == 0)
+        *value = otherwise;
+}
+
+static broker_settings_t complete (const broker_settings_t *given)
+{
+    broker_settings_t settings = *given;
+
+    if (settings.ttl_ms == 0)
+        settings.ttl_ms = WEFT_TTL_MS;
+    if (settings.beat_ms == 0)
+        settings.beat_ms = broker_beat_ms (settings.ttl_ms);
+    set_default (&settings.peers_max, WEFT_BROKER_PEERS_MAX);
+    set_default (&settings.calls_max, WEFT_BROKER_CALLS_MAX);
+    set_default (&settings.service_queue_max, WEFT_BROKER_SERVICE_QUEUE_MAX);
+    set_default (&settings.client_calls_max, WEFT_BROKER_CLIENT_CALLS_MAX);
+    set_default (&settings.services_max, WEFT_BROKER_SERVICES_MAX);
+    set_default (&settings.watches_max, WEFT_BROKER_WATCHES_MAX);
+    set_default (&settings.memory_max, WEFT_BROKER_MEMORY_MAX);
+    set_default (&settings.body_max, WEFT_BODY_MAX);
+    set_default (&settings.outbox_max, WEFT_OUTBOX_MAX);
+    return settings;
+}
+
+int64_t broker_beat_ms (int64_t ttl_ms)
+{
+    const int64_t beat_ms = ttl_ms * 3 / 10;
+    return beat_ms > 0 ? beat_ms : 1;
+}
+
+/*  Nobody expires for one TTL: who did not hear cannot say who was silent. */
+static void begin_grace (broker_t *self)
+{
+    self->terms.grace_us = self->now_us + self->terms.ttl_us;
+}
+
+broker_t *broker_new (const broker_settings_t *settings, int64_t now_us, uint64_t seed)
+{
+    broker_t *self = calloc (1, sizeof *self);
+    if (!self)
+        return NULL;
+    self->settings = complete (settings);
+    self->terms = lease_terms (self->settings.ttl_ms, self->settings.beat_ms);
+    self->now_us = self->started_us = self->ticked_us = now_us;
+    begin_grace (self);
+    list_init (&self->peers);
+    list_init (&self->dirty);
+    list_init (&self->doomed);
+    deadlines_init (&self->leases);
+    deadlines_init (&self->watches_due);
+    arena_init (&self->arena, WEFT_DECODED_MAX);
+    buffer_init (&self->body, SIZE_MAX);
+    buffer_init (&self->map, SIZE_MAX);
+    buffer_init (&self->nowhere, SIZE_MAX);
+    const bool calls = calls_init (&self->calls, (uint32_t) self->settings.calls_max, seed);
+    const bool dispatch = dispatch_init (&self->dispatch, seed + 1);
+    const bool registry = registry_init (&self->registry, self->settings.peers_max, self->settings.services_max,
+                                         self->settings.memory_max, seed + 2);
+    if (!calls || !dispatch || !registry)
+        broker_destroy (&self);
+    return self;
+}
+
+void broker_destroy (broker_t **broker)
+{
+    broker_t *self = *broker;
+    list_node_t *node;
+
+    *broker = NULL;
+    if (!self)
+        return;
+    while ((node = list_first (&self->peers)))
+        broker_on_lost (self, CONTAINER_OF (node, peer_t, node), self->now_us);
+    registry_fini (&self->registry);
+    dispatch_fini (&self->dispatch);
+    calls_fini (&self->calls);
+    deadlines_fini (&self->leases);
+    deadlines_fini (&self->watches_due);
+    arena_fini (&self->arena);
+    buffer_fini (&self->body);
+    buffer_fini (&self->map);
+    buffer_fini (&self->nowhere);
+    free (self);
+}
+
+void broker_reconfigure (broker_t *self, const broker_settings_t *settings)
+{
+    const int64_t grace_us = self->terms.grace_us;
+    const broker_settings_t old = self->settings;
+
+    self->settings = complete (settings);
+    memcpy (self->settings.uuid, old.uuid, sizeof old.uuid);
+    self->settings.calls_max = old.calls_max;
+    self->settings.services_max = old.services_max;
+    self->terms = lease_terms (self->settings.ttl_ms, self->settings.beat_ms);
+    self->terms.grace_us = grace_us;
+    self->registry.workers_max = self->settings.peers_max;
+    self->registry.contracts.bytes_max = self->settings.memory_max;
+    if (self->settings.ttl_ms < old.ttl_ms)
+        begin_grace (self); /* workers have yet to hear of it */
+}
+
+/*  Peers -------------------------------------------------------------------------------------------------------- */
+
+peer_t *broker_peer_open (broker_t *self, const void *routing_id, size_t size, const char *address, int64_t now_us)
+{
+    self->now_us = now_us;
+    if (size > WEFT_ROUTING_ID_MAX || self->peers.count >= self->settings.peers_max)
+        return NULL;
+    peer_t *peer = calloc (1, sizeof *peer);
+    if (!peer)
+        return NULL;
+    memcpy (peer->routing_id, routing_id, size);
+    peer->routing_id_size = size;
+    snprintf (peer->address, sizeof peer->address, "%s", address);
+    outbox_init (&peer->outbox, self->settings.outbox_max);
+    caller_init (&peer->caller, &self->calls);
+    list_init (&peer->watches);
+    list_push (&self->peers, &peer->node);
+    self->counters.peers++;
+    return peer;
+}
+
+/*  What it had here ends; the connection may live on. */
+static void leave (broker_t *self, peer_t *peer, const char *why)
+{
+    routing_caller_lost (self, peer);
+    watch_close_all (self, peer);
+    membership_lost (self, peer, why);
+}
+
+void broker_on_lost (broker_t *self, peer_t *peer, int64_t now_us)
+{
+    self->now_us = now_us;
+    self->counters.lost++;
+    leave (self, peer, "connection lost");
+    list_remove (&self->peers, &peer->node);
+    list_remove (&self->dirty, &peer->dirty);
+    list_remove (&self->doomed, &peer->doomed);
+    outbox_fini (&peer->outbox);
+    free (peer);
+}
+
+void peer_doom (broker_t *self, peer_t *peer, const char *why)
+{
+    if (list_linked (&peer->doomed))
+        return;
+    log_warning ("peer evicted", log_text ("name", peer->name), log_text ("address", peer->address),
+                 log_text ("why", why));
+    self->counters.evicted++;
+    list_push (&self->doomed, &peer->doomed);
+    list_remove (&self->dirty, &peer->dirty);
+    outbox_clear (&peer->outbox);
+}
+
+peer_t *broker_next_doomed (const broker_t *self)
+{
+    list_node_t *node = list_first (&self->doomed);
+    return node ? CONTAINER_OF (node, peer_t, doomed) : NULL;
+}
+
+void **peer_shell (peer_t *peer)
+{
+    return &peer->shell;
+}
+
+const void *peer_routing_id (const peer_t *peer, size_t *size)
+{
+    *size = peer->routing_id_size;
+    return peer->routing_id;
+}
+
+const char *peer_name (const peer_t *peer)
+{
+    return peer->name;
+}
+
+/*  Sending ------------------------------------------------------------------------------------------------------ */
+
+buffer_t *peer_open_record (broker_t *self, peer_t *peer)
+{
+    if (!list_linked (&peer->doomed))
+        return outbox_open_record (&peer->outbox);
+    buffer_clear (&self->nowhere);
+    return &self->nowhere;
+}
+
+static void written (broker_t *self, peer_t *peer)
+{
+    if (peer->outbox.failed)
+        peer_doom (self, peer, "does not read what is sent to it");
+    else
+        broker_again (self, peer);
+}
+
+void peer_close_record (broker_t *self, peer_t *peer, zmq_msg_t *attachment)
+{
+    if (list_linked (&peer->doomed))
+        return;
+    outbox_close_record (&peer->outbox, attachment);
+    written (self, peer);
+}
+
+void peer_adopt (broker_t *self, peer_t *peer, zmq_msg_t *frame, zmq_msg_t *attachment)
+{
+    if (list_linked (&peer->doomed))
+        return;
+    outbox_adopt (&peer->outbox, frame, attachment);
+    written (self, peer);
+}
+
+void broker_again (broker_t *self, peer_t *peer)
+{
+    if (!list_linked (&peer->dirty) && !list_linked (&peer->doomed))
+        list_push (&self->dirty, &peer->dirty);
+}
+
+peer_t *broker_next_dirty (broker_t *self)
+{
+    list_node_t *node = list_pop (&self->dirty);
+    return node ? CONTAINER_OF (node, peer_t, dirty) : NULL;
+}
+
+bool broker_take (broker_t *self, peer_t *peer, message_t *message, int64_t now_us)
+{
+    const bool taken = outbox_take (&peer->outbox, message);
+
+    self->now_us = now_us;
+    if (peer->worker && peer->worker->server.backlogged && outbox_empty (&peer->outbox)) {
+        peer->worker->server.backlogged = false;
+        routing_serve (self, peer->worker);
+    }
+    return taken;
+}
+
+void peer_refuse (broker_t *self, peer_t *peer, weft_status_t status, const char *text)
+{
+    self->counters.refused++;
+    wire_write_refused (peer_open_record (self, peer), status, text);
+    peer_close_record (self, peer, NULL);
+}
+
+void peer_fail (broker_t *self, peer_t *peer, uint64_t id, weft_status_t status, weft_executed_t executed,
+                int64_t broker_us, const char *text)
+{
+    wire_info_t info = wire_info_none ();
+
+    info.executed = (int) executed;
+    info.origin = WEFT_ORIGIN_BROKER;
+    info.text = text_of (text);
+    info.broker_us = (uint64_t) broker_us;
+    self->counters.failed++;
+    wire_write_reply (peer_open_record (self, peer), id, status, NULL, 0, false, &info);
+    peer_close_record (self, peer, NULL);
+}
+
+/*  A body over the inline limit becomes a frame. False: it is small, or there is no memory for one. */
+static bool attach (const buffer_t *body, zmq_msg_t *attachment)
+{
+    if (body->size <= WEFT_BODY_INLINE_MAX || zmq_msg_init_size (attachment, body->size) < 0)
+        return false;
+    memcpy (zmq_msg_data (attachment), body->data, body->size);
+    return true;
+}
+
+void peer_reply (broker_t *self, peer_t *peer, uint64_t id, const buffer_t *body)
+{
+    zmq_msg_t attachment;
+    wire_info_t info = wire_info_none ();
+    const bool attached = attach (body, &attachment);
+
+    info.origin = WEFT_ORIGIN_BROKER;
+    self->counters.replies++;
+    wire_write_reply (peer_open_record (self, peer), id, WEFT_OK, body->data, body->size, attached, &info);
+    peer_close_record (self, peer, attached ? &attachment : NULL);
+    if (attached)
+        zmq_msg_close (&attachment);
+}
+
+void peer_item (broker_t *self, peer_t *peer, uint64_t id, uint64_t index, const buffer_t *body)
+{
+    zmq_msg_t attachment;
+    const bool attached = attach (body, &attachment);
+
+    wire_write_item (peer_open_record (self, peer), id, index, body->data, body->size, attached);
+    peer_close_record (self, peer, attached ? &attachment : NULL);
+    if (attached)
+        zmq_msg_close (&attachment);
+}
+
+/*  HELLO -------------------------------------------------------------------------------------------------------- */
+
+static role_t role_find (text_t name)
+{
+    return text_is (name, "client") ? ROLE_CLIENT
+           : text_is (name, "worker") ? ROLE_WORKER
+           : text_is (name, "broker") ? ROLE_BROKER
+                                      : ROLE_STRANGER;
+}
+
+static bool check_hello (broker_t *self, const peer_t *peer, const wire_hello_t *hello, refusal_t *refusal)
+{
+    if (peer->role != ROLE_STRANGER)
+        return refuse (refusal, WEFT_INVALID, "HELLO was already said");
+    if (hello->lowest > WEFT_PROTOCOL_HIGHEST || hello->highest < WEFT_PROTOCOL_LOWEST
+        || hello->lowest > hello->highest)
+        return refuse (refusal, WEFT_INVALID, "no common protocol version: you speak %llu to %llu; known: %d to %d",
+                       (unsigned long long) hello->lowest, (unsigned long long) hello->highest, WEFT_PROTOCOL_LOWEST,
+                       WEFT_PROTOCOL_HIGHEST);
+    if (role_find (hello->role) == ROLE_STRANGER)
+        return refuse (refusal, WEFT_INVALID, "unknown role \"%.*s\"; known: client, worker, broker",
+                       QUOTED (hello->role));
+    if (codec_choose (hello) == CODEC_UNKNOWN)
+        return refuse (refusal, WEFT_INVALID, "unknown codec \"%.*s\"; known: " CODEC_NAMES,
+                       QUOTED (hello->codecs [0]));
+    if (hello->name.size > WEFT_PEER_NAME_MAX)
+        return refuse (refusal, WEFT_INVALID, "a name longer than %d", WEFT_PEER_NAME_MAX);
+    if (self->draining)
+        return refuse (refusal, WEFT_DRAINING, "the broker is stopping");
+    return true;
+}
+
+static void copy_name (peer_t *peer, text_t name)
+{
+    for (size_t i = 0; i < name.size; i++)
+        peer->name [i] = name.data [i] >= ' ' && name.data [i] <= '~' ? name.data [i] : '?';
+}
+
+static void on_hello (broker_t *self, peer_t *peer, const wire_record_t *record)
+{
+    wire_hello_t hello;
+    refusal_t refusal;
+    const char *fault = "malformed HELLO";
+
+    if (!wire_read_hello (record, &hello, &fault)) {
+        self->counters.malformed++;
+        peer_refuse (self, peer, WEFT_INVALID, fault);
+        return;
+    }
+    if (!check_hello (self, peer, &hello, &refusal)) {
+        peer_refuse (self, peer, refusal.status, refusal.text);
+        return;
+    }
+    peer->role = role_find (hello.role);
+    peer->codec = codec_choose (&hello);
+    copy_name (peer, hello.name);
+    self->counters.hellos++;
+    wire_write_welcome (peer_open_record (self, peer), text_of (codec_name (peer->codec)), self->settings.body_max,
+                        self->settings.client_calls_max, self->settings.uuid, self->settings.peer_brokers);
+    peer_close_record (self, peer, NULL);
+    log_debug ("peer said hello", log_text ("name", peer->name), log_view ("role", hello.role),
+               log_text ("address", peer->address));
+}
+
+/*  What comes in ------------------------------------------------------------------------------------------------ */
+
+static void on_record (broker_t *self, peer_t *peer, message_t *message, wire_record_t *record,
+                       zmq_msg_t *attachment)
+{
+    switch (record->kind) {
+        case WIRE_HELLO:
+            on_hello (self, peer, record);
+            break;
+        case WIRE_REQUEST:
+            routing_request (self, peer, message, record, attachment);
+            break;
+        case WIRE_REPLY:
+            routing_reply (self, peer, message, record, attachment);
+            break;
+        case WIRE_ITEM:
+            routing_item (self, peer, message, record, attachment);
+            break;
+        case WIRE_CREDIT:
+            routing_credit (self, peer, record);
+            break;
+        case WIRE_CANCEL:
+            routing_cancel (self, peer, record);
+            break;
+        case WIRE_REGISTER:
+            membership_register (self, peer, record);
+            break;
+        case WIRE_BEAT:
+            membership_beat (self, peer, record);
+            break;
+        case WIRE_DRAINING:
+            membership_draining (self, peer);
+            break;
+        case WIRE_GOODBYE:
+            leave (self, peer, "said goodbye");
+            break;
+        default: /* also what only we say */
+            self->counters.unknown++;
+    }
+}
+
+static bool kind_known (unsigned kind)
+{
+    return kind > 0 && kind < WIRE_KINDS;
+}
+
+void broker_on_message (broker_t *self, peer_t *peer, message_t *message, int64_t now_us)
+{
+    message_cursor_t cursor = message_cursor (message);
+    wire_record_t record;
+    zmq_msg_t *attachment;
+    const char *fault = "malformed";
+    bool told = false; /* once a message is enough */
+    int rc;
+
+    self->now_us = now_us;
+    self->counters.messages++;
+    while (!list_linked (&peer->doomed) && (rc = message_next (&cursor, &record, &attachment, &fault)) != 0) {
+        if (rc < 0) {
+            broker_on_fault (self, peer, fault, now_us);
+            return;
+        }
+        self->counters.records++;
+        if (peer->role != ROLE_STRANGER || record.kind == WIRE_HELLO || !kind_known (record.kind)) {
+            on_record (self, peer, message, &record, attachment);
+            continue;
+        }
+        if (!told && record.kind != WIRE_REFUSED && record.kind != WIRE_GOODBYE)
+            peer_refuse (self, peer, WEFT_INVALID, "say HELLO first");
+        told = true;
+    }
+}
+
+void broker_on_fault (broker_t *self, peer_t *peer, const char *fault, int64_t now_us)
+{
+    self->now_us = now_us;
+    self->counters.malformed++;
+    peer_refuse (self, peer, WEFT_INVALID, fault);
+}
+
+/*  Time --------------------------------------------------------------------------------------------------------- */
+
+void broker_tick (broker_t *self, int64_t now_us)
+{
+    const int64_t gap_us = now_us - self->ticked_us;
+
+    self->now_us = self->ticked_us = now_us;
+    if (self->registry.workers.count && gap_us > self->terms.ttl_us / 2) {
+        self->counters.stalls++;
+        begin_grace (self);
+        log_warning ("the broker was stalled: no worker expires for one TTL", log_int ("stalled_ms", gap_us / 1000),
+                     log_int ("ttl_ms", self->settings.ttl_ms));
+    }
+    membership_tick (self);
+    routing_tick (self);
+    watch_tick (self);
+}
+
+static int64_t earlier (int64_t a, int64_t b)
+{
+    return a < b ? a : b;
+}
+
+int64_t broker_next_us (const broker_t *self)
+{
+    int64_t next_us = earlier (deadlines_next (&self->calls.due), deadlines_next (&self->watches_due));
+
+    next_us = earlier (next_us, deadlines_next (&self->leases));
+    if (self->registry.workers.count)
+        next_us = earlier (next_us, self->ticked_us + self->terms.ttl_us / 4); /* or a stall would not show */
+    return next_us;
+}
+
+void broker_drain (broker_t *self, int64_t now_us)
+{
+    self->now_us = now_us;
+    if (self->draining)
+        return;
+    self->draining = true;
+    for (list_node_t *node = list_first (&self->peers); node; node = list_after (&self->peers, node)) {
+        peer_t *peer = CONTAINER_OF (node, peer_t, node);
+        wire_write_draining (peer_open_record (self, peer), "the broker is stopping");
+        peer_close_record (self, peer, NULL);
+    }
+    routing_drain (self);
+}
+
+bool broker_idle (const broker_t *self)
+{
+    return self->calls.open.count == 0;
+}
+
+void broker_stop (broker_t *self, int64_t now_us)
+{
+    self->now_us = now_us;
+    for (list_node_t *node = list_first (&self->peers); node; node = list_after (&self->peers, node)) {
+        peer_t *peer = CONTAINER_OF (node, peer_t, node);
+        wire_write_goodbye (peer_open_record (self, peer), "the broker has stopped");
+        peer_close_record (self, peer, NULL);
+    }
+}
+
+const broker_counters_t *broker_counters (const broker_t *self)
+{
+    return &self->counters;
+}
+
+broker_gauges_t broker_gauges (const broker_t *self)
+{
+    return (broker_gauges_t){
+        .peers = self->peers.count,
+        .workers = self->registry.workers.count,
+        .services = self->registry.services.count,
+        .calls = self->calls.open.count,
+        .queued = self->dispatch.queued,
+        .queued_bytes = self->calls.bytes,
+        .watches = self->watches,
+        .contract_bytes = self->registry.contracts.bytes,
+    };
+}

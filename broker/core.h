@@ -1,0 +1,141 @@
+/* SPDX-License-Identifier: MPL-2.0
+ *
+ *  core.h - the inside of the broker's core, shared by the files that it is made of:
+ *
+ *      broker.c            peers, HELLO, the turn: what came in goes to whom it concerns; the clock's work
+ *      membership.c        REGISTER, BEAT, DRAINING, GOODBYE: workers come and go
+ *      routing.c           REQUEST, REPLY, ITEM, CREDIT, CANCEL: calls pass through
+ *      watch.c             what changed is pushed to who watches
+ *      registry_service.c  the methods of weft.Registry */
+
+#ifndef CORE_H_INCLUDED
+#define CORE_H_INCLUDED
+
+#include "arena.h"
+#include "broker.h"
+#include "calls.h"
+#include "codec.h"
+#include "dispatch.h"
+#include "outbox.h"
+#include "registry.h"
+#include "rows.h"
+
+typedef enum { ROLE_STRANGER, ROLE_CLIENT, ROLE_WORKER, ROLE_BROKER } role_t;
+
+struct peer {
+    uint8_t routing_id [WEFT_ROUTING_ID_MAX];
+    size_t routing_id_size;
+    char address [64];
+    char name [WEFT_PEER_NAME_MAX + 1];
+    role_t role;
+    codec_t codec;
+    outbox_t outbox;
+    caller_t caller;            /* as one who calls */
+    list_t watches;
+    worker_t *worker;           /* as one who serves; or NULL */
+    list_node_t node;           /* in broker->peers */
+    list_node_t dirty;          /* in broker->dirty while the outbox holds something */
+    list_node_t doomed;         /* in broker->doomed: to be dropped */
+    void *shell;
+};
+
+struct broker {
+    broker_settings_t settings;
+    registry_t registry;
+    calls_t calls;
+    dispatch_t dispatch;
+    lease_terms_t terms;
+    deadlines_t leases;
+    list_t peers, dirty, doomed;
+    int64_t now_us;             /* of the event being handled */
+    int64_t started_us, ticked_us;
+    bool draining;
+    broker_counters_t counters;
+    size_t watches;
+    deadlines_t watches_due;
+    arena_t arena;              /* for answers in the making */
+    buffer_t body;              /* of a reply or item of our own */
+    buffer_t map;               /* options or info in the making */
+    buffer_t nowhere;           /* what is written to the doomed */
+};
+
+/*  Records to a peer: append one to what peer_open_record returns, then close it. One that is doomed gets nothing:
+ *  what is written to it is thrown away. */
+buffer_t *peer_open_record (broker_t *self, peer_t *peer);
+void peer_close_record (broker_t *self, peer_t *peer, zmq_msg_t *attachment);
+void peer_adopt (broker_t *self, peer_t *peer, zmq_msg_t *frame, zmq_msg_t *attachment);
+void peer_refuse (broker_t *self, peer_t *peer, weft_status_t status, const char *text);
+
+/*  The connection is of no use any more. */
+void peer_doom (broker_t *self, peer_t *peer, const char *why);
+
+/*  A REPLY of the broker's own: an error with its text, or a body (attached if it is large). */
+void peer_fail (broker_t *self, peer_t *peer, uint64_t id, weft_status_t status, weft_executed_t executed,
+                int64_t broker_us, const char *text);
+void peer_reply (broker_t *self, peer_t *peer, uint64_t id, const buffer_t *body);
+void peer_item (broker_t *self, peer_t *peer, uint64_t id, uint64_t index, const buffer_t *body);
+
+static inline peer_t *peer_of_caller (caller_t *caller)
+{
+    return CONTAINER_OF (caller, peer_t, caller);
+}
+static inline worker_t *worker_of_server (server_t *server)
+{
+    return CONTAINER_OF (server, worker_t, server);
+}
+
+/*  membership.c */
+void membership_register (broker_t *self, peer_t *peer, const wire_record_t *record);
+void membership_beat (broker_t *self, peer_t *peer, const wire_record_t *record);
+void membership_draining (broker_t *self, peer_t *peer);
+void membership_lost (broker_t *self, peer_t *peer, const char *why);
+void membership_tick (broker_t *self);
+
+/*  routing.c */
+void routing_request (broker_t *self, peer_t *peer, message_t *message, wire_record_t *record,
+                      zmq_msg_t *attachment);
+void routing_reply (broker_t *self, peer_t *peer, message_t *message, wire_record_t *record, zmq_msg_t *attachment);
+void routing_item (broker_t *self, peer_t *peer, message_t *message, wire_record_t *record, zmq_msg_t *attachment);
+void routing_credit (broker_t *self, peer_t *peer, const wire_record_t *record);
+void routing_cancel (broker_t *self, peer_t *peer, const wire_record_t *record);
+void routing_tick (broker_t *self);
+
+/*  After anything that may have given the worker room. */
+void routing_serve (broker_t *self, worker_t *worker);
+
+/*  The caller is gone: its calls are dropped or cancelled. */
+void routing_caller_lost (broker_t *self, peer_t *peer);
+
+/*  The worker is gone: calls that it holds may have run; those bound to it have not. */
+void routing_worker_lost (broker_t *self, worker_t *worker);
+
+/*  The worker takes no more: those bound to it that have not begun are handed back. */
+void routing_worker_draining (broker_t *self, worker_t *worker);
+
+/*  A service that nobody serves any more keeps nobody waiting. */
+void routing_service_changed (broker_t *self, service_t *service);
+
+/*  All that is queued is handed back with DRAINING. */
+void routing_drain (broker_t *self);
+
+/*  watch.c */
+void watch_open (broker_t *self, peer_t *peer, uint64_t id, codec_t codec, text_t name, int64_t deadline_us);
+bool watch_cancel (broker_t *self, peer_t *peer, uint64_t id); /* false: no such watch */
+void watch_close_all (broker_t *self, peer_t *peer);
+
+/*  Tells who watches the service that this worker came, changed, or serves it no more. */
+void watch_push (broker_t *self, service_t *service, worker_t *worker);
+
+void watch_tick (broker_t *self);
+
+/*  rows.c: things as others see them. Strings are views, or in the arena; false: out of memory. */
+bool worker_live (const broker_t *self, const worker_t *worker);
+worker_row row_of_worker (const broker_t *self, const worker_t *worker);
+bool row_of_service (broker_t *self, const service_t *service, service_row *row);
+bool row_of_routes (broker_t *self, const service_t *service, contract_row *row);
+bool row_of_member (broker_t *self, const member_t *member, contract_row *row);
+
+/*  registry_service.c */
+void registry_service_request (broker_t *self, peer_t *peer, const wire_record_t *record);
+
+#endif

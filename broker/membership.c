@@ -1,0 +1,209 @@
+/* SPDX-License-Identifier: MPL-2.0
+ *
+ *  membership.c - workers come and go.
+ *
+ *      --REGISTER--> alive <--BEAT / silence--> suspect
+ *                      |                           |
+ *                      '--DRAINING--> draining     |
+ *                      '-----------------'---------'--connection lost, GOODBYE, TTL, a newer incarnation--> gone */
+
+#include "core.h"
+#include "log.h"
+#include <stdlib.h>
+#include <string.h>
+
+static void log_worker (const char *message, const worker_t *worker, const char *why)
+{
+    log_info (message, log_text ("uuid", worker->uuid), log_text ("name", ((const peer_t *) worker->owner)->name),
+              log_text ("service", worker->member_count ? worker->services [0] : ""),
+              log_int ("services", worker->member_count), log_text ("why", why));
+}
+
+/*  Tells the watchers of all its services, and lets nobody wait for a service that lost its last worker. */
+static void announce (broker_t *self, worker_t *worker)
+{
+    for (uint32_t i = 0; i < worker->member_count; i++) {
+        watch_push (self, worker->members [i].service, worker);
+        routing_service_changed (self, worker->members [i].service);
+    }
+}
+
+static void end_worker (broker_t *self, worker_t *worker, const char *why)
+{
+    ((peer_t *) worker->owner)->worker = NULL;
+    deadlines_cancel (&self->leases, &worker->due);
+    worker->server.closed = true;
+    routing_worker_lost (self, worker);
+    registry_part (&self->registry, worker);
+    log_worker ("worker lost", worker, why);
+    announce (self, worker);
+    registry_remove (&self->registry, &worker);
+}
+
+void membership_lost (broker_t *self, peer_t *peer, const char *why)
+{
+    if (peer->worker)
+        end_worker (self, peer->worker, why);
+}
+
+/*  REGISTER ----------------------------------------------------------------------------------------------------- */
+
+static void beat_ok (broker_t *self, peer_t *peer, uint64_t sequence)
+{
+    wire_write_beat_ok (peer_open_record (self, peer), sequence, (uint64_t) self->settings.beat_ms,
+                        (uint64_t) self->settings.ttl_ms, self->settings.peer_brokers);
+    peer_close_record (self, peer, NULL);
+}
+
+/*  The worker that had this UUID before: an older incarnation gives way. */
+static bool check_former (const peer_t *peer, const worker_t *former, const registration_t *registration,
+                          refusal_t *refusal)
+{
+    const bool same = former && former->owner == peer;
+
+    if (!former || registration->incarnation > former->incarnation
+        || (same && registration->incarnation == former->incarnation))
+        return true;
+    return refuse (refusal, WEFT_INVALID, "uuid %s is registered already, with incarnation %llu", former->uuid,
+                   (unsigned long long) former->incarnation);
+}
+
+/*  Same process, same connection, another list of services: what left the list is told too. */
+static bool renew (broker_t *self, worker_t *worker, registration_t *registration, refusal_t *refusal)
+{
+    service_t *before [WEFT_SERVICES_MAX];
+    const uint32_t count = worker->member_count;
+
+    for (uint32_t i = 0; i < count; i++)
+        before [i] = worker->members [i].service;
+    if (!registry_renew (&self->registry, worker, registration, self->now_us, refusal))
+        return false;
+    for (uint32_t i = 0; i < count; i++) {
+        if (worker_serves (worker, before [i]))
+            continue;
+        watch_push (self, before [i], worker);
+        routing_service_changed (self, before [i]);
+    }
+    return true;
+}
+
+static bool admit (broker_t *self, peer_t *peer, registration_t *registration, refusal_t *refusal)
+{
+    worker_t *former = registry_worker (&self->registry, text_of (registration->uuid));
+
+    if (!check_former (peer, former, registration, refusal)) {
+        registry_discard (&self->registry, registration);
+        return false;
+    }
+    if (former && former->owner == peer)
+        return renew (self, former, registration, refusal);
+    if (former)
+        end_worker (self, former, "a newer incarnation registered");
+    if (peer->worker)
+        end_worker (self, peer->worker, "registered as another");
+    peer->worker = registry_add (&self->registry, registration, peer, self->now_us, refusal);
+    return peer->worker != NULL;
+}
+
+void membership_register (broker_t *self, peer_t *peer, const wire_record_t *record)
+{
+    refusal_t refusal;
+    registration_t *registration = NULL;
+
+    if (peer->role != ROLE_WORKER)
+        refuse (&refusal, WEFT_INVALID, "REGISTER is for workers");
+    else if (self->draining)
+        refuse (&refusal, WEFT_DRAINING, "the broker is stopping");
+    else if (!deadlines_reserve (&self->leases, self->registry.workers.count + 1))
+        refuse (&refusal, WEFT_OVERLOADED, "the broker is out of memory");
+    else
+        registration = registry_read (&self->registry, record, peer->address, self->settings.allow_hosts, &refusal);
+
+    if (!registration || !admit (self, peer, registration, &refusal)) {
+        log_warning ("registration refused", log_text ("name", peer->name), log_text ("why", refusal.text));
+        peer_refuse (self, peer, refusal.status, refusal.text);
+        return;
+    }
+    worker_t *worker = peer->worker;
+    self->counters.registrations++;
+    deadlines_set (&self->leases, &worker->due, lease_next_us (&worker->lease, &self->terms));
+    beat_ok (self, peer, 0);
+    log_worker ("worker joined", worker, "registered");
+    announce (self, worker);
+    routing_serve (self, worker);
+}
+
+/*  Later -------------------------------------------------------------------------------------------------------- */
+
+void membership_beat (broker_t *self, peer_t *peer, const wire_record_t *record)
+{
+    worker_t *worker = peer->worker;
+    uint64_t sequence;
+    wire_load_t load;
+
+    if (!wire_read_beat (record, &sequence, &load)) {
+        broker_on_fault (self, peer, "malformed BEAT", self->now_us);
+        return;
+    }
+    self->counters.beats++;
+    if (!worker) {
+        peer_refuse (self, peer, WEFT_NO_WORKERS, "you are not registered here; register again");
+        return;
+    }
+    const bool capacity_changed = load.capacity && load.capacity != worker_capacity (worker);
+    const bool recovered = worker->server.closed && !worker->draining;
+    lease_beat (&worker->lease, self->now_us);
+    worker->load = load;
+    if (load.capacity)
+        worker->server.capacity = load.capacity;
+    beat_ok (self, peer, sequence);
+    if (recovered) {
+        worker->server.closed = false;
+        log_worker ("worker is back", worker, "beat after silence");
+    }
+    if (recovered || capacity_changed) {
+        announce (self, worker);
+        routing_serve (self, worker);
+    }
+}
+
+void membership_draining (broker_t *self, peer_t *peer)
+{
+    worker_t *worker = peer->worker;
+
+    if (!worker || worker->draining)
+        return;
+    worker_drain (worker);
+    log_worker ("worker draining", worker, "said so");
+    routing_worker_draining (self, worker);
+    announce (self, worker);
+}
+
+static void suspect (broker_t *self, worker_t *worker)
+{
+    self->counters.suspected++;
+    worker->server.closed = true;
+    log_worker ("worker is silent", worker, "no beat");
+    announce (self, worker);
+}
+
+void membership_tick (broker_t *self)
+{
+    deadline_t *due;
+
+    while ((due = deadlines_pop (&self->leases, self->now_us))) {
+        worker_t *worker = CONTAINER_OF (due, worker_t, due);
+        switch (lease_tick (&worker->lease, &self->terms, self->now_us)) {
+            case LEASE_EVICT:
+                self->counters.expired++;
+                end_worker (self, worker, "no beat for the TTL");
+                continue;
+            case LEASE_SUSPECTED:
+                suspect (self, worker);
+                break;
+            case LEASE_NOTHING:
+                break;
+        }
+        deadlines_set (&self->leases, &worker->due, lease_next_us (&worker->lease, &self->terms));
+    }
+}

@@ -1,0 +1,482 @@
+/* SPDX-License-Identifier: MPL-2.0 */
+
+#include "registry.h"
+#include "hosts.h"
+#include <assert.h>
+#include <stdlib.h>
+#include <string.h>
+
+bool registry_init (registry_t *self, size_t workers_max, size_t services_max, size_t bytes_max, uint64_t seed)
+{
+    *self = (registry_t){.workers_max = workers_max, .services_max = services_max};
+    table_init (&self->workers, seed);
+    table_init (&self->services, seed + 1);
+    table_init (&self->routes, seed + 2);
+    self->registration = calloc (1, sizeof *self->registration);
+    return contracts_init (&self->contracts, bytes_max, seed + 3) && self->registration;
+}
+
+void registry_fini (registry_t *self)
+{
+    size_t position = 0;
+    service_t *service;
+
+    assert (self->workers.count == 0 && self->routes.count == 0);
+    while ((service = table_next (&self->services, &position)))
+        free (service);
+    table_fini (&self->workers);
+    table_fini (&self->services);
+    table_fini (&self->routes);
+    contracts_fini (&self->contracts);
+    free (self->registration);
+}
+
+/*  Services ----------------------------------------------------------------------------------------------------- */
+
+service_t *registry_service (const registry_t *self, text_t name)
+{
+    return table_get (&self->services, name.data, name.size);
+}
+
+service_t *registry_service_open (registry_t *self, text_t name)
+{
+    service_t *service = registry_service (self, name);
+    if (service || self->services.count >= self->services_max || name.size > WEFT_METHOD_NAME_MAX)
+        return service;
+    service = calloc (1, sizeof *service);
+    if (!service)
+        return NULL;
+    memcpy (service->name, name.data, name.size);
+    service->name_size = name.size;
+    lane_init (&service->lane);
+    list_init (&service->members);
+    list_init (&service->watches);
+    service->revision = self->revision;
+    if (!table_put (&self->services, name.data, name.size, service)) {
+        free (service);
+        return NULL;
+    }
+    return service;
+}
+
+void registry_forget (registry_t *self, service_t *service)
+{
+    if (service->known || !list_empty (&service->watches))
+        return;
+    assert (list_empty (&service->members) && service->lane.queued == 0);
+    table_take (&self->services, service->name, service->name_size);
+    free (service);
+}
+
+uint64_t registry_touch (registry_t *self, service_t *service)
+{
+    return service->revision = ++self->revision;
+}
+
+/*  Routes ------------------------------------------------------------------------------------------------------- */
+
+static size_t route_key (const service_t *service, text_t method, char key [2 * WEFT_METHOD_NAME_MAX + 2])
+{
+    memcpy (key, service->name, service->name_size);
+    key [service->name_size] = '.';
+    memcpy (key + service->name_size + 1, method.data, method.size);
+    return service->name_size + 1 + method.size;
+}
+
+static void drop_routes (registry_t *self, service_t *service)
+{
+    char key [2 * WEFT_METHOD_NAME_MAX + 2];
+    for (uint32_t i = 0; i < service->route_count; i++)
+        table_take (&self->routes, key, route_key (service, service->routes [i].name, key));
+    free (service->routes);
+    service->routes = NULL;
+    service->route_count = 0;
+}
+
+static int route_compare (const void *a, const void *b)
+{
+    return text_compare (((const route_t *) a)->name, ((const route_t *) b)->name);
+}
+
+static route_t *route_find (service_t *service, text_t name)
+{
+    const route_t key = {.name = name};
+    return service->route_count
+               ? bsearch (&key, service->routes, service->route_count, sizeof key, route_compare)
+               : NULL;
+}
+
+/*  Takes over what one more contract says; the newest speaks last. */
+static bool merge_contract (service_t *service, const contract_t *contract)
+{
+    route_t *grown = realloc (service->routes, (service->route_count + contract->count) * sizeof *grown);
+    if (!grown)
+        return false;
+    service->routes = grown;
+    uint32_t count = service->route_count;
+    for (uint32_t i = 0; i < contract->count; i++) {
+        const wire_method_t *method = &contract->methods [i];
+        route_t *route = route_find (service, method->name);
+        const unsigned flags = (unsigned) method->flags;
+        if (!route)
+            service->routes [count++] = (route_t){service, method->name, flags, method};
+        else
+            *route = (route_t){service, method->name, flags & (route->flags | ~METHOD_IDEMPOTENT), method};
+    }
+    service->route_count = count;
+    qsort (service->routes, count, sizeof *service->routes, route_compare);
+    return true;
+}
+
+/*  True if an earlier member has the same contract. */
+static bool merged_already (const member_t *member)
+{
+    const list_t *members = &member->service->members;
+    for (list_node_t *node = list_first (members); node != &member->node; node = list_after (members, node))
+        if (CONTAINER_OF (node, member_t, node)->contract == member->contract)
+            return true;
+    return false;
+}
+
+static bool build_routes (registry_t *self, service_t *service)
+{
+    char key [2 * WEFT_METHOD_NAME_MAX + 2];
+
+    drop_routes (self, service);
+    service->routes_version++;
+    for (list_node_t *node = list_first (&service->members); node; node = list_after (&service->members, node)) {
+        const member_t *member = CONTAINER_OF (node, member_t, node);
+        if (!merged_already (member) && !merge_contract (service, member->contract))
+            return false;
+    }
+    for (uint32_t i = 0; i < service->route_count; i++)
+        if (!table_put (&self->routes, key, route_key (service, service->routes [i].name, key), &service->routes [i]))
+            return false;
+    return true;
+}
+
+/*  Reading a REGISTER ------------------------------------------------------------------------------------------- */
+
+static bool uuid_valid (text_t uuid)
+{
+    if (uuid.size != UUID_SIZE)
+        return false;
+    for (size_t i = 0; i < uuid.size; i++) {
+        const char c = uuid.data [i];
+        const bool dash = i == 8 || i == 13 || i == 18 || i == 23;
+        if (dash ? c != '-' : !((c >= '0' && c <= '9') || (c >= 'a' && c <= 'f') || (c >= 'A' && c <= 'F')))
+            return false;
+    }
+    return true;
+}
+
+static bool check_service_name (text_t name, refusal_t *refusal)
+{
+    if (name.size == 0)
+        return refuse (refusal, WEFT_INVALID, "a service's name is empty");
+    if (!wire_name_valid (name))
+        return refuse (refusal, WEFT_INVALID, "ill-formed service name \"%.*s\"", QUOTED (name));
+    if (name.size > 5 && memcmp (name.data, "weft.", 5) == 0)
+        return refuse (refusal, WEFT_INVALID, "service \"%.*s\": names that begin with \"weft.\" are reserved",
+                       QUOTED (name));
+    return true;
+}
+
+static int promise_compare (const void *a, const void *b)
+{
+    return text_compare (((const promise_t *) a)->name, ((const promise_t *) b)->name);
+}
+
+static bool read_services (registry_t *self, const wire_register_t *in, registration_t *out, refusal_t *refusal)
+{
+    mp_reader_t services = in->services;
+    wire_service_t service;
+
+    if (in->service_count == 0 || in->service_count > WEFT_SERVICES_MAX)
+        return refuse (refusal, WEFT_INVALID, in->service_count ? "more than 256 services" : "no services");
+    while (out->service_count < in->service_count) {
+        promise_t *promise = &out->services [out->service_count];
+        if (!wire_next_service (&services, &service))
+            return refuse (refusal, WEFT_INVALID, "malformed REGISTER");
+        if (!check_service_name (service.name, refusal))
+            return false;
+        promise->name = service.name;
+        promise->contract = contracts_get (&self->contracts, &service, refusal);
+        if (!promise->contract)
+            return false;
+        out->service_count++;
+    }
+    qsort (out->services, out->service_count, sizeof *out->services, promise_compare);
+    for (uint32_t i = 1; i < out->service_count; i++)
+        if (text_eq (out->services [i].name, out->services [i - 1].name))
+            return refuse (refusal, WEFT_INVALID, "duplicate service \"%.*s\"", QUOTED (out->services [i].name));
+    return true;
+}
+
+static void copy_text (char *to, size_t max, text_t from)
+{
+    const size_t size = from.size < max ? from.size : max;
+    if (size)
+        memcpy (to, from.data, size);
+    to [size] = 0;
+    for (size_t i = 0; i < size; i++)
+        if (to [i] < ' ' || to [i] > '~')
+            to [i] = '?';
+}
+
+static bool read_registration (registry_t *self, const wire_record_t *record, const char *address,
+                               const char *const *allow_hosts, registration_t *out, refusal_t *refusal)
+{
+    wire_register_t in;
+    const char *fault = "malformed REGISTER";
+
+    if (!wire_read_register (record, &in, &fault))
+        return refuse (refusal, WEFT_INVALID, "%s", fault);
+    if (!uuid_valid (in.uuid))
+        return refuse (refusal, WEFT_INVALID, "ill-formed uuid \"%.*s\"", QUOTED (in.uuid));
+    copy_text (out->uuid, UUID_SIZE, in.uuid);
+    copy_text (out->host, WEFT_ENDPOINT_MAX, in.host);
+    out->incarnation = in.incarnation;
+    out->cores = in.cores;
+    out->pid = in.pid;
+    out->capacity = in.capacity;
+    for (uint32_t i = 0; i < in.endpoint_count; i++)
+        if (!hosts_resolve (in.endpoints [i], address, allow_hosts, out->endpoints [i], refusal))
+            return false;
+    out->endpoint_count = in.endpoint_count;
+    return read_services (self, &in, out, refusal);
+}
+
+registration_t *registry_read (registry_t *self, const wire_record_t *record, const char *address,
+                               const char *const *allow_hosts, refusal_t *refusal)
+{
+    registration_t *registration = self->registration;
+
+    registration->service_count = registration->endpoint_count = 0;
+    if (read_registration (self, record, address, allow_hosts, registration, refusal))
+        return registration;
+    registry_discard (self, registration);
+    return NULL;
+}
+
+void registry_discard (registry_t *self, registration_t *registration)
+{
+    for (uint32_t i = 0; i < registration->service_count; i++)
+        contracts_release (&self->contracts, &registration->services [i].contract);
+    registration->service_count = 0;
+}
+
+/*  Workers ------------------------------------------------------------------------------------------------------ */
+
+static bool contract_shared (const member_t *member)
+{
+    const list_t *members = &member->service->members;
+    for (list_node_t *node = list_first (members); node; node = list_after (members, node))
+        if (node != &member->node && CONTAINER_OF (node, member_t, node)->contract == member->contract)
+            return true;
+    return false;
+}
+
+/*  Makes the member count: routes, and the offer to dispatch. */
+static bool member_join (registry_t *self, member_t *member, worker_t *worker)
+{
+    service_t *service = member->service;
+
+    member->worker = worker;
+    service->known = true;
+    list_push (&service->members, &member->node);
+    service->open += !worker->draining;
+    offer_join (&member->offer, &worker->server, &service->lane);
+    return contract_shared (member) || build_routes (self, service);
+}
+
+/*  The routes may view the contract, so they go first. */
+static void member_part (registry_t *self, member_t *member)
+{
+    service_t *service = member->service;
+    const bool shared = contract_shared (member);
+
+    list_remove (&service->members, &member->node);
+    service->open -= !member->worker->draining;
+    offer_part (&member->offer);
+    if (!shared)
+        build_routes (self, service); /* fails only without memory: then methods are missed, not misread */
+    contracts_release (&self->contracts, &member->contract);
+}
+
+static void free_parts (worker_t *worker)
+{
+    for (uint32_t i = 0; i < worker->endpoint_count; i++)
+        free ((void *) (uintptr_t) worker->endpoints [i]);
+    free (worker->endpoints);
+    free (worker->members);
+    free (worker->services);
+}
+
+static bool prepare_endpoints (worker_t *parts, const registration_t *registration)
+{
+    parts->endpoints = calloc (registration->endpoint_count + 1, sizeof *parts->endpoints);
+    if (!parts->endpoints)
+        return false;
+    for (uint32_t i = 0; i < registration->endpoint_count; i++) {
+        char *copy = strdup (registration->endpoints [i]);
+        if (!copy)
+            return false;
+        parts->endpoints [parts->endpoint_count++] = copy;
+    }
+    return true;
+}
+
+static bool prepare_members (registry_t *self, worker_t *parts, const registration_t *registration,
+                             refusal_t *refusal)
+{
+    parts->members = calloc (registration->service_count, sizeof *parts->members);
+    parts->services = calloc (registration->service_count, sizeof *parts->services);
+    if (!parts->members || !parts->services)
+        return refuse (refusal, WEFT_OVERLOADED, "the broker is out of memory");
+    for (uint32_t i = 0; i < registration->service_count; i++) {
+        service_t *service = registry_service_open (self, registration->services [i].name);
+        if (!service)
+            return refuse (refusal, WEFT_OVERLOADED, "the broker knows %zu services and takes no more",
+                           self->services.count);
+        parts->members [parts->member_count++].service = service;
+        parts->services [i] = service->name;
+    }
+    return true;
+}
+
+/*  What a registration needs in memory, in `parts`. False: nothing has changed. */
+static bool prepare (registry_t *self, worker_t *parts, const registration_t *registration, refusal_t *refusal)
+{
+    refuse (refusal, WEFT_OVERLOADED, "the broker is out of memory");
+    if (prepare_endpoints (parts, registration) && prepare_members (self, parts, registration, refusal))
+        return true;
+    for (uint32_t i = 0; i < parts->member_count; i++)
+        registry_forget (self, parts->members [i].service);
+    free_parts (parts);
+    return false;
+}
+
+/*  Moves the prepared parts and the facts in, and joins the services. */
+static void settle (registry_t *self, worker_t *worker, const worker_t *parts, registration_t *registration,
+                    int64_t now_us)
+{
+    worker->members = parts->members;
+    worker->member_count = parts->member_count;
+    worker->services = parts->services;
+    worker->endpoints = parts->endpoints;
+    worker->endpoint_count = parts->endpoint_count;
+    memcpy (worker->host, registration->host, sizeof worker->host);
+    worker->incarnation = registration->incarnation;
+    worker->cores = registration->cores;
+    worker->pid = registration->pid;
+    worker->capacity = worker->server.capacity = registration->capacity;
+    worker->draining = worker->server.closed = worker->parted = false;
+    lease_begin (&worker->lease, now_us);
+    for (uint32_t i = 0; i < worker->member_count; i++) {
+        worker->members [i].contract = registration->services [i].contract; /* the reference moves */
+        member_join (self, &worker->members [i], worker);
+    }
+    registration->service_count = 0;
+}
+
+worker_t *registry_add (registry_t *self, registration_t *registration, void *owner, int64_t now_us,
+                        refusal_t *refusal)
+{
+    worker_t parts = {0};
+    worker_t *worker = NULL;
+
+    refuse (refusal, WEFT_OVERLOADED, "the broker has %zu workers and takes no more", self->workers.count);
+    if (self->workers.count < self->workers_max && prepare (self, &parts, registration, refusal)) {
+        worker = calloc (1, sizeof *worker);
+        if (!worker || !table_put (&self->workers, registration->uuid, UUID_SIZE, worker)) {
+            for (uint32_t i = 0; i < parts.member_count; i++)
+                registry_forget (self, parts.members [i].service);
+            free_parts (&parts);
+            free (worker);
+            worker = NULL;
+        }
+    }
+    if (!worker) {
+        registry_discard (self, registration);
+        return NULL;
+    }
+    memcpy (worker->uuid, registration->uuid, sizeof worker->uuid);
+    worker->owner = owner;
+    worker->since_us = now_us;
+    server_init (&worker->server);
+    lane_init (&worker->lane);
+    offer_join (&worker->offer, &worker->server, &worker->lane);
+    settle (self, worker, &parts, registration, now_us);
+    return worker;
+}
+
+void registry_part (registry_t *self, worker_t *worker)
+{
+    if (worker->parted)
+        return;
+    worker->parted = true;
+    for (uint32_t i = 0; i < worker->member_count; i++)
+        member_part (self, &worker->members [i]);
+}
+
+bool registry_renew (registry_t *self, worker_t *worker, registration_t *registration, int64_t now_us,
+                     refusal_t *refusal)
+{
+    worker_t parts = {0};
+
+    if (!prepare (self, &parts, registration, refusal)) {
+        registry_discard (self, registration);
+        return false;
+    }
+    registry_part (self, worker);
+    free_parts (worker);
+    settle (self, worker, &parts, registration, now_us);
+    return true;
+}
+
+void registry_remove (registry_t *self, worker_t **worker)
+{
+    worker_t *removed = *worker;
+
+    *worker = NULL;
+    assert (list_empty (&removed->server.calls) && removed->lane.queued == 0);
+    registry_part (self, removed);
+    offer_part (&removed->offer);
+    table_take (&self->workers, removed->uuid, UUID_SIZE);
+    free_parts (removed);
+    free (removed);
+}
+
+void worker_drain (worker_t *self)
+{
+    if (self->draining)
+        return;
+    self->draining = self->server.closed = true;
+    for (uint32_t i = 0; i < self->member_count; i++)
+        self->members [i].service->open--;
+}
+
+worker_t *registry_worker (const registry_t *self, text_t uuid)
+{
+    return table_get (&self->workers, uuid.data, uuid.size);
+}
+
+uint64_t worker_capacity (const worker_t *self)
+{
+    return self->load.capacity ? self->load.capacity : self->capacity ? self->capacity : self->server.window;
+}
+
+uint64_t worker_in_flight (const worker_t *self)
+{
+    const uint64_t given = self->server.calls.count;
+    return self->load.in_flight > given ? self->load.in_flight : given;
+}
+
+bool worker_serves (const worker_t *self, const service_t *service)
+{
+    for (uint32_t i = 0; i < self->member_count && !self->parted; i++)
+        if (self->members [i].service == service)
+            return true;
+    return false;
+}

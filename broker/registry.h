@@ -1,0 +1,148 @@
+/* SPDX-License-Identifier: MPL-2.0
+ *
+ *  registry.h - who serves what.
+ *
+ *      worker --member--> service --route--> "Service.Method"
+ *
+ *  A *worker* is one registration: a process under its UUID. A *member* is its place in one service. A *service* is
+ *  known from its first registration on, also when nobody serves it any more; one that somebody merely watches
+ *  is not known. A *route* is a method that at least one worker of the service has, found by its full name. Where workers of one
+ *  service disagree, a method is there if any of them has it and idempotent only if all that have it say so.
+ *
+ *  Nothing here sends. What changed is told to watchers by whoever calls (membership.c). */
+
+#ifndef REGISTRY_H_INCLUDED
+#define REGISTRY_H_INCLUDED
+
+#include "clock.h"
+#include <weft/schema.h>
+#include "contract.h"
+#include "dispatch.h"
+#include "lease.h"
+
+typedef struct service service_t;
+typedef struct worker worker_t;
+
+typedef struct {
+    service_t *service;
+    text_t name;                /* of the method; view into its contract */
+    unsigned flags;             /* as agreed */
+    const wire_method_t *method;
+} route_t;
+
+typedef struct {
+    offer_t offer;              /* to dispatch */
+    worker_t *worker;
+    service_t *service;
+    contract_t *contract;
+    list_node_t node;           /* in service->members */
+} member_t;
+
+struct service {
+    char name [WEFT_METHOD_NAME_MAX + 1];
+    size_t name_size;
+    bool known;
+    lane_t lane;
+    list_t members;             /* oldest first */
+    size_t open;                /* members that are not draining */
+    route_t *routes;            /* sorted by name */
+    uint32_t route_count;
+    uint64_t routes_version, routes_told; /* the latter is the watchers' */
+    uint64_t revision;          /* of its last change */
+    list_t watches;
+};
+
+struct worker {
+    char uuid [UUID_SIZE + 1];
+    uint64_t incarnation;
+    void *owner;                /* the connection it registered on */
+    lease_t lease;
+    deadline_t due;
+    bool draining;
+    server_t server;
+    lane_t lane;                /* calls bound to this worker */
+    offer_t offer;
+    bool parted;                /* from all services */
+    member_t *members;          /* sorted by service name */
+    uint32_t member_count;
+    weft_string *services;      /* their names */
+    weft_string *endpoints;     /* as resolved */
+    uint32_t endpoint_count;
+    char host [WEFT_ENDPOINT_MAX + 1];
+    uint64_t cores, pid, capacity;
+    wire_load_t load;           /* of its last beat */
+    int64_t since_us;
+};
+
+typedef struct {
+    text_t name;
+    contract_t *contract;
+} promise_t;
+
+/*  A REGISTER, checked wholly, before anything is changed. */
+typedef struct {
+    char uuid [UUID_SIZE + 1];
+    char host [WEFT_ENDPOINT_MAX + 1];
+    uint64_t incarnation, cores, pid, capacity;
+    uint32_t service_count, endpoint_count;
+    promise_t services [WEFT_SERVICES_MAX]; /* sorted by name */
+    char endpoints [WEFT_ENDPOINTS_MAX][WEFT_ENDPOINT_MAX + 1];
+} registration_t;
+
+typedef struct {
+    table_t workers;            /* by uuid */
+    table_t services;           /* by name */
+    table_t routes;             /* by "Service.Method" */
+    contracts_t contracts;
+    registration_t *registration;
+    size_t workers_max, services_max;
+    uint64_t revision;          /* of the last change of all */
+} registry_t;
+
+bool registry_init (registry_t *self, size_t workers_max, size_t services_max, size_t bytes_max, uint64_t seed);
+
+/*  All workers must be gone. */
+void registry_fini (registry_t *self);
+
+/*  Reads a REGISTER that came from `address`. The result belongs to the registry and views the record; it is used up by registry_add or
+ *  registry_renew, or given back by registry_discard. NULL: refused, nothing has changed. */
+registration_t *registry_read (registry_t *self, const wire_record_t *record, const char *address,
+                               const char *const *allow_hosts, refusal_t *refusal);
+void registry_discard (registry_t *self, registration_t *registration);
+
+/*  A new worker; its window is closed until it says one. NULL: refused. */
+worker_t *registry_add (registry_t *self, registration_t *registration, void *owner, int64_t now_us,
+                        refusal_t *refusal);
+
+/*  The same worker registers anew: what it holds stays. False: refused, the old registration stands. */
+bool registry_renew (registry_t *self, worker_t *worker, registration_t *registration, int64_t now_us,
+                     refusal_t *refusal);
+
+/*  It serves nobody any more, but can still be looked at; with no calls at its server and none in its lane it can be freed. */
+void registry_part (registry_t *self, worker_t *worker);
+void registry_remove (registry_t *self, worker_t **worker);
+
+/*  Draining: it stays listed, but gets nothing new and no service counts on it. */
+void worker_drain (worker_t *self);
+
+worker_t *registry_worker (const registry_t *self, text_t uuid);
+service_t *registry_service (const registry_t *self, text_t name);
+static inline const route_t *registry_route (const registry_t *self, text_t method)
+{
+    return table_get (&self->routes, method.data, method.size);
+}
+
+/*  The service of this name, made (unknown) if need be, for a watch. NULL: no room. Give it back with registry_forget, which frees
+ *  it if it is unknown and nobody watches. */
+service_t *registry_service_open (registry_t *self, text_t name);
+void registry_forget (registry_t *self, service_t *service);
+
+/*  Counts a change of the service: its new revision. */
+uint64_t registry_touch (registry_t *self, service_t *service);
+
+/*  What the worker can run at once, as far as is known. */
+uint64_t worker_capacity (const worker_t *self);
+uint64_t worker_in_flight (const worker_t *self);
+bool worker_serves (const worker_t *self, const service_t *service);
+
+#endif

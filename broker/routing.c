@@ -1,0 +1,477 @@
+/* SPDX-License-Identifier: MPL-2.0
+ *
+ *  routing.c - calls pass through: in from a client, on to a worker when one has room, and back.
+ *
+ *  A record that is alone in its frame is patched and passed on as it is; one of many is patched and copied into the
+ *  batch of its destination; only one that was written in an unusual way, or whose options change, is written anew. */
+
+#include "core.h"
+#include "log.h"
+#include <assert.h>
+#include <stdio.h>
+#include <string.h>
+
+#define WINDOW_MAX 1000000 /* more than the call table holds */
+
+/*  Where a request is to go. */
+typedef struct {
+    lane_t *lane;
+    worker_t *bound;            /* the worker that the caller wants; or NULL */
+    const char *codec;          /* to be added to the options; or NULL */
+} plan_t;
+
+/*  What can be said for sure about calls that end here ------------------------------------------------------------- */
+
+static int64_t queued_us (const broker_t *self, const call_t *call)
+{
+    return (call->sent_us ? call->sent_us : self->now_us) - call->arrived_us;
+}
+
+/*  Tells the client, if it still waits, and forgets that it does. */
+static void answer (broker_t *self, call_t *call, weft_status_t status, weft_executed_t executed, const char *text)
+{
+    if (!call->caller)
+        return;
+    peer_fail (self, peer_of_caller (call->caller), call->client_id, status, executed, queued_us (self, call), text);
+    calls_abandon (&self->calls, call);
+}
+
+/*  Ends a call that waits in a lane; it has certainly not run. */
+static void end_queued (broker_t *self, call_t *call, weft_status_t status, const char *text)
+{
+    dispatch_unqueue (&self->dispatch, call);
+    answer (self, call, status, WEFT_EXECUTED_NO, text);
+    calls_close (&self->calls, call);
+}
+
+static void end_lane (broker_t *self, lane_t *lane, weft_status_t status, const char *text)
+{
+    call_t *call;
+    while ((call = lane_first (lane)))
+        end_queued (self, call, status, text);
+}
+
+static void tell_worker_cancel (broker_t *self, call_t *call)
+{
+    peer_t *peer = worker_of_server (call->server)->owner;
+    wire_write_cancel (peer_open_record (self, peer), call->id);
+    peer_close_record (self, peer, NULL);
+}
+
+/*  Forwarding ------------------------------------------------------------------------------------------------------ */
+
+/*  `map` (one map, or empty) with one more entry, whose value the caller then writes. */
+static buffer_t *map_with (broker_t *self, mp_reader_t map, const char *key)
+{
+    uint32_t count = 0;
+
+    buffer_clear (&self->map);
+    if (mp_left (&map) > 0)
+        mp_read_map (&map, &count);
+    mp_write_map (&self->map, count + 1);
+    if (count)
+        buffer_append (&self->map, map.at, mp_left (&map));
+    mp_write_text (&self->map, key);
+    return &self->map;
+}
+
+static mp_reader_t map_reader (const buffer_t *map)
+{
+    return mp_reader (map->data, map->size);
+}
+
+/*  Passes a record on that was patched in place: whole if `frame` is given, which then holds nothing else. */
+static void pass_on (broker_t *self, peer_t *to, const wire_record_t *record, zmq_msg_t *frame, zmq_msg_t *attachment)
+{
+    if (frame) {
+        peer_adopt (self, to, frame, attachment);
+        return;
+    }
+    buffer_append (peer_open_record (self, to), record->start, record->size);
+    peer_close_record (self, to, attachment);
+}
+
+static uint32_t remaining_ms (const broker_t *self, const call_t *call)
+{
+    if (call->deadline_us == DEADLINES_NEVER)
+        return WIRE_NO_DEADLINE;
+    const int64_t left_ms = (call->deadline_us - self->now_us) / 1000;
+    return left_ms < 1 ? 1 : (uint32_t) left_ms;
+}
+
+/*  A worker that does not keep up with reading gets no more until it has what waits for it. */
+static void note_backlog (const broker_t *self, worker_t *worker)
+{
+    const peer_t *peer = worker->owner;
+    if (outbox_bytes (&peer->outbox) > self->settings.outbox_max / 4)
+        worker->server.backlogged = true;
+}
+
+/*  Hands a request to a worker. `frame`: the record's own, if it is alone in there; NULL if not. */
+static void forward (broker_t *self, call_t *call, worker_t *worker, const wire_record_t *record, zmq_msg_t *frame,
+                     zmq_msg_t *attachment)
+{
+    peer_t *to = worker->owner;
+    const uint32_t left_ms = remaining_ms (self, call);
+
+    call->sent_us = self->now_us;
+    server_give (&worker->server, call);
+    self->counters.forwarded++;
+    if (record->id_fixed && record->remaining_at && !call->codec) {
+        wire_patch_id (record, call->id);
+        wire_patch_remaining (record, left_ms);
+        pass_on (self, to, record, frame, attachment);
+    } else {
+        mp_reader_t options = record->extra;
+        if (call->codec) {
+            mp_write_text (map_with (self, options, "codec"), call->codec);
+            options = map_reader (&self->map);
+        }
+        wire_write_request_raw (peer_open_record (self, to), call->id, record->method, left_ms, record->body,
+                                record->body_size, record->attached, options);
+        peer_close_record (self, to, attachment);
+    }
+    note_backlog (self, worker);
+}
+
+/*  The same with a request that was held. */
+static void forward_held (broker_t *self, call_t *call, worker_t *worker)
+{
+    size_t size;
+    wire_record_t record;
+    const char *fault;
+    const void *bytes = call_record (call, &size);
+    mp_reader_t reader = mp_reader (bytes, size);
+
+    const int rc = wire_next (&reader, &record, &fault);
+    assert (rc == 1); /* it was read before */
+    forward (self, call, worker, &record, call->has_frame ? &call->frame : NULL,
+             call->has_attachment ? &call->attachment : NULL);
+    calls_drop_held (&self->calls, call);
+}
+
+void routing_serve (broker_t *self, worker_t *worker)
+{
+    call_t *call;
+    while ((call = dispatch_next (&self->dispatch, &worker->server)))
+        forward_held (self, call, worker);
+}
+
+/*  REQUEST --------------------------------------------------------------------------------------------------------- */
+
+/*  Why a method has no route. */
+static bool explain (const broker_t *self, text_t method, refusal_t *refusal)
+{
+    text_t service_name, name;
+
+    if (!wire_split_method (method, &service_name, &name))
+        return refuse (refusal, WEFT_INVALID, "ill-formed method \"%.*s\": expected Service.Method", QUOTED (method));
+    if (text_is (service_name, "weft.Worker"))
+        return refuse (refusal, WEFT_INVALID, "%.*s goes to one worker: say which, with the option \"worker\"",
+                       QUOTED (method));
+    const service_t *service = registry_service (&self->registry, service_name);
+    if (!service || !service->known)
+        return refuse (refusal, WEFT_NO_SERVICE, "no service \"%.*s\" was ever registered", QUOTED (service_name));
+    if (service->open == 0)
+        return refuse (refusal, WEFT_NO_WORKERS, "no worker of service \"%s\" is live", service->name);
+    return refuse (refusal, WEFT_UNIMPLEMENTED, "service \"%s\" has no method \"%.*s\"", service->name, QUOTED (name));
+}
+
+static bool plan_bound (broker_t *self, const wire_record_t *record, text_t uuid, plan_t *plan, refusal_t *refusal)
+{
+    text_t service, name;
+
+    if (!wire_split_method (record->method, &service, &name))
+        return explain (self, record->method, refusal);
+    plan->bound = registry_worker (&self->registry, uuid);
+    if (!plan->bound)
+        return refuse (refusal, WEFT_NO_WORKERS, "worker \"%.*s\" is not here", QUOTED (uuid));
+    if (plan->bound->draining)
+        return refuse (refusal, WEFT_DRAINING, "worker \"%s\" is draining", plan->bound->uuid);
+    plan->lane = &plan->bound->lane;
+    return true;
+}
+
+static bool plan_route (broker_t *self, const peer_t *peer, const wire_record_t *record, plan_t *plan,
+                        refusal_t *refusal)
+{
+    wire_options_t options = {0};
+
+    if (mp_left (&record->extra) > 0 && !wire_read_options (record->extra, &options))
+        return refuse (refusal, WEFT_INVALID, "malformed options");
+    if (peer->codec != CODEC_MSGPACK && options.codec.size == 0)
+        plan->codec = codec_name (peer->codec);
+    if (options.worker.size)
+        return plan_bound (self, record, options.worker, plan, refusal);
+    const route_t *route = registry_route (&self->registry, record->method);
+    if (!route || route->service->open == 0)
+        return explain (self, record->method, refusal);
+    plan->lane = &route->service->lane;
+    return true;
+}
+
+static bool admissible (const broker_t *self, const peer_t *peer, const wire_record_t *record, refusal_t *refusal)
+{
+    if (self->draining)
+        return refuse (refusal, WEFT_DRAINING, "the broker is stopping");
+    if (record->body_size > self->settings.body_max)
+        return refuse (refusal, WEFT_TOO_LARGE, "a body of %zu bytes; the limit is %zu", record->body_size,
+                       self->settings.body_max);
+    if (record->remaining_ms == 0)
+        return refuse (refusal, WEFT_DEADLINE_EXCEEDED, "no time was left when the call came");
+    if (peer->caller.calls.count >= self->settings.client_calls_max)
+        return refuse (refusal, WEFT_OVERLOADED, "this client has %zu calls open; the limit is %zu",
+                       peer->caller.calls.count, self->settings.client_calls_max);
+    return true;
+}
+
+static bool has_room (const broker_t *self, const lane_t *lane, size_t size, refusal_t *refusal)
+{
+    if (lane->queued >= self->settings.service_queue_max)
+        return refuse (refusal, WEFT_OVERLOADED, "%zu calls wait already; the limit is %zu", lane->queued,
+                       self->settings.service_queue_max);
+    if (self->calls.bytes + size > self->settings.memory_max)
+        return refuse (refusal, WEFT_OVERLOADED, "waiting calls fill the broker's memory of %zu bytes",
+                       self->settings.memory_max);
+    return true;
+}
+
+/*  Gives the call to a worker that has room, or lets it wait for one. False: it can do neither. */
+static bool place (broker_t *self, call_t *call, const plan_t *plan, const wire_record_t *record, zmq_msg_t *frame,
+                   zmq_msg_t *attachment, refusal_t *refusal)
+{
+    server_t *server = lane_server (plan->lane);
+
+    if (server) {
+        forward (self, call, worker_of_server (server), record, frame, attachment);
+        return true;
+    }
+    if (!has_room (self, plan->lane, record->size + (attachment ? zmq_msg_size (attachment) : 0), refusal))
+        return false;
+    if (!calls_hold (&self->calls, call, record, frame, attachment)
+        || !dispatch_queue (&self->dispatch, plan->lane, call))
+        return refuse (refusal, WEFT_OVERLOADED, "the broker is out of memory");
+    self->counters.queued++;
+    return true;
+}
+
+static void reject (broker_t *self, peer_t *peer, uint64_t id, const refusal_t *refusal)
+{
+    self->counters.overloaded += refusal->status == WEFT_OVERLOADED;
+    peer_fail (self, peer, id, refusal->status, WEFT_EXECUTED_NO, 0, refusal->text);
+}
+
+static bool for_registry (text_t method)
+{
+    static const char prefix [] = "weft.Registry.";
+    const size_t size = sizeof prefix - 1;
+    return method.size > size && memcmp (method.data, prefix, size) == 0 && !memchr (method.data + size, '.', method.size - size);
+}
+
+void routing_request (broker_t *self, peer_t *peer, message_t *message, wire_record_t *record, zmq_msg_t *attachment)
+{
+    refusal_t refusal;
+    plan_t plan = {0};
+    zmq_msg_t *frame = message_is_lone (message, record) ? &message->frames [0] : NULL;
+
+    self->counters.requests++;
+    if (record->id == 0) {
+        peer_refuse (self, peer, WEFT_INVALID, "a REQUEST with id 0");
+        return;
+    }
+    if (for_registry (record->method) && !self->draining) {
+        registry_service_request (self, peer, record);
+        return;
+    }
+    if (!admissible (self, peer, record, &refusal) || !plan_route (self, peer, record, &plan, &refusal)) {
+        reject (self, peer, record->id, &refusal);
+        return;
+    }
+    const int64_t deadline_us = record->remaining_ms == WIRE_NO_DEADLINE
+                                    ? DEADLINES_NEVER
+                                    : self->now_us + (int64_t) record->remaining_ms * 1000;
+    call_t *call = calls_open (&self->calls, &peer->caller, record->id, self->now_us, deadline_us);
+    if (!call) {
+        refuse (&refusal, WEFT_OVERLOADED, "the broker holds %u calls and takes no more", self->calls.open.count);
+        reject (self, peer, record->id, &refusal);
+        return;
+    }
+    call->codec = plan.codec;
+    if (!place (self, call, &plan, record, frame, attachment, &refusal)) {
+        reject (self, peer, call->client_id, &refusal);
+        calls_close (&self->calls, call);
+    }
+}
+
+/*  REPLY and ITEM -------------------------------------------------------------------------------------------------- */
+
+/*  The call that the worker behind this peer was given under this id. */
+static call_t *call_of_worker (broker_t *self, const peer_t *peer, uint64_t id)
+{
+    call_t *call = peer->worker ? calls_of_server (&self->calls, id, &peer->worker->server) : NULL;
+    if (!call || !call->caller)
+        self->counters.late++;
+    return call;
+}
+
+static void return_reply (broker_t *self, call_t *call, message_t *message, const wire_record_t *record,
+                          zmq_msg_t *attachment)
+{
+    peer_t *to = peer_of_caller (call->caller);
+    const int64_t waited_us = queued_us (self, call);
+
+    self->counters.replies++;
+    if (record->id_fixed && waited_us < 1000) {
+        wire_patch_id (record, call->client_id);
+        pass_on (self, to, record, message_is_lone (message, record) ? &message->frames [0] : NULL, attachment);
+        return;
+    }
+    mp_reader_t info = record->extra;
+    if (waited_us >= 1000) {
+        mp_write_uint (map_with (self, info, "broker_us"), (uint64_t) waited_us);
+        info = map_reader (&self->map);
+    }
+    wire_write_reply_raw (peer_open_record (self, to), call->client_id, record->status, record->body,
+                          record->body_size, record->attached, info);
+    peer_close_record (self, to, attachment);
+}
+
+void routing_reply (broker_t *self, peer_t *peer, message_t *message, wire_record_t *record, zmq_msg_t *attachment)
+{
+    call_t *call = call_of_worker (self, peer, record->id);
+
+    if (!call)
+        return;
+    if (call->caller)
+        return_reply (self, call, message, record, attachment);
+    server_release (&peer->worker->server, call);
+    calls_close (&self->calls, call);
+    routing_serve (self, peer->worker);
+}
+
+void routing_item (broker_t *self, peer_t *peer, message_t *message, wire_record_t *record, zmq_msg_t *attachment)
+{
+    call_t *call = call_of_worker (self, peer, record->id);
+
+    if (!call || !call->caller)
+        return;
+    peer_t *to = peer_of_caller (call->caller);
+    if (record->id_fixed) {
+        wire_patch_id (record, call->client_id);
+        pass_on (self, to, record, message_is_lone (message, record) ? &message->frames [0] : NULL, attachment);
+        return;
+    }
+    wire_write_item (peer_open_record (self, to), call->client_id, record->number, record->body, record->body_size,
+                     record->attached);
+    peer_close_record (self, to, attachment);
+}
+
+/*  CREDIT and CANCEL ----------------------------------------------------------------------------------------------- */
+
+void routing_credit (broker_t *self, peer_t *peer, const wire_record_t *record)
+{
+    if (record->id == 0) {
+        if (!peer->worker)
+            return;
+        peer->worker->server.window = record->number < WINDOW_MAX ? record->number : WINDOW_MAX;
+        routing_serve (self, peer->worker);
+        return;
+    }
+    call_t *call = calls_of_caller (&self->calls, &peer->caller, record->id);
+    if (!call || !call->server)
+        return;
+    peer_t *to = worker_of_server (call->server)->owner;
+    wire_write_credit (peer_open_record (self, to), call->id, record->number);
+    peer_close_record (self, to, NULL);
+}
+
+void routing_cancel (broker_t *self, peer_t *peer, const wire_record_t *record)
+{
+    call_t *call = calls_of_caller (&self->calls, &peer->caller, record->id);
+
+    if (!call) {
+        if (!watch_cancel (self, peer, record->id))
+            self->counters.late++;
+        return;
+    }
+    self->counters.cancelled++;
+    if (call->flow)
+        end_queued (self, call, WEFT_CANCELLED, "cancelled while it waited at the broker");
+    else
+        tell_worker_cancel (self, call); /* whose REPLY ends it */
+}
+
+/*  Endings --------------------------------------------------------------------------------------------------------- */
+
+void routing_tick (broker_t *self)
+{
+    call_t *call;
+
+    while ((call = calls_expired (&self->calls, self->now_us))) {
+        self->counters.timed_out++;
+        if (call->flow) {
+            end_queued (self, call, WEFT_DEADLINE_EXCEEDED, "time was up while the call waited at the broker");
+            continue;
+        }
+        answer (self, call, WEFT_DEADLINE_EXCEEDED, WEFT_EXECUTED_MAYBE, "time was up while the worker had the call");
+        tell_worker_cancel (self, call);
+    }
+}
+
+void routing_caller_lost (broker_t *self, peer_t *peer)
+{
+    list_node_t *node;
+
+    while ((node = list_first (&peer->caller.calls))) {
+        call_t *call = CONTAINER_OF (node, call_t, caller_node);
+        calls_abandon (&self->calls, call);
+        if (call->flow) {
+            dispatch_unqueue (&self->dispatch, call);
+            calls_close (&self->calls, call);
+        } else
+            tell_worker_cancel (self, call);
+    }
+}
+
+void routing_worker_lost (broker_t *self, worker_t *worker)
+{
+    list_node_t *node;
+    char text [128];
+
+    snprintf (text, sizeof text, "worker %s was lost while it had the call", worker->uuid);
+    while ((node = list_first (&worker->server.calls))) {
+        call_t *call = CONTAINER_OF (node, call_t, node);
+        server_release (&worker->server, call);
+        answer (self, call, WEFT_WORKER_LOST, WEFT_EXECUTED_MAYBE, text);
+        calls_close (&self->calls, call);
+    }
+    snprintf (text, sizeof text, "worker \"%s\" is gone; the call waited for it", worker->uuid);
+    end_lane (self, &worker->lane, WEFT_NO_WORKERS, text);
+}
+
+void routing_worker_draining (broker_t *self, worker_t *worker)
+{
+    char text [128];
+    snprintf (text, sizeof text, "worker \"%s\" is draining", worker->uuid);
+    end_lane (self, &worker->lane, WEFT_DRAINING, text);
+}
+
+void routing_service_changed (broker_t *self, service_t *service)
+{
+    char text [WEFT_METHOD_NAME_MAX + 64];
+
+    if (service->open > 0 || service->lane.queued == 0)
+        return;
+    snprintf (text, sizeof text, "no worker of service \"%s\" is live", service->name);
+    end_lane (self, &service->lane, WEFT_NO_WORKERS, text);
+}
+
+void routing_drain (broker_t *self)
+{
+    uint32_t position = 0;
+    call_t *call;
+
+    while ((call = slots_next (&self->calls.open, &position)))
+        if (call->flow)
+            end_queued (self, call, WEFT_DRAINING, "the broker is stopping");
+}

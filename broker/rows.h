@@ -1,0 +1,132 @@
+/* SPDX-License-Identifier: MPL-2.0
+ *
+ *  rows.h - what weft.Registry takes and gives, as structs: PROTOCOL.md, section 6. */
+
+#ifndef ROWS_H_INCLUDED
+#define ROWS_H_INCLUDED
+
+#include <weft/schema.h>
+
+typedef struct {
+    weft_string service;
+    bool has_service;
+} list_args;
+WEFT_SCHEMA (list_args, WEFT_OPTIONAL (service, weft_string, has_service))
+
+typedef struct {
+    weft_string name;
+    bool has_name;
+} describe_args;
+WEFT_SCHEMA (describe_args, WEFT_OPTIONAL (name, weft_string, has_name))
+
+typedef struct {
+    weft_string service;
+} watch_args;
+WEFT_SCHEMA (watch_args, WEFT_FIELD (service, weft_string))
+
+typedef struct {
+    weft_string worker;
+} drain_args;
+WEFT_SCHEMA (drain_args, WEFT_FIELD (worker, weft_string))
+
+typedef struct {
+    char unused; /* no fields */
+} drain_reply;
+static inline const weft_schema_t *drain_reply_schema (void)
+{
+    static const weft_field_t fields [] = {{0}};
+    static const weft_schema_t schema = {"drain_reply", WEFT_KIND_STRUCT, sizeof (drain_reply), fields};
+    return &schema;
+}
+
+typedef struct {
+    weft_string name, version;
+    uint64_t workers, capacity, in_flight, queued;
+} service_row;
+WEFT_SCHEMA (service_row, WEFT_FIELD (name, weft_string), WEFT_FIELD (version, weft_string),
+             WEFT_FIELD (workers, weft_uint64), WEFT_FIELD (capacity, weft_uint64),
+             WEFT_FIELD (in_flight, weft_uint64), WEFT_FIELD (queued, weft_uint64))
+
+typedef struct {
+    weft_string uuid;
+    uint64_t incarnation;
+    weft_string *services;
+    size_t service_count;
+    weft_string *endpoints;
+    size_t endpoint_count;
+    uint64_t cores, capacity, in_flight;
+    weft_string state, name, host;
+    uint64_t pid, age_ms;
+} worker_row;
+WEFT_SCHEMA (worker_row, WEFT_FIELD (uuid, weft_string), WEFT_FIELD (incarnation, weft_uint64),
+             WEFT_ARRAY (services, weft_string, service_count), WEFT_ARRAY (endpoints, weft_string, endpoint_count),
+             WEFT_FIELD (cores, weft_uint64), WEFT_FIELD (capacity, weft_uint64),
+             WEFT_FIELD (in_flight, weft_uint64), WEFT_FIELD (state, weft_string), WEFT_FIELD (name, weft_string),
+             WEFT_FIELD (host, weft_string), WEFT_FIELD (pid, weft_uint64), WEFT_FIELD (age_ms, weft_uint64))
+
+typedef struct {
+    uint64_t revision;
+    service_row *services;
+    size_t service_count;
+    worker_row *workers;
+    size_t worker_count;
+} list_reply;
+WEFT_SCHEMA (list_reply, WEFT_FIELD (revision, weft_uint64), WEFT_ARRAY (services, service_row, service_count),
+             WEFT_ARRAY (workers, worker_row, worker_count))
+
+typedef struct {
+    weft_string name;
+    bool idempotent, inlined, stream;
+    weft_any arguments, reply;
+} method_row;
+static inline const weft_schema_t *method_row_schema (void) /* by hand: `inline` is no name in C */
+{
+    typedef method_row weft_self_;
+    static const weft_field_t fields [] = {
+        WEFT_FIELD (name, weft_string),
+        WEFT_FIELD (idempotent, weft_bool),
+        {"inline", weft_bool_schema, WEFT_OFFSET_ (inlined, weft_bool), 0, 0, false, false},
+        WEFT_FIELD (stream, weft_bool),
+        WEFT_FIELD (arguments, weft_any),
+        WEFT_FIELD (reply, weft_any),
+        {NULL, NULL, 0, 0, 0, false, false}};
+    static const weft_schema_t schema = {"method_row", WEFT_KIND_STRUCT, sizeof (method_row), fields};
+    return &schema;
+}
+
+typedef struct {
+    weft_string name, version;
+    method_row *methods;
+    size_t method_count;
+} contract_row;
+WEFT_SCHEMA (contract_row, WEFT_FIELD (name, weft_string), WEFT_FIELD (version, weft_string),
+             WEFT_ARRAY (methods, method_row, method_count))
+
+typedef struct {
+    contract_row *services;
+    size_t service_count;
+    worker_row *workers;
+    size_t worker_count;
+} describe_reply;
+WEFT_SCHEMA (describe_reply, WEFT_ARRAY (services, contract_row, service_count),
+             WEFT_ARRAY (workers, worker_row, worker_count))
+
+typedef struct {
+    weft_string name;
+    uint64_t flags;
+} flags_row;
+WEFT_SCHEMA (flags_row, WEFT_FIELD (name, weft_string), WEFT_FIELD (flags, weft_uint64))
+
+typedef struct {
+    uint64_t revision, previous;
+    bool full;
+    worker_row *workers;
+    size_t worker_count;
+    flags_row *methods;
+    size_t method_count;
+} watch_item;
+WEFT_SCHEMA (watch_item, WEFT_FIELD (revision, weft_uint64), WEFT_FIELD (previous, weft_uint64),
+             WEFT_FIELD (full, weft_bool), WEFT_ARRAY (workers, worker_row, worker_count),
+             WEFT_ARRAY (methods, flags_row, method_count))
+
+#endif

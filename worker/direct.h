@@ -1,0 +1,46 @@
+/* SPDX-License-Identifier: MPL-2.0
+ *
+ *  direct.h - the socket for direct callers: a bound ROUTER, and who is behind each routing id. */
+
+#ifndef DIRECT_H_INCLUDED
+#define DIRECT_H_INCLUDED
+
+#include "sender.h"
+#include "session.h"
+#include "table.h"
+
+typedef struct direct_peer direct_peer_t;
+
+typedef struct {
+    session_t *session;
+    void *socket, *monitor;     /* NULL if there is none */
+    table_t peers;              /* by routing id */
+    direct_peer_t **by_fd;      /* whose connection has this descriptor */
+    size_t fd_capacity;
+    list_t lost;                /* gone, and not yet taken leave of */
+    uint64_t dropped;           /* peers that did not read */
+} direct_t;
+
+/*  False: no socket or memory. Bind before others know of it. */
+bool direct_open (direct_t *self, void *context, session_t *session, size_t frame_max, uint64_t seed);
+void direct_close (direct_t *self, int linger_ms);
+
+/*  Binds, and writes the endpoint it became (WEFT_ENDPOINT_MAX + 1). False with errno. */
+bool direct_bind (direct_t *self, const char *endpoint, char *bound);
+
+/*  Reads what the monitor has. */
+void direct_events (direct_t *self);
+
+/*  Gives one message to the session; false when there is none. */
+bool direct_receive (direct_t *self, int64_t now_us);
+
+/*  Takes leave of the lost: only after direct_receive said that there is nothing more. */
+void direct_part (direct_t *self, int64_t now_us);
+
+/*  Sends what waits for a peer. False: it has no room now for all of it. */
+bool direct_flush (direct_t *self, session_link_t *link);
+
+struct pollfd;
+int direct_poll (const direct_t *self, struct pollfd *fds);
+
+#endif

@@ -1,0 +1,129 @@
+/* SPDX-License-Identifier: MPL-2.0
+ *
+ *  session.h - the worker without its sockets: everything it decides.
+ *
+ *  Events go in: connections, messages, finished requests, time. Its owner then empties what came out:
+ *    session_command       connections to the broker to open or close
+ *    session_take_inline   requests to run on this thread, now
+ *    session_take_work     requests for the executor
+ *    session_next_dirty    links with something to send
+ *  and calls session_tick at session_next_us. It reads no clock and makes no call that waits. */
+
+#ifndef SESSION_H_INCLUDED
+#define SESSION_H_INCLUDED
+
+#include "standing.h"
+#include "message.h"
+#include "request.h"
+
+#define SESSION_INDEX_SIZE 4096 /* chains of open requests; a power of two */
+
+/*  What does not change. Borrowed for the session's life. */
+typedef struct {
+    standing_identity_t identity;     /* endpoints: given to session_start */
+    const char *const *brokers;         /* NULL-terminated, at least one */
+    services_t *services;
+    int concurrency, queue_max;
+    int64_t handler_timeout_us;         /* 0: none */
+    int64_t drain_timeout_us;
+    int64_t beat_ms;                    /* 0: as the broker says; else no longer than this */
+    size_t body_max, peers_max;
+    uint64_t seed;
+    int64_t (*clock_us) (void);         /* for handlers; NULL: the system's */
+} session_options_t;
+
+/*  One connection: the broker's, or a direct caller's. */
+typedef enum { LINK_STRANGER, LINK_WELCOME, LINK_REFUSED, LINK_GONE } link_state_t;
+typedef struct session_link {
+    bool broker;
+    link_state_t state;     /* of a direct caller */
+    codec_t codec;
+    uint64_t serial;
+    outbox_t outbox;
+    list_t requests;        /* open ones, oldest first */
+    list_node_t of_dirty, of_peers;
+    void *owner;            /* the shell's */
+    int64_t hold_us;        /* the shell's: the peer has no room, not to be tried before */
+} session_link_t;
+
+typedef enum {
+    SESSION_JOINING,    /* no registration stands, yet or any more */
+    SESSION_SERVING,
+    SESSION_REFUSED,    /* the broker does not want us; final */
+    SESSION_DRAINING,
+    SESSION_DONE
+} session_state_t;
+
+typedef struct {
+    uint64_t finished, refused, late, malformed, unknown;
+} session_stats_t;
+
+typedef struct session {
+    session_options_t options;
+    session_state_t state;
+    int64_t now_us, started_us;
+    session_stats_t stats;
+
+    session_link_t link;        /* to the broker */
+    standing_t standing;
+
+    list_t peers, dirty;
+    uint64_t serial;            /* of the last link */
+
+    list_t requests;            /* open ones of all links, oldest first */
+    weft_request_t **index;     /* open ones by link and id, in chains */
+    weft_request_t *made;       /* every request object there is */
+    executor_batch_t inline_work, work, idle;
+    size_t dropped;             /* dropped ones that the executor still holds */
+    size_t stuck;               /* answered HANDLER_TIMEOUT, and still running */
+    int64_t sweep_us;           /* when some request may run out of time */
+
+    int64_t drain_by_us;        /* what runs longer is abandoned */
+    int64_t part_by_us;         /* peers that have not said goodbye are left */
+} session_t;
+
+/*  False: out of memory. The session may not be moved. */
+bool session_init (session_t *self, const session_options_t *options);
+
+/*  Frees everything, the requests too: none may be with the executor, or running, any more. */
+void session_fini (session_t *self);
+
+/*  Starts looking for a broker, to register these direct endpoints there (NULL-terminated, borrowed). */
+void session_start (session_t *self, const char *const *endpoints, int64_t now_us);
+
+/*  Events of the connection to the broker, which is `link`. */
+void session_link_ready (session_t *self, int64_t now_us);
+void session_link_lost (session_t *self, weft_status_t status, const char *text, int64_t now_us);
+
+/*  Events of direct callers. The new link is the session's, and valid until session_peer_lost; that is also due when
+ *  its state became LINK_GONE, or its outbox failed. NULL: too many, or no memory. */
+session_link_t *session_peer_open (session_t *self, void *owner);
+void session_peer_lost (session_t *self, session_link_t *peer, int64_t now_us);
+
+/*  A message that came over `link`, whose frames may be moved out of it; or one that could not be read. */
+void session_receive (session_t *self, session_link_t *link, message_t *message, int64_t now_us);
+void session_receive_fault (session_t *self, session_link_t *link, const char *fault, int64_t now_us);
+
+/*  A request that session_take_* gave out is back. */
+void session_finished (session_t *self, executor_job_t *job, int64_t now_us);
+
+/*  Stop taking work; DONE follows once nothing runs. Or at once. */
+void session_drain (session_t *self, int64_t now_us);
+void session_quit (session_t *self, int64_t now_us);
+
+void session_tick (session_t *self, int64_t now_us);
+int64_t session_next_us (const session_t *self);
+
+/*  What came out. */
+standing_command_t session_command (session_t *self, const char **endpoint);
+executor_job_t *session_take_inline (session_t *self);
+executor_batch_t *session_take_work (session_t *self);
+session_link_t *session_next_dirty (session_t *self); /* taken off the list */
+void session_set_dirty (session_t *self, session_link_t *link); /* put back: not all could be sent */
+
+/*  Requests that are open, in handlers or waiting for one. */
+size_t session_in_flight (const session_t *self);
+/*  Tells every handler that runs that nobody waits any more. */
+void session_cancel_all (session_t *self);
+
+#endif

@@ -1,0 +1,670 @@
+/* SPDX-License-Identifier: MPL-2.0
+ *
+ *  worker.c - the worker's shell: sockets, clock, threads. What it decides is in session.c.
+ *
+ *  One thread owns the sockets and the session. Each turn of its loop has the same phases: what was asked from
+ *  outside, what handlers finished, what the broker and what direct callers sent, time, what is to be sent. It sleeps only after
+ *  every socket said that it has nothing, since their descriptors tell of news once. Beats are sent by this
+ *  thread, and handlers run on others (but for inline ones), so a busy handler delays no beat. */
+
+#include <errno.h>
+#include <poll.h>
+#include <pthread.h>
+#include <signal.h>
+#include <stdarg.h>
+#include <stdatomic.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <time.h>
+#include <unistd.h>
+#include "bindings.h"
+#include "builtin.h"
+#include "clock.h"
+#include "log.h"
+#include "transport.h"
+#include "uplink.h"
+#include "worker_run.h"
+
+#define TURN_MESSAGES_MAX 256     /* from one socket before the other has its turn */
+#define MONITOR_TURNS     16      /* a loop that never sleeps looks at its monitors this often */
+#define STALL_US          10000   /* before a peer that had no room is tried again */
+#define LAST_FLUSH_US     500000  /* for what is still to be sent when it stops */
+#define LINGER_MS         1000
+#define COMPLAIN_US       10000000 /* between two warnings that there is no broker */
+#define FRAME_ROOM        65536   /* a frame is a body and a little more */
+
+struct weft_worker {
+    /* as made */
+    char uuid [UUID_SIZE + 1];
+    char host [256];
+    char *name, *bind, *advertise;
+    char **brokers, **labels;   /* NULL-terminated */
+    weft_worker_options_t options;
+    services_t services;
+    char error [WEFT_TEXT_MAX + 1];
+
+    /* the loop's own, while it runs */
+    session_t session;
+    executor_t *executor;
+    void *context;
+    uplink_t uplink;
+    direct_t direct;
+    bindings_t bindings;
+    unsigned turns;
+    bool look_at_monitors;
+    standing_state_t standing;    /* as last logged */
+    int64_t complain_us;
+
+    /* between threads */
+    pthread_t thread;
+    bool started, joined;
+    bool abandoned;                 /* handlers went on when the loop ended */
+    int wake_fd, state_fd;
+    atomic_bool ask_drain, ask_quit;
+    pthread_mutex_t lock;           /* of the rest */
+    pthread_cond_t changed;
+    session_state_t state;
+    bool was_ready;
+    weft_status_t status;
+    char text [WEFT_TEXT_MAX + 1];
+};
+
+/*  ------------------------------------------------------------------ one turn of the loop  */
+
+/*  Runs what is to be run here and hands the rest over. */
+static void dispatch (weft_worker_t *self)
+{
+    executor_job_t *job;
+
+    while ((job = session_take_inline (&self->session)) != NULL) {
+        job->run (job);
+        session_finished (&self->session, job, self->session.now_us);
+    }
+    executor_submit (self->executor, session_take_work (&self->session));
+}
+
+static bool collect (weft_worker_t *self, bool sleeping, int64_t now_us)
+{
+    executor_batch_t done;
+    executor_job_t *job;
+
+    executor_batch_init (&done);
+    const bool some = executor_collect (self->executor, &done, sleeping);
+    while ((job = executor_batch_take (&done)) != NULL)
+        session_finished (&self->session, job, now_us);
+    return some;
+}
+
+/*  What came is read before the loss is believed. */
+static size_t serve_broker (weft_worker_t *self, int64_t now_us)
+{
+    message_t message;
+    const char *fault = "";
+    size_t count = 0;
+    int got;
+
+    if (self->look_at_monitors && uplink_events (&self->uplink))
+        session_link_ready (&self->session, now_us);
+    message_init (&message);
+    while (count < TURN_MESSAGES_MAX && (got = uplink_receive (&self->uplink, &message, &fault)) != 0) {
+        if (got > 0)
+            session_receive (&self->session, &self->session.link, &message, now_us);
+        else
+            session_receive_fault (&self->session, &self->session.link, fault, now_us);
+        message_clear (&message);
+        dispatch (self);
+        count++;
+    }
+    if (!self->uplink.lost || count == TURN_MESSAGES_MAX)
+        return count;
+    const weft_status_t status = self->uplink.status;
+    const char *text = self->uplink.text;
+    uplink_close (&self->uplink, 0);
+    session_link_lost (&self->session, status, text, now_us);
+    return count + 1;
+}
+
+static size_t serve_callers (weft_worker_t *self, int64_t now_us)
+{
+    size_t count = 0;
+
+    if (self->look_at_monitors)
+        direct_events (&self->direct);
+    while (count < TURN_MESSAGES_MAX && direct_receive (&self->direct, now_us)) {
+        dispatch (self);
+        count++;
+    }
+    if (count < TURN_MESSAGES_MAX)
+        direct_part (&self->direct, now_us);
+    return count;
+}
+
+static void command (weft_worker_t *self)
+{
+    const char *endpoint = NULL;
+    standing_command_t wanted;
+
+    while ((wanted = session_command (&self->session, &endpoint)) != STANDING_NOTHING) {
+        uplink_close (&self->uplink, 0);
+        if (wanted == STANDING_OPEN) {
+            uplink_open (&self->uplink, endpoint);
+            self->session.link.hold_us = 0;
+            self->look_at_monitors = true;
+        }
+    }
+}
+
+/*  Each link once: one that stalls is dirty again, for a later turn. */
+static size_t flush (weft_worker_t *self, int64_t now_us)
+{
+    size_t tried = 0;
+
+    for (size_t links = self->session.dirty.count; links > 0; links--) {
+        session_link_t *link = session_next_dirty (&self->session);
+        const bool held = link->hold_us > now_us;
+        tried += !held;
+        if (held || !(link->broker ? uplink_flush (&self->uplink, &link->outbox)
+                                   : direct_flush (&self->direct, link))) {
+            link->hold_us = held ? link->hold_us : now_us + STALL_US;
+            session_set_dirty (&self->session, link);
+        }
+    }
+    return tried;
+}
+
+/*  What was asked from other threads. */
+static void obey (weft_worker_t *self, int64_t now_us)
+{
+    if (atomic_exchange (&self->ask_drain, false))
+        session_drain (&self->session, now_us);
+    if (atomic_exchange (&self->ask_quit, false))
+        session_quit (&self->session, now_us);
+}
+
+/*  True if anything happened, so that there may be more. */
+static bool turn (weft_worker_t *self)
+{
+    const int64_t now_us = clock_now_us ();
+    size_t events = 0;
+
+    obey (self, now_us);
+    self->look_at_monitors |= ++self->turns % MONITOR_TURNS == 0;
+    events += collect (self, false, now_us);
+    events += serve_broker (self, now_us);
+    events += serve_callers (self, now_us);
+    self->look_at_monitors = false;
+    if (now_us >= session_next_us (&self->session)) {
+        session_tick (&self->session, now_us);
+        events++;
+    }
+    dispatch (self);
+    command (self);
+    events += flush (self, now_us);
+    return events > 0 || self->look_at_monitors || self->uplink.lost || !list_empty (&self->direct.lost);
+}
+
+/*  ------------------------------------------------------------------ reporting  */
+
+static void log_standing (weft_worker_t *self, int64_t now_us)
+{
+    const standing_t *standing = &self->session.standing;
+    const bool was = self->standing == STANDING_REGISTERED;
+
+    if (standing->state == STANDING_REGISTERED && !was)
+        log_info ("registered", log_text ("uuid", self->uuid),
+                  log_text ("broker", standing->brokers [standing->broker]),
+                  log_int ("incarnation", (int64_t) standing->incarnation));
+    if (standing->state == STANDING_DOWN && (was || now_us >= self->complain_us)) {
+        log_warning (was ? "lost the broker" : "cannot reach a broker", log_text ("why", standing->text),
+                     log_text ("uuid", self->uuid));
+        self->complain_us = now_us + COMPLAIN_US;
+    }
+    if (standing->state == STANDING_REGISTERED || standing->state == STANDING_DOWN)
+        self->standing = standing->state;
+}
+
+/*  Tells whoever waits what has changed. */
+static void report (weft_worker_t *self, int64_t now_us)
+{
+    const session_t *session = &self->session;
+
+    log_standing (self, now_us);
+    if (self->state == session->state && self->status == session->standing.status)
+        return;
+    pthread_mutex_lock (&self->lock);
+    self->state = session->state;
+    self->was_ready |= session->state == SESSION_SERVING;
+    self->status = session->standing.status;
+    memcpy (self->text, session->standing.text, sizeof self->text);
+    pthread_cond_broadcast (&self->changed);
+    pthread_mutex_unlock (&self->lock);
+    transport_wake (self->state_fd);
+}
+
+/*  ------------------------------------------------------------------ sleeping and the loop  */
+
+static struct timespec until (int64_t now_us, int64_t then_us)
+{
+    const int64_t wait_us = then_us > now_us ? then_us - now_us : 0;
+    const int64_t capped_us = wait_us < 3600 * 1000000LL ? wait_us : 3600 * 1000000LL;
+    return (struct timespec){capped_us / 1000000, capped_us % 1000000 * 1000};
+}
+
+static void sleep_until_news (weft_worker_t *self)
+{
+    const int64_t now_us = clock_now_us ();
+    int64_t next_us = session_next_us (&self->session);
+    struct pollfd fds [5] = {{self->wake_fd, POLLIN, 0}};
+    int count = 1;
+
+    if (self->session.dirty.count && next_us > now_us + STALL_US)
+        next_us = now_us + STALL_US;
+    if (collect (self, true, now_us))
+        return;
+    const int uplink = uplink_poll (&self->uplink, fds + count);
+    count += uplink;
+    const int direct = direct_poll (&self->direct, fds + count);
+    count += direct;
+
+    const struct timespec timeout = until (now_us, next_us);
+    ppoll (fds, (nfds_t) count, &timeout, NULL);
+    if (fds [0].revents)
+        transport_wake_clear (self->wake_fd);
+    self->look_at_monitors |= uplink && fds [2].revents;
+    self->look_at_monitors |= direct && fds [uplink + 2].revents;
+}
+
+/*  What could not be sent yet has a last chance. */
+static void flush_last (weft_worker_t *self)
+{
+    const int64_t until_us = clock_now_us () + LAST_FLUSH_US;
+
+    while (flush (self, clock_now_us ()), self->session.dirty.count && clock_now_us () < until_us)
+        poll (NULL, 0, 1);
+}
+
+static void *loop (void *arg)
+{
+    weft_worker_t *self = arg;
+
+    self->look_at_monitors = true;
+    while (self->session.state != SESSION_DONE) {
+        const bool more = turn (self);
+        report (self, self->session.now_us);
+        if (!more && self->session.state != SESSION_DONE)
+            sleep_until_news (self);
+    }
+    flush_last (self);
+    self->abandoned = session_in_flight (&self->session) > 0;
+    session_cancel_all (&self->session);
+    uplink_close (&self->uplink, LINGER_MS);
+    direct_close (&self->direct, LINGER_MS);
+    bindings_close (&self->bindings);
+    report (self, self->session.now_us);
+    log_info ("stopped", log_text ("uuid", self->uuid), log_int ("abandoned", (int64_t) self->abandoned));
+    return NULL;
+}
+
+/*  ------------------------------------------------------------------ making  */
+
+static _Thread_local char new_error [WEFT_TEXT_MAX + 1];
+
+static bool wrong (char *error, const char *format, ...) __attribute__ ((format (printf, 2, 3)));
+static bool wrong (char *error, const char *format, ...)
+{
+    va_list arguments;
+    va_start (arguments, format);
+    vsnprintf (error, WEFT_TEXT_MAX + 1, format, arguments);
+    va_end (arguments);
+    return false;
+}
+
+static void free_list (char **list)
+{
+    for (char **at = list; at && *at; at++)
+        free (*at);
+    free (list);
+}
+
+static bool copy_text (char **copy, const char *text)
+{
+    return !text || (*copy = strdup (text)) != NULL;
+}
+
+/*  Brokers: comma-separated endpoints. */
+static bool take_brokers (weft_worker_t *self, const char *brokers, char *error)
+{
+    char *save = NULL, *copy = brokers ? strdup (brokers) : NULL;
+    const char *fault;
+    size_t count = 0;
+    bool right = copy != NULL;
+
+    self->brokers = calloc (WEFT_BROKERS_MAX + 1, sizeof *self->brokers);
+    right = right && self->brokers;
+    for (char *item = right ? strtok_r (copy, ", ", &save) : NULL; right && item; item = strtok_r (NULL, ", ", &save)) {
+        if (!transport_endpoint_valid (item, false, &fault))
+            right = wrong (error, "bad broker endpoint \"%.300s\": %s", item, fault);
+        else if (count == WEFT_BROKERS_MAX)
+            right = wrong (error, "more than %d brokers", WEFT_BROKERS_MAX);
+        else
+            right = (self->brokers [count++] = strdup (item)) != NULL;
+    }
+    free (copy);
+    return right && (count > 0 || wrong (error, "no broker endpoint"));
+}
+
+static bool take_labels (weft_worker_t *self, const char *const *labels, char *error)
+{
+    size_t count = 0;
+
+    while (labels && labels [count])
+        count++;
+    if (count > WEFT_LABELS_MAX)
+        return wrong (error, "more than %d labels", WEFT_LABELS_MAX);
+    self->labels = calloc (count + 1, sizeof *self->labels);
+    for (size_t i = 0; self->labels && i < count; i++) {
+        if (!strchr (labels [i], '=') || labels [i][0] == '=')
+            return wrong (error, "bad label \"%.300s\": expected key=value", labels [i]);
+        if (!copy_text (&self->labels [i], labels [i]))
+            return false;
+    }
+    return self->labels != NULL;
+}
+
+/*  A number with its default and its range. */
+static bool take_number (int *number, const char *name, int standard, int highest, char *error)
+{
+    if (*number == 0)
+        *number = standard;
+    return (*number >= 0 && *number <= highest) || wrong (error, "%s must be 0 to %d, not %d", name, highest, *number);
+}
+
+static bool take_options (weft_worker_t *self, const weft_worker_options_t *options, char *error)
+{
+    weft_worker_options_t *own = &self->options;
+
+    *own = options ? *options : (weft_worker_options_t){0};
+    if (!take_number (&own->concurrency, "concurrency", clock_cores (), WEFT_WORKER_CONCURRENCY_MAX, error)
+        || !take_number (&own->queue_max, "queue_max", WEFT_WORKER_QUEUE_MAX, 1000000, error)
+        || !take_number (&own->handler_timeout_ms, "handler_timeout_ms", WEFT_HANDLER_TIMEOUT_MS, INT32_MAX, error)
+        || !take_number (&own->drain_timeout_ms, "drain_timeout_ms", WEFT_DRAIN_TIMEOUT_MS, INT32_MAX, error)
+        || !take_number (&own->beat_ms, "beat_ms", 0, INT32_MAX, error)
+        || !bindings_check (own->bind, own->advertise, error) || !take_labels (self, own->labels, error))
+        return false;
+    if (own->body_max == 0)
+        own->body_max = WEFT_BODY_MAX;
+    if (own->body_max > INT32_MAX)
+        return wrong (error, "body_max must be at most %d", INT32_MAX);
+    if (own->name && strlen (own->name) > WEFT_PEER_NAME_MAX)
+        return wrong (error, "name \"%.80s\" is longer than %d bytes", own->name, WEFT_PEER_NAME_MAX);
+    return copy_text (&self->name, own->name ? own->name : program_invocation_short_name)
+           && copy_text (&self->bind, own->bind) && copy_text (&self->advertise, own->advertise);
+}
+
+static session_options_t session_options (weft_worker_t *self)
+{
+    const weft_worker_options_t *options = &self->options;
+
+    return (session_options_t){
+        .identity = {.uuid = self->uuid,
+                     .name = self->name,
+                     .host = self->host,
+                     .pid = (uint64_t) getpid (),
+                     .cores = (uint64_t) clock_cores (),
+                     .capacity = (uint64_t) options->concurrency,
+                     .labels = (const char *const *) self->labels,
+                     .services = &self->services},
+        .brokers = (const char *const *) self->brokers,
+        .services = &self->services,
+        .concurrency = options->concurrency,
+        .queue_max = options->queue_max,
+        .handler_timeout_us = options->handler_timeout_ms * 1000LL,
+        .drain_timeout_us = options->drain_timeout_ms * 1000LL,
+        .beat_ms = options->beat_ms,
+        .body_max = options->body_max,
+        .peers_max = WEFT_WORKER_PEERS_MAX,
+        .seed = clock_seed (),
+    };
+}
+
+static bool init (weft_worker_t *self, const char *brokers, const weft_worker_options_t *options, char *error)
+{
+    pthread_condattr_t monotonic;
+
+    self->wake_fd = self->state_fd = -1;
+    pthread_mutex_init (&self->lock, NULL);
+    pthread_condattr_init (&monotonic);
+    pthread_condattr_setclock (&monotonic, CLOCK_MONOTONIC);
+    pthread_cond_init (&self->changed, &monotonic);
+    pthread_condattr_destroy (&monotonic);
+    services_init (&self->services, clock_seed ());
+    clock_uuid (self->uuid);
+    if (gethostname (self->host, sizeof self->host - 1) < 0)
+        self->host [0] = '\0';
+    snprintf (error, WEFT_TEXT_MAX + 1, "out of memory");
+    if (!take_brokers (self, brokers, error) || !take_options (self, options, error)
+        || builtin_add (&self->services, &self->session, error))
+        return false;
+    self->wake_fd = transport_wake_open ();
+    self->state_fd = transport_wake_open ();
+    return (self->wake_fd >= 0 && self->state_fd >= 0) || wrong (error, "out of descriptors");
+}
+
+/*  The last of it: run by whoever leaves last, perhaps the thread of an abandoned handler. */
+static void worker_free (void *arg)
+{
+    weft_worker_t *self = arg;
+
+    session_fini (&self->session);
+    services_fini (&self->services);
+    if (self->wake_fd >= 0)
+        close (self->wake_fd);
+    if (self->state_fd >= 0)
+        close (self->state_fd);
+    free_list (self->brokers);
+    free_list (self->labels);
+    free (self->name);
+    free (self->bind);
+    free (self->advertise);
+    pthread_cond_destroy (&self->changed);
+    pthread_mutex_destroy (&self->lock);
+    free (self);
+}
+
+weft_worker_t *weft_worker_new (const char *brokers, const weft_worker_options_t *options)
+{
+    weft_worker_t *self = calloc (1, sizeof *self);
+
+    if (!self) {
+        wrong (new_error, "out of memory");
+        return NULL;
+    }
+    if (init (self, brokers, options, new_error)) {
+        new_error [0] = '\0';
+        return self;
+    }
+    worker_free (self);
+    return NULL;
+}
+
+weft_status_t weft_worker_add (weft_worker_t *self, const char *name, const weft_method_t *methods, void *user)
+{
+    self->error [0] = '\0';
+    if (!self->started)
+        return services_add (&self->services, name, methods, user, false, self->error);
+    wrong (self->error, "service \"%.300s\": the worker has already started", name ? name : "");
+    return WEFT_INVALID;
+}
+
+/*  ------------------------------------------------------------------ starting  */
+
+static bool open_all (weft_worker_t *self, char *error)
+{
+    const session_options_t options = session_options (self);
+    const size_t frame_max = self->options.body_max + FRAME_ROOM;
+
+    if (!session_init (&self->session, &options) || !(self->context = transport_context_acquire ()))
+        return wrong (error, "out of memory");
+    uplink_init (&self->uplink, self->context, frame_max);
+    if (!direct_open (&self->direct, self->context, &self->session, frame_max, clock_seed ()))
+        return wrong (error, "out of sockets");
+    if (!bindings_open (&self->bindings, &self->direct, self->bind, self->advertise, self->uuid, error))
+        return false;
+    self->executor = executor_new (self->options.concurrency, self->wake_fd);
+    return self->executor || wrong (error, "cannot start %d threads", self->options.concurrency);
+}
+
+static bool start_loop (weft_worker_t *self)
+{
+    sigset_t all, before;
+
+    sigfillset (&all); /* signals are the host program's business */
+    pthread_sigmask (SIG_SETMASK, &all, &before);
+    const bool started = pthread_create (&self->thread, NULL, loop, self) == 0;
+    pthread_sigmask (SIG_SETMASK, &before, NULL);
+    return started || wrong (self->error, "cannot start a thread");
+}
+
+weft_status_t weft_worker_start (weft_worker_t *self, int timeout_ms)
+{
+    self->error [0] = '\0';
+    if (self->started) {
+        wrong (self->error, "the worker has already started");
+        return WEFT_INVALID;
+    }
+    self->started = self->joined = true; /* until there is a thread */
+    if (!open_all (self, self->error))
+        return WEFT_INVALID;
+    session_start (&self->session, self->bindings.list, clock_now_us ());
+    if (!start_loop (self))
+        return WEFT_INVALID;
+    self->joined = false;
+    return weft_worker_wait_ready (self, timeout_ms);
+}
+
+static struct timespec deadline_after (int timeout_ms)
+{
+    struct timespec at;
+    clock_gettime (CLOCK_MONOTONIC, &at);
+    at.tv_sec += timeout_ms / 1000;
+    at.tv_nsec += timeout_ms % 1000 * 1000000L;
+    if (at.tv_nsec >= 1000000000L) {
+        at.tv_nsec -= 1000000000L;
+        at.tv_sec++;
+    }
+    return at;
+}
+
+weft_status_t weft_worker_wait_ready (weft_worker_t *self, int timeout_ms)
+{
+    const struct timespec at = deadline_after (timeout_ms < 0 ? 0 : timeout_ms);
+    int waited = 0;
+
+    pthread_mutex_lock (&self->lock);
+    while (self->started && self->state == SESSION_JOINING && waited != ETIMEDOUT)
+        waited = timeout_ms < 0 ? pthread_cond_wait (&self->changed, &self->lock)
+                                : pthread_cond_timedwait (&self->changed, &self->lock, &at);
+    const session_state_t state = self->state;
+    snprintf (self->error, sizeof self->error, "%s", state == SESSION_SERVING ? "" : self->text);
+    pthread_mutex_unlock (&self->lock);
+    if (state == SESSION_SERVING)
+        return WEFT_OK;
+    if (!self->error [0])
+        wrong (self->error, state == SESSION_JOINING ? "no broker answered yet" : "the worker has stopped");
+    return state == SESSION_JOINING ? WEFT_CONNECT_TIMEOUT : WEFT_INVALID;
+}
+
+/*  ------------------------------------------------------------------ stopping  */
+
+session_state_t worker_state (weft_worker_t *self, weft_status_t *status, char text [WEFT_TEXT_MAX + 1])
+{
+    pthread_mutex_lock (&self->lock);
+    const session_state_t state = self->state;
+    *status = self->status;
+    memcpy (text, self->text, sizeof self->text);
+    pthread_mutex_unlock (&self->lock);
+    return state;
+}
+
+int worker_state_fd (const weft_worker_t *self)
+{
+    return self->state_fd;
+}
+
+void worker_ask_drain (weft_worker_t *self)
+{
+    atomic_store (&self->ask_drain, true);
+    transport_wake (self->wake_fd);
+}
+
+void worker_ask_quit (weft_worker_t *self)
+{
+    atomic_store (&self->ask_quit, true);
+    transport_wake (self->wake_fd);
+}
+
+static void join (weft_worker_t *self)
+{
+    if (self->joined)
+        return;
+    pthread_join (self->thread, NULL);
+    self->joined = true;
+}
+
+weft_status_t weft_worker_stop (weft_worker_t *self)
+{
+    self->error [0] = '\0';
+    if (!self->started)
+        return WEFT_OK;
+    if (!self->joined)
+        worker_ask_drain (self);
+    join (self);
+    if (!self->abandoned)
+        return WEFT_OK;
+    wrong (self->error, "handlers still ran after %d ms and were abandoned", self->options.drain_timeout_ms);
+    return WEFT_DEADLINE_EXCEEDED;
+}
+
+void weft_worker_destroy (weft_worker_t **self_p)
+{
+    weft_worker_t *self = *self_p;
+
+    *self_p = NULL;
+    if (!self)
+        return;
+    /* handlers that run are told, and waited for; but not again by who has waited in vain */
+    const int wait_ms = !self->joined ? self->options.drain_timeout_ms : self->abandoned ? 0 : -1;
+    if (self->started && !self->joined) {
+        worker_ask_quit (self);
+        join (self);
+    }
+    uplink_close (&self->uplink, 0);
+    if (self->direct.socket) {
+        direct_close (&self->direct, 0);
+        bindings_close (&self->bindings);
+    }
+    if (self->context)
+        transport_context_release ();
+    if (self->executor)
+        executor_destroy (&self->executor, wait_ms, worker_free, self);
+    else
+        worker_free (self);
+}
+
+/*  ------------------------------------------------------------------ asking  */
+
+const char *weft_worker_error (const weft_worker_t *self)
+{
+    return self ? self->error : new_error;
+}
+
+const char *weft_worker_uuid (const weft_worker_t *self)
+{
+    return self->uuid;
+}
+
+const char *weft_worker_endpoint (const weft_worker_t *self, size_t index)
+{
+    return index < self->bindings.count ? self->bindings.bound [index] : NULL;
+}
