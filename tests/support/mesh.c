@@ -43,6 +43,15 @@ int64_t now_ms (void)
     return clock_now_us () / 1000;
 }
 
+int64_t patient_ms (int64_t ms)
+{
+#if defined __SANITIZE_ADDRESS__ || defined __SANITIZE_THREAD__
+    return 10 * ms;
+#else
+    return getenv ("WEFT_TEST_WRAPPER") ? 20 * ms : ms;
+#endif
+}
+
 static const char *build_file (const char *name, char path [512])
 {
     static const char *const places [] = {"broker", "worker", "worker/host", "client/cli", "client", "tests", "tests/support", "."};

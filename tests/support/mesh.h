@@ -68,6 +68,9 @@ result_t mesh_run (mesh_t *self, const char *input, const char *program, ...) __
 /*  Waits until `condition (arg)` holds; fails the test, naming `what`, if it does not in time. */
 void await (const char *what, bool (*condition) (void *arg), void *arg);
 
+/*  A bound on a duration, widened where a sanitizer or a wrapper slows everything down. */
+int64_t patient_ms (int64_t ms);
+
 /*  Milliseconds of the monotonic clock. */
 int64_t now_ms (void);
 

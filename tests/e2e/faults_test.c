@@ -1,0 +1,425 @@
+/* SPDX-License-Identifier: MPL-2.0
+ *
+ *  Processes that die, stop, drain and come back, with calls in flight: each call has one outcome, and it is true. */
+
+#include "calling.h"
+#include <errno.h>
+#include <pthread.h>
+#include <signal.h>
+#include <stdatomic.h>
+#include <stdio.h>
+#include <stdlib.h>
+
+/*  How often each tag "0" to "n-1" was executed, by the test log. */
+static void count_executions (const char *path, int *counts, int n)
+{
+    char line [64];
+    FILE *file = fopen (path, "r");
+    memset (counts, 0, (size_t) n * sizeof *counts);
+    while (file && fgets (line, sizeof line, file)) {
+        const int tag = atoi (line);
+        CHECK (tag >= 0 && tag < n);
+        counts [tag]++;
+    }
+    if (file)
+        fclose (file);
+}
+
+static void use_log (const mesh_t *mesh, char path [128])
+{
+    snprintf (path, 128, "%s/executions", mesh_folder (mesh));
+    setenv ("WEFT_TEST_LOG", path, 1);
+}
+
+typedef struct {
+    const char *path;
+    int wanted;
+} log_wait_t;
+
+static bool log_has_lines (void *arg)
+{
+    const log_wait_t *wait = arg;
+    int lines = 0, c;
+    FILE *file = fopen (wait->path, "r");
+    while (file && (c = fgetc (file)) != EOF)
+        lines += c == '\n';
+    if (file)
+        fclose (file);
+    return lines >= wait->wanted;
+}
+
+typedef struct {
+    _Atomic int64_t at_ms;
+} moment_t;
+
+static void note_moment (weft_call_t *call, void *arg)
+{
+    (void) call;
+    atomic_store (&((moment_t *) arg)->at_ms, now_ms ());
+}
+
+/*  Kills the only worker while it runs four calls that are not idempotent. Each must end within 50 ms. */
+static void kill_with_calls_in_flight (weft_via_t via)
+{
+    enum { CALLS = 4 };
+    mesh_t *mesh = mesh_new ();
+    char log [128];
+    use_log (mesh, log);
+    mesh_broker (mesh, NULL, NULL);
+    process_t *worker = mesh_worker (mesh, "--concurrency", "4", NULL);
+    weft_client_t *client = client_of (mesh);
+    const weft_call_options_t options = {.via = via, .timeout_ms = 30000};
+    weft_call_t *calls [CALLS];
+    moment_t moments [CALLS] = {0};
+    for (int i = 0; i < CALLS; i++) {
+        char tag [8];
+        snprintf (tag, sizeof tag, "%d", i);
+        const count_args args = {tag, 20000};
+        calls [i] = weft_client_start (client, "Count.Next", WEFT_IN (count_args, &args), &options, note_moment, &moments [i]);
+    }
+    await ("the handlers", log_has_lines, &(log_wait_t){log, CALLS});
+    const int64_t killed_ms = now_ms ();
+    process_signal (worker, SIGKILL);
+    for (int i = 0; i < CALLS; i++) {
+        check_outcome (calls [i], WEFT_WORKER_LOST, WEFT_EXECUTED_MAYBE);
+        const int64_t took_ms = atomic_load (&moments [i].at_ms) - killed_ms;
+        if (took_ms > patient_ms (50))
+            fprintf (stderr, "ended %d ms after the kill\n", (int) took_ms);
+        CHECK (took_ms <= patient_ms (50));
+        CHECK_INT (weft_call_attempts (calls [i]), 1);
+        CHECK_STR (weft_call_worker (calls [i]), process_uuid (worker));
+        weft_call_destroy (&calls [i]);
+    }
+    unsetenv ("WEFT_TEST_LOG");
+    weft_client_destroy (&client);
+    mesh_destroy (&mesh);
+}
+
+TEST (a_killed_worker_ends_its_direct_calls_within_50_ms)
+{
+    kill_with_calls_in_flight (WEFT_VIA_DIRECT);
+}
+
+TEST (a_killed_worker_ends_its_routed_calls_within_50_ms)
+{
+    kill_with_calls_in_flight (WEFT_VIA_BROKER);
+}
+
+/*  Two workers; the one that has the calls is killed; the calls are idempotent, so nobody notices. */
+static void kill_with_idempotent_calls (weft_via_t via)
+{
+    enum { CALLS = 8 };
+    mesh_t *mesh = mesh_new ();
+    char log [128];
+    int counts [CALLS];
+    use_log (mesh, log);
+    mesh_broker (mesh, NULL, NULL);
+    process_t *first = mesh_worker (mesh, "--concurrency", "8", NULL);
+    weft_client_t *client = client_of (mesh);
+    const weft_call_options_t options = {.via = via, .timeout_ms = 30000};
+    weft_call_t *calls [CALLS];
+    for (int i = 0; i < CALLS; i++) {
+        char tag [8];
+        snprintf (tag, sizeof tag, "%d", i);
+        calls [i] = start_count (client, "Count.Safe", tag, 500, &options);
+    }
+    await ("the handlers", log_has_lines, &(log_wait_t){log, CALLS});
+    process_t *second = mesh_worker (mesh, "--concurrency", "8", NULL);
+    await_workers (client, "Count", 2);
+    process_signal (first, SIGKILL);
+    for (int i = 0; i < CALLS; i++) {
+        check_outcome (calls [i], WEFT_OK, WEFT_EXECUTED_YES);
+        CHECK_INT (weft_call_attempts (calls [i]), 2);
+        CHECK_STR (weft_call_worker (calls [i]), process_uuid (second));
+        weft_call_destroy (&calls [i]);
+    }
+    count_executions (log, counts, CALLS);
+    for (int i = 0; i < CALLS; i++)
+        CHECK_INT (counts [i], 2);
+    unsetenv ("WEFT_TEST_LOG");
+    weft_client_destroy (&client);
+    mesh_destroy (&mesh);
+}
+
+TEST (idempotent_direct_calls_of_a_killed_worker_are_retried_elsewhere)
+{
+    kill_with_idempotent_calls (WEFT_VIA_DIRECT);
+}
+
+TEST (idempotent_routed_calls_of_a_killed_worker_are_retried_elsewhere)
+{
+    kill_with_idempotent_calls (WEFT_VIA_BROKER);
+}
+
+TEST (n10_a_killed_broker_ends_routed_calls_with_broker_lost_and_no_direct_one)
+{
+    mesh_t *mesh = mesh_new ();
+    char log [128];
+    use_log (mesh, log);
+    process_t *broker = mesh_broker (mesh, NULL, NULL);
+    mesh_worker (mesh, "--concurrency", "4", NULL);
+    weft_client_t *client = client_of (mesh);
+    weft_call_t *routed = start_count (client, "Count.Next", "0", 1000,
+                                       &(weft_call_options_t){.via = WEFT_VIA_BROKER, .timeout_ms = 30000});
+    weft_call_t *direct = start_count (client, "Count.Next", "1", 1000,
+                                       &(weft_call_options_t){.via = WEFT_VIA_DIRECT, .timeout_ms = 30000});
+    await ("the handlers", log_has_lines, &(log_wait_t){log, 2});
+    process_signal (broker, SIGKILL);
+    check_outcome (routed, WEFT_BROKER_LOST, WEFT_EXECUTED_MAYBE);
+    check_outcome (direct, WEFT_OK, WEFT_EXECUTED_YES);
+    for (int i = 0; i < 20; i++) /* the last good list goes on serving */
+        check_add_call (client, WEFT_VIA_DIRECT, i, 1);
+    for (int i = 0; i < 20; i++)
+        check_add_call (client, WEFT_VIA_AUTO, i, 1);
+    weft_call_destroy (&routed);
+    weft_call_destroy (&direct);
+    unsetenv ("WEFT_TEST_LOG");
+    weft_client_destroy (&client);
+    mesh_destroy (&mesh);
+}
+
+/*  Steady traffic on one route from a thread of its own. */
+typedef struct {
+    weft_client_t *client;
+    weft_call_options_t options;
+    const char *method;
+    atomic_bool stop;
+    int ok, others;
+    weft_status_t last_bad;
+    char last_text [256];
+    pthread_t thread;
+} traffic_t;
+
+static void *drive_traffic (void *arg)
+{
+    traffic_t *self = arg;
+    for (int64_t i = 0; !atomic_load (&self->stop); i++) {
+        const pair_args args = {i, 1};
+        int64_t sum = 0;
+        weft_call_t *call = NULL;
+        weft_status_t status =
+            weft_client_call (self->client, self->method, WEFT_IN (pair_args, &args), &self->options, &call);
+        if (status == WEFT_OK && weft_call_read (call, WEFT_OUT (weft_int64, &sum)) == WEFT_OK && sum == i + 1)
+            self->ok++;
+        else {
+            self->others++;
+            self->last_bad = status;
+            snprintf (self->last_text, sizeof self->last_text, "%s", weft_call_text (call));
+        }
+        weft_call_destroy (&call);
+    }
+    return NULL;
+}
+
+static void traffic_start (traffic_t *self, weft_client_t *client, weft_via_t via, const char *method)
+{
+    *self = (traffic_t){.client = client, .method = method, .options = {.via = via, .timeout_ms = 10000}};
+    CHECK (pthread_create (&self->thread, NULL, drive_traffic, self) == 0);
+}
+
+static void traffic_end (traffic_t *self)
+{
+    atomic_store (&self->stop, true);
+    pthread_join (self->thread, NULL);
+    if (self->others)
+        fprintf (stderr, "%d of %d calls failed, last %s: %s\n", self->others, self->ok + self->others,
+                 weft_status_str (self->last_bad), self->last_text);
+}
+
+TEST (a_broker_restart_under_load_fails_no_direct_call_and_workers_are_back_within_a_second)
+{
+    mesh_t *mesh = mesh_new ();
+    char endpoint [64];
+    process_t *broker = mesh_broker (mesh, NULL, NULL);
+    snprintf (endpoint, sizeof endpoint, "%s", mesh_endpoint (mesh));
+    for (int i = 0; i < 3; i++)
+        mesh_worker (mesh, NULL);
+    weft_client_t *client = client_of (mesh);
+    await_workers (client, "Arith", 3);
+    traffic_t direct;
+    traffic_start (&direct, client, WEFT_VIA_DIRECT, "Foo.Sum"); /* not idempotent: nothing hides a failure */
+    for (int round = 0; round < 3; round++) {
+        process_signal (broker, round == 1 ? SIGTERM : SIGKILL);
+        process_wait (broker);
+        broker = mesh_broker (mesh, endpoint, NULL);
+        const int64_t start_ms = now_ms ();
+        weft_client_t *fresh = client_of (mesh);
+        await_workers (fresh, "Arith", 3);
+        const int64_t took_ms = now_ms () - start_ms;
+        if (took_ms > patient_ms (1000))
+            fprintf (stderr, "workers were back after %d ms\n", (int) took_ms);
+        CHECK (took_ms <= patient_ms (1000));
+        check_add_call (fresh, WEFT_VIA_BROKER, 1, 2);
+        weft_client_destroy (&fresh);
+    }
+    traffic_end (&direct);
+    CHECK_INT (direct.others, 0);
+    CHECK (direct.ok > 100);
+    check_add_call (client, WEFT_VIA_BROKER, 1, 2); /* the old client is back too */
+    weft_client_destroy (&client);
+    mesh_destroy (&mesh);
+}
+
+TEST (a_terminated_worker_drains_without_a_failed_call)
+{
+    mesh_t *mesh = mesh_new ();
+    mesh_broker (mesh, NULL, NULL);
+    mesh_worker (mesh, NULL);
+    weft_client_t *client = client_of (mesh);
+    traffic_t traffic [4];
+    check_add_call (client, WEFT_VIA_DIRECT, 1, 2);
+    for (int i = 0; i < 4; i++)
+        traffic_start (&traffic [i], client, both_routes [i % 2], "Foo.Sum");
+    for (int round = 0; round < 5; round++) {
+        process_t *leaving = mesh_worker (mesh, NULL);
+        await_workers (client, "Foo", 2);
+        weft_call_t *running [2];
+        for (int i = 0; i < 2; i++)
+            running [i] = start_slow (client, "Slow.Sleep", 300,
+                                      &(weft_call_options_t){.via = both_routes [i], .worker = process_uuid (leaving)});
+        check_add_call (client, WEFT_VIA_BROKER, 1, 2);
+        process_signal (leaving, SIGTERM);
+        CHECK_INT (process_wait (leaving), 0);
+        for (int i = 0; i < 2; i++) { /* begun: finished; not begun yet: handed back */
+            CHECK (weft_call_wait (running [i], -1));
+            const weft_status_t status = weft_call_status (running [i]);
+            CHECK (status == WEFT_OK || weft_call_executed (running [i]) == WEFT_EXECUTED_NO);
+            weft_call_destroy (&running [i]);
+        }
+    }
+    for (int i = 0; i < 4; i++) {
+        traffic_end (&traffic [i]);
+        CHECK_INT (traffic [i].others, 0);
+        CHECK (traffic [i].ok > 0);
+    }
+    weft_client_destroy (&client);
+    mesh_destroy (&mesh);
+}
+
+TEST (calls_that_are_not_idempotent_never_run_twice_while_workers_die)
+{
+    enum { CALLS = 600 };
+    mesh_t *mesh = mesh_new ();
+    char log [128];
+    static int counts [CALLS];
+    static weft_call_t *calls [CALLS];
+    process_t *workers [3];
+    use_log (mesh, log);
+    mesh_broker (mesh, NULL, NULL);
+    for (int i = 0; i < 3; i++)
+        workers [i] = mesh_worker (mesh, NULL);
+    weft_client_t *client = client_of (mesh);
+    await_workers (client, "Count", 3);
+    for (int i = 0; i < CALLS; i++) {
+        char tag [8];
+        snprintf (tag, sizeof tag, "%d", i);
+        calls [i] = start_count (client, "Count.Next", tag, 2,
+                                 &(weft_call_options_t){.via = both_routes [i % 2], .timeout_ms = 30000});
+        if (i % 100 == 50) {
+            process_t **victim = &workers [i / 100 % 3];
+            process_signal (*victim, SIGKILL);
+            *victim = mesh_worker (mesh, NULL);
+        }
+        CHECK (weft_call_wait (calls [i / 2], -1)); /* no more than half are open */
+    }
+    int by_fate [3] = {0};
+    for (int i = 0; i < CALLS; i++)
+        CHECK (weft_call_wait (calls [i], -1));
+    count_executions (log, counts, CALLS);
+    for (int i = 0; i < CALLS; i++) {
+        const weft_executed_t executed = weft_call_executed (calls [i]);
+        by_fate [executed]++;
+        CHECK (counts [i] <= 1);
+        if (executed == WEFT_EXECUTED_YES)
+            CHECK_INT (counts [i], 1);
+        if (executed == WEFT_EXECUTED_NO)
+            CHECK_INT (counts [i], 0);
+        CHECK ((weft_call_status (calls [i]) == WEFT_OK) == (executed == WEFT_EXECUTED_YES));
+        weft_call_destroy (&calls [i]);
+    }
+    CHECK (by_fate [WEFT_EXECUTED_YES] > CALLS / 2);
+    unsetenv ("WEFT_TEST_LOG");
+    weft_client_destroy (&client);
+    mesh_destroy (&mesh);
+}
+
+TEST (a_stopped_worker_is_noticed_by_direct_callers_within_four_seconds)
+{
+    mesh_t *mesh = mesh_new ();
+    char log [128];
+    use_log (mesh, log);
+    mesh_broker (mesh, NULL, NULL);
+    process_t *worker = mesh_worker (mesh, NULL);
+    weft_client_t *client = client_of (mesh);
+    weft_call_t *call = start_count (client, "Count.Next", "0", 15000,
+                                     &(weft_call_options_t){.via = WEFT_VIA_DIRECT, .timeout_ms = 30000});
+    await ("the handler", log_has_lines, &(log_wait_t){log, 1});
+    const int64_t start_ms = now_ms ();
+    process_signal (worker, SIGSTOP);
+    check_outcome (call, WEFT_WORKER_LOST, WEFT_EXECUTED_MAYBE);
+    CHECK (now_ms () - start_ms < 5000);
+    weft_call_destroy (&call);
+    unsetenv ("WEFT_TEST_LOG");
+    weft_client_destroy (&client);
+    mesh_destroy (&mesh);
+}
+
+TEST (a_full_queue_answers_overloaded_and_nothing_runs_twice)
+{
+    enum { CALLS = 60 };
+    mesh_t *mesh = mesh_new ();
+    char log [128];
+    static int counts [CALLS];
+    use_log (mesh, log);
+    mesh_broker (mesh, NULL, "--service-queue-max", "10", NULL);
+    mesh_worker (mesh, "--concurrency", "1", "--queue-max", "5", NULL);
+    weft_client_t *client = client_of (mesh);
+    FOR_BOTH_ROUTES (via)
+    {
+        const weft_call_options_t options = {.via = via, .timeout_ms = 30000, .retry = WEFT_RETRY_FAILFAST};
+        weft_call_t *calls [CALLS];
+        int ok = 0, overloaded = 0;
+        remove (log);
+        for (int i = 0; i < CALLS; i++) {
+            char tag [8];
+            snprintf (tag, sizeof tag, "%d", i);
+            calls [i] = start_count (client, "Count.Next", tag, 30, &options);
+        }
+        for (int i = 0; i < CALLS; i++)
+            CHECK (weft_call_wait (calls [i], -1));
+        count_executions (log, counts, CALLS);
+        for (int i = 0; i < CALLS; i++) {
+            const weft_status_t status = weft_call_status (calls [i]);
+            ok += status == WEFT_OK;
+            overloaded += status == WEFT_OVERLOADED;
+            CHECK_INT (counts [i], status == WEFT_OK);
+            CHECK_INT (weft_call_executed (calls [i]), status == WEFT_OK ? WEFT_EXECUTED_YES : WEFT_EXECUTED_NO);
+            weft_call_destroy (&calls [i]);
+        }
+        CHECK_INT (ok + overloaded, CALLS);
+        CHECK (ok >= 5 && overloaded >= 10);
+    }
+    unsetenv ("WEFT_TEST_LOG");
+    weft_client_destroy (&client);
+    mesh_destroy (&mesh);
+}
+
+TEST (a_drained_worker_hands_over_and_leaves)
+{
+    mesh_t *mesh = mesh_new ();
+    mesh_broker (mesh, NULL, NULL);
+    mesh_worker (mesh, NULL);
+    process_t *leaving = mesh_worker (mesh, NULL);
+    weft_client_t *client = client_of (mesh);
+    await_workers (client, "Arith", 2);
+    const char *uuid = process_uuid (leaving);
+    weft_call_t *call = NULL;
+    const result_t result = mesh_run (mesh, NULL, "weft", "-b", mesh_endpoint (mesh), "workers", "drain", uuid, NULL);
+    CHECK_INT (result.code, 0);
+    CHECK_INT (process_wait (leaving), 0);
+    await_workers (client, "Arith", 1);
+    check_add_call (client, WEFT_VIA_AUTO, 1, 2);
+    weft_call_destroy (&call);
+    weft_client_destroy (&client);
+    mesh_destroy (&mesh);
+}

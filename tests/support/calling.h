@@ -1,0 +1,62 @@
+/* SPDX-License-Identifier: MPL-2.0
+ *
+ *  calling.h - short ways to call the testing services, for end-to-end tests. */
+
+#ifndef CALLING_H_INCLUDED
+#define CALLING_H_INCLUDED
+
+#include "mesh.h"
+#include "testing.h"
+
+/*  Both routes, for tests that must hold on each. */
+static const weft_via_t both_routes [] = {WEFT_VIA_DIRECT, WEFT_VIA_BROKER};
+#define FOR_BOTH_ROUTES(via)                                                                                 \
+    for (size_t i_##via = 0; i_##via < 2; i_##via++)                                                         \
+        for (weft_via_t via = both_routes [i_##via], once_##via = 1; once_##via; once_##via = 0)
+
+/*  A client of the mesh's broker; fails the test if it cannot be made. */
+weft_client_t *client_of (const mesh_t *mesh);
+
+/*  Arith.Add and such, checked: the test fails unless it is OK with a + b. */
+void check_add_call (weft_client_t *client, weft_via_t via, int64_t a, int64_t b);
+
+/*  Starts `method` with a slow_args or count_args. */
+weft_call_t *start_slow (weft_client_t *client, const char *method, int64_t ms, const weft_call_options_t *options);
+weft_call_t *start_count (weft_client_t *client, const char *method, const char *tag, int64_t ms,
+                          const weft_call_options_t *options);
+
+/*  Waits for the call, prints what came if it is another status than expected, and fails then. */
+void check_outcome (weft_call_t *call, weft_status_t status, weft_executed_t executed);
+
+/*  Workers that serve `service` now, by the broker's list. */
+size_t workers_of (weft_client_t *client, const char *service);
+
+/*  Waits until that many do. */
+void await_workers (weft_client_t *client, const char *service, size_t count);
+
+/*  The broker's list of workers of a service ("" : all), valid as long as the call, which the caller destroys. */
+typedef struct {
+    const char *uuid;
+    uint64_t incarnation;
+    const char **services;
+    size_t service_count;
+    const char **endpoints;
+    size_t endpoint_count;
+    uint64_t cores, capacity, in_flight;
+    const char *state, *name, *host;
+    uint64_t pid, age_ms;
+} listed_worker;
+typedef struct {
+    const char *name, *version;
+    uint64_t workers, capacity, in_flight, queued;
+} listed_service;
+typedef struct {
+    uint64_t revision;
+    listed_service *services;
+    size_t service_count;
+    listed_worker *workers;
+    size_t worker_count;
+} listing;
+weft_call_t *list_workers (weft_client_t *client, const char *service, listing *list);
+
+#endif
