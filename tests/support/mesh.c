@@ -17,6 +17,7 @@
 #define PROCESSES_MAX 64
 #define ARGS_MAX 64
 #define STEP_MS 2 /* between two looks at a file or a process */
+#define VALGRIND_FOUND 99 /* the --error-exitcode that tests/CMakeLists.txt gives it */
 
 struct process {
     pid_t pid;
@@ -133,7 +134,7 @@ static bool found_fault (process_t *process)
     static const char *const signs [] = {"AddressSanitizer", "ThreadSanitizer", "LeakSanitizer", "runtime error:",
                                          "definitely lost:", "Invalid read", "Invalid write", "Assertion"};
     char *text = process_stderr (process);
-    bool found = false;
+    bool found = process->code == VALGRIND_FOUND;
     for (size_t i = 0; i < sizeof signs / sizeof *signs; i++)
         found = found || strstr (text, signs [i]);
     free (text);
@@ -181,8 +182,10 @@ static process_t *spawn (mesh_t *mesh, const char *program, const char *input, c
     snprintf (self->name, sizeof self->name, "%zu-%s", mesh->count, program);
     for (char *slash; (slash = strchr (self->name, '/'));)
         *slash = '_';
-    snprintf (self->out_path, sizeof self->out_path, "%s/%s.out", mesh->folder, self->name);
-    snprintf (self->err_path, sizeof self->err_path, "%s/%s.err", mesh->folder, self->name);
+    char base [128];
+    snprintf (base, sizeof base, "%s/%s", mesh->folder, self->name);
+    snprintf (self->out_path, sizeof self->out_path, "%s.out", base);
+    snprintf (self->err_path, sizeof self->err_path, "%s.err", base);
     mesh->count++;
 
     const char *file = build_file (program, path);
@@ -195,7 +198,7 @@ static process_t *spawn (mesh_t *mesh, const char *program, const char *input, c
     int in = open ("/dev/null", O_RDONLY | O_CLOEXEC);
     if (input) {
         char in_path [300];
-        snprintf (in_path, sizeof in_path, "%s/%s.in", mesh->folder, self->name);
+        snprintf (in_path, sizeof in_path, "%s.in", base);
         FILE *to = fopen (in_path, "w");
         CHECK (to && fputs (input, to) >= 0 && fclose (to) == 0);
         close (in);
