@@ -547,7 +547,7 @@ static bool decode_msgpack (const void *body, size_t size, weft_value_t value, a
 
     bool fits = decode_value (&self, value.schema, value.data, 0);
     if (fits && mp_left (&self.in))
-        fits = fault_set (&self.fault, "%zu bytes after the value", mp_left (&self.in));
+        fits = fault_set (&self.fault, "bytes after the value");
     if (!fits)
         fault_write (&self.fault, error);
     return fits;

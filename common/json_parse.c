@@ -691,7 +691,7 @@ static bool parse_integer (parser_t *self, const types_view_t *type, text_t numb
 static bool parse_number (parser_t *self, const types_view_t *type)
 {
     const char *start = self->at;
-    text_t number;
+    text_t number = {0};
     bool integral;
     if (*start != '-' && !digit_next (self))
         return wrong (self, "expected a value");

@@ -198,7 +198,7 @@ TEST (faults_say_where)
     REFUSED (arith_args, "\x92\x01\xa1x", "field b: expected int64, got string");
     REFUSED (arith_args, "\x91\x01", "field b: missing");
     REFUSED (arith_args, "\xa1x", "expected arith_args, got string");
-    REFUSED (arith_args, "\x92\x01\x02\xc0", "1 bytes after the value");
+    REFUSED (arith_args, "\x92\x01\x02\xc0", "bytes after the value");
     REFUSED (arith_args, "", "empty body, expected arith_args");
     REFUSED (arith_args, "\x92\x01\xcd\x01", "field b: malformed");
     REFUSED (arith_args, "\xc1", "expected arith_args, got nothing");

@@ -496,8 +496,8 @@ static void check_seeded (const char *json, size_t size, const buffer_t *type, u
 TEST (seeded_json_never_crashes_and_comes_back)
 {
     static const char *const texts [] = {
-        "{\"flag\":true,\"small\":1,\"large\":-2,\"natural\":3,\"real\":4.5e-1,\"text\":\"t\\u00e9\\n\",\"bytes\":\"AAEC\",\"any\":"
-        "{\"a\":[1,2.5,null]},\"at\":{\"x\":5,\"y\":6},\"points\":[[1,2],{\"x\":1,\"y\":2}],\"names\":[\"n\",\"\"],\"colour\":7}",
+        ("{\"flag\":true,\"small\":1,\"large\":-2,\"natural\":3,\"real\":4.5e-1,\"text\":\"t\\u00e9\\n\",\"bytes\":\"AAEC\",\"any\":"
+         "{\"a\":[1,2.5,null]},\"at\":{\"x\":5,\"y\":6},\"points\":[[1,2],{\"x\":1,\"y\":2}],\"names\":[\"n\",\"\"],\"colour\":7}"),
         "{\"value\":1,\"key\":\"AA==\",\"children\":[{\"value\":2,\"key\":\"\",\"children\":[]},[3,\"\",[]]]}",
         "{\"a\":-12,\"b\":34}",
         "[[],{},\"\\\\\\ud83d\\ude00\",0.5,true,false,null,-1,{\"k\":{\"k\":{}}}]"};
