@@ -24,7 +24,7 @@ uint64_t clock_seed (void)
 
 void clock_uuid (char uuid [UUID_SIZE + 1])
 {
-    const uint64_t a = (clock_seed () & ~0xf000u) | 0x4000u;
+    const uint64_t a = (clock_seed () & ~(uint64_t) 0xf000) | 0x4000;
     const uint64_t b = (clock_seed () & ~(3ull << 62)) | 2ull << 62;
     snprintf (uuid, UUID_SIZE + 1, "%08x-%04x-%04x-%04x-%012llx", (unsigned) (a >> 32),
               (unsigned) (a >> 16 & 0xffff), (unsigned) (a & 0xffff), (unsigned) (b >> 48),

@@ -41,19 +41,20 @@ message_cursor_t message_cursor (message_t *message)
 {
     message->next = 1;
     if (message->count == 0)
-        return (message_cursor_t){message, mp_reader (NULL, 0)};
+        return (message_cursor_t){message, mp_reader (NULL, 0), false};
     zmq_msg_t *records = &message->frames [0];
-    return (message_cursor_t){message, mp_reader (zmq_msg_data (records), zmq_msg_size (records))};
+    return (message_cursor_t){message, mp_reader (zmq_msg_data (records), zmq_msg_size (records)), false};
 }
 
 int message_next (message_cursor_t *self, wire_record_t *record, zmq_msg_t **attachment, const char **fault)
 {
     message_t *message = self->message;
     *attachment = NULL;
-    if (message->count == 0 || zmq_msg_size (&message->frames [0]) == 0) {
+    if (!self->begun && mp_left (&self->reader) == 0) {
         *fault = "empty records frame";
         return -1;
     }
+    self->begun = true;
     const int got = wire_next (&self->reader, record, fault);
     if (got != 1 || !record->attached)
         return got;

@@ -31,11 +31,13 @@ bool message_add_bytes (message_t *self, const void *data, size_t size);
 typedef struct {
     message_t *message;
     mp_reader_t reader;
+    bool begun;
 } message_cursor_t;
 
 message_cursor_t message_cursor (message_t *message);
 
-/*  The next record; for one with an attached body, `*attachment` is that frame, borrowed from the
+/*  The next record. A lone record's frame, and any attachment, may be moved out before the next one is asked for; the
+ *  views into it go with it. For one with an attached body, `*attachment` is that frame, borrowed from the
  *  message (move it out with zmq_msg_move if it is to live longer), and record->body views it; else NULL.
  *  1: got one; 0: no more; -1: malformed, and `*fault` says how (static text). */
 int message_next (message_cursor_t *self, wire_record_t *record, zmq_msg_t **attachment, const char **fault);
