@@ -36,8 +36,8 @@ void arena_fini (arena_t *self)
     *self = (arena_t){.max = self->max};
 }
 
-/*  A block that holds `needed` bytes at least, and more if the bound allows: each twice the last, up to the size that
- *  is kept. */
+/*  A block that holds `needed` bytes at least, and more if the bound allows: each twice the last, up to the
+ *  size that is kept. */
 static struct arena_block *add_block (arena_t *self, size_t needed)
 {
     const size_t left = self->max - self->total;

@@ -31,7 +31,9 @@ static bool grow (buffer_t *self, size_t needed)
 {
     size_t capacity = self->capacity ? self->capacity : 256;
     while (capacity < needed)
-        capacity *= 2; /* needed <= max, far from overflow */
+        capacity = capacity <= self->max / 2 ? 2 * capacity : self->max;
+    if (capacity > self->max)
+        capacity = self->max;
 
     uint8_t *data = realloc (self->data, capacity);
     if (!data)
@@ -41,12 +43,11 @@ static bool grow (buffer_t *self, size_t needed)
     return true;
 }
 
-uint8_t *buffer_extend (buffer_t *self, size_t size)
+uint8_t *buffer_extend_slow (buffer_t *self, size_t size)
 {
     if (self->failed)
         return NULL;
-    if (size > self->max || self->size > self->max - size
-        || (size > self->capacity - self->size && !grow (self, self->size + size))) {
+    if (size > self->max - self->size || !grow (self, self->size + size)) {
         self->failed = true;
         return NULL;
     }

@@ -13,7 +13,7 @@
  *  a whole record and ask once at the end. */
 typedef struct {
     uint8_t *data;
-    size_t size, capacity, max;
+    size_t size, capacity, max; /* in this order, each at most the next */
     bool failed;
 } buffer_t;
 
@@ -27,8 +27,18 @@ void buffer_clear (buffer_t *self);
 void buffer_truncate (buffer_t *self, size_t size);
 
 /*  Makes room for `size` more bytes at the end and counts them as content; NULL if it failed. Valid until the
- *  next append. */
-uint8_t *buffer_extend (buffer_t *self, size_t size);
+ *  next append. The slow one is its part for a buffer that must grow. */
+uint8_t *buffer_extend_slow (buffer_t *self, size_t size);
+static inline uint8_t *buffer_extend (buffer_t *self, size_t size)
+{
+    if (size > self->capacity - self->size || self->failed)
+        return buffer_extend_slow (self, size);
+    uint8_t *at = self->data + self->size;
+    self->size += size;
+    return at;
+}
+
+/*  Appends a copy. */
 void buffer_append (buffer_t *self, const void *data, size_t size);
 
 /*  The callback of a msgpack_packer whose data is a buffer_t. 0, or -1 if it failed. */

@@ -2,8 +2,9 @@
  *
  *  codec.c - C values ⇄ bodies, along the schema's tables.
  *
- *  MessagePack is done here, in one pass each way; JSON goes through MessagePack (json.h), since it is for people. Decoding
- *  reads with the bounded cursor and keeps the same books as mp_valid: containers open, elements so far. */
+ *  MessagePack is done here, in one pass each way; JSON goes through MessagePack (json.h), since it is for
+ *  people. Decoding reads with the bounded cursor and keeps the same books as mp_valid: containers open,
+ *  elements so far. */
 
 #include "codec.h"
 #include "fault.h"
@@ -12,6 +13,9 @@
 #include "utf8.h"
 #include <msgpack.h>
 #include <string.h>
+
+/*  Keeps what is not needed for a number out of the functions that every value passes through. */
+#define APART __attribute__ ((noinline))
 
 static const char *const codec_names [CODEC_COUNT] = {"msgpack", "json", "raw"};
 
@@ -85,7 +89,7 @@ typedef struct {
 
 static bool encode_value (encoder_t *self, const weft_schema_t *schema, const void *from, unsigned depth);
 
-static bool encode_string (encoder_t *self, const char *text)
+APART static bool encode_string (encoder_t *self, const char *text)
 {
     const size_t size = text ? strlen (text) : 0;
     if (!text)
@@ -98,7 +102,7 @@ static bool encode_string (encoder_t *self, const char *text)
     return true;
 }
 
-static bool encode_bytes (encoder_t *self, const weft_bytes *bytes)
+APART static bool encode_bytes (encoder_t *self, const weft_bytes *bytes)
 {
     if (!bytes->data && bytes->size)
         return fault_set (&self->fault, "bytes are NULL but their size is %zu", bytes->size);
@@ -108,7 +112,7 @@ static bool encode_bytes (encoder_t *self, const weft_bytes *bytes)
     return true;
 }
 
-static bool encode_any (encoder_t *self, const weft_any *any, unsigned depth)
+APART static bool encode_any (encoder_t *self, const weft_any *any, unsigned depth)
 {
     if (any->size == 0) {
         msgpack_pack_nil (&self->packer);
@@ -125,8 +129,8 @@ static bool encode_any (encoder_t *self, const weft_any *any, unsigned depth)
     return true;
 }
 
-static bool encode_array (encoder_t *self, const weft_schema_t *schema, const void *member, size_t count,
-                          unsigned depth)
+APART static bool encode_array (encoder_t *self, const weft_schema_t *schema, const void *member,
+                                size_t count, unsigned depth)
 {
     const char *element;
     memcpy (&element, member, sizeof element); /* it is a T *, whatever T is */
@@ -160,7 +164,8 @@ static bool encode_field (encoder_t *self, const weft_field_t *field, const char
 }
 
 /*  Optional fields absent at the end are left out. */
-static bool encode_struct (encoder_t *self, const weft_schema_t *schema, const char *base, unsigned depth)
+APART static bool encode_struct (encoder_t *self, const weft_schema_t *schema, const char *base,
+                                 unsigned depth)
 {
     size_t count = 0;
     for (size_t i = 0; schema->fields [i].type; i++)
@@ -212,7 +217,8 @@ static bool encode_value (encoder_t *self, const weft_schema_t *schema, const vo
 static bool encode_msgpack (weft_value_t value, buffer_t *out, codec_error_t *error)
 {
     const size_t start = out->size;
-    encoder_t self = {.elements = 0};
+    encoder_t self;
+    self.elements = 0;
     fault_init (&self.fault);
     msgpack_packer_init (&self.packer, out, buffer_msgpack_write);
 
@@ -235,7 +241,7 @@ static void describe (buffer_t *type, const weft_schema_t *schema)
         buffer_clear (type);
 }
 
-static bool encode_json (weft_value_t value, buffer_t *out, codec_error_t *error)
+APART static bool encode_json (weft_value_t value, buffer_t *out, codec_error_t *error)
 {
     buffer_t body, type;
     buffer_init (&body, out->max);
@@ -256,7 +262,7 @@ static bool refuse (codec_error_t *error, const char *why, const char *what)
     return false;
 }
 
-static bool encode_raw (weft_value_t value, buffer_t *out, codec_error_t *error)
+APART static bool encode_raw (weft_value_t value, buffer_t *out, codec_error_t *error)
 {
     const weft_bytes *bytes = value.data;
     if (value.schema->kind == WEFT_KIND_NONE)
@@ -301,7 +307,7 @@ typedef struct {
 static bool decode_value (decoder_t *self, const weft_schema_t *schema, void *to, unsigned depth);
 
 /*  Why the value at `at` was not what was expected, whose MessagePack type is `wanted`. */
-static bool unfit (decoder_t *self, const uint8_t *at, const char *expected, mp_type_t wanted)
+APART static bool unfit (decoder_t *self, const uint8_t *at, const char *expected, mp_type_t wanted)
 {
     mp_reader_t in = mp_reader (at, (size_t) (self->in.end - at));
     const mp_type_t got = mp_peek (&in);
@@ -322,7 +328,7 @@ static bool decode_int32 (decoder_t *self, int32_t *to)
     return true;
 }
 
-static bool decode_string (decoder_t *self, const char **to)
+APART static bool decode_string (decoder_t *self, const char **to)
 {
     const uint8_t *at = self->in.at;
     const char *text;
@@ -342,7 +348,7 @@ static bool decode_string (decoder_t *self, const char **to)
     return true;
 }
 
-static bool decode_bytes (decoder_t *self, weft_bytes *to)
+APART static bool decode_bytes (decoder_t *self, weft_bytes *to)
 {
     const uint8_t *at = self->in.at, *data;
     if (!mp_read_bin (&self->in, &data, &to->size))
@@ -351,7 +357,7 @@ static bool decode_bytes (decoder_t *self, weft_bytes *to)
     return true;
 }
 
-static bool decode_any (decoder_t *self, weft_any *to, unsigned depth)
+APART static bool decode_any (decoder_t *self, weft_any *to, unsigned depth)
 {
     const uint8_t *at = self->in.at;
     if (!skip (&self->in, &self->elements, depth, &self->fault))
@@ -361,7 +367,7 @@ static bool decode_any (decoder_t *self, weft_any *to, unsigned depth)
 }
 
 /*  nil; what other languages make of an empty struct is as good. */
-static bool decode_none (decoder_t *self)
+APART static bool decode_none (decoder_t *self)
 {
     const uint8_t *at = self->in.at;
     const mp_type_t type = mp_peek (&self->in);
@@ -374,7 +380,8 @@ static bool decode_none (decoder_t *self)
     return unfit (self, at, "none", MP_NIL);
 }
 
-static bool decode_array (decoder_t *self, const weft_schema_t *schema, void *to, size_t *to_count, unsigned depth)
+APART static bool decode_array (decoder_t *self, const weft_schema_t *schema, void *to, size_t *to_count,
+                                unsigned depth)
 {
     const uint8_t *at = self->in.at;
     uint32_t count;
@@ -404,9 +411,9 @@ static bool decode_field (decoder_t *self, const weft_field_t *field, char *base
             return mp_read_nil (&self->in);
         *(bool *) (base + field->has_offset) = true;
     }
-    const bool fits = field->array
-                          ? decode_array (self, field->type (), member, (size_t *) (base + field->count_offset), depth)
-                          : decode_value (self, field->type (), member, depth);
+    const bool fits = field->array ? decode_array (self, field->type (), member,
+                                                   (size_t *) (base + field->count_offset), depth)
+                                   : decode_value (self, field->type (), member, depth);
     return fits || in_field (&self->fault, field);
 }
 
@@ -419,7 +426,7 @@ static bool missing (decoder_t *self, const weft_field_t *field)
 }
 
 /*  A struct as the array of its fields. */
-static bool decode_positions (decoder_t *self, const weft_schema_t *schema, char *base, unsigned depth)
+APART static bool decode_positions (decoder_t *self, const weft_schema_t *schema, char *base, unsigned depth)
 {
     uint32_t count;
     if (!mp_read_array (&self->in, &count))
@@ -451,8 +458,8 @@ static bool seen (const seen_t *self, size_t index)
 }
 
 /*  The value of the key just read. */
-static bool decode_named (decoder_t *self, const weft_schema_t *schema, text_t name, char *base, seen_t *fields,
-                          unsigned depth)
+static bool decode_named (decoder_t *self, const weft_schema_t *schema, text_t name, char *base,
+                          seen_t *fields, unsigned depth)
 {
     for (size_t i = 0; schema->fields [i].type && i < WEFT_FIELDS_MAX; i++) {
         const weft_field_t *field = &schema->fields [i];
@@ -469,7 +476,7 @@ static bool decode_named (decoder_t *self, const weft_schema_t *schema, text_t n
 }
 
 /*  A struct as a map of names to values. */
-static bool decode_names (decoder_t *self, const weft_schema_t *schema, char *base, unsigned depth)
+APART static bool decode_names (decoder_t *self, const weft_schema_t *schema, char *base, unsigned depth)
 {
     seen_t fields = {0};
     uint32_t count;
@@ -481,8 +488,9 @@ static bool decode_names (decoder_t *self, const weft_schema_t *schema, char *ba
     for (; count; count--) {
         text_t name = {0};
         const bool is_text = mp_peek (&self->in) == MP_STR;
-        const bool key = is_text ? mp_read_str (&self->in, &name.data, &name.size) || fault_set (&self->fault, "malformed")
-                                 : skip (&self->in, &self->elements, depth + 1, &self->fault);
+        const bool key =
+            is_text ? mp_read_str (&self->in, &name.data, &name.size) || fault_set (&self->fault, "malformed")
+                    : skip (&self->in, &self->elements, depth + 1, &self->fault);
         if (!key || !decode_named (self, schema, name, base, &fields, depth + 1))
             return false;
     }
@@ -537,7 +545,8 @@ static bool may_be_empty (const weft_schema_t *schema)
     return true;
 }
 
-static bool decode_msgpack (const void *body, size_t size, weft_value_t value, arena_t *arena, codec_error_t *error)
+static bool decode_msgpack (const void *body, size_t size, weft_value_t value, arena_t *arena,
+                            codec_error_t *error)
 {
     decoder_t self;
     self.in = mp_reader (body, size);
@@ -553,8 +562,9 @@ static bool decode_msgpack (const void *body, size_t size, weft_value_t value, a
     return fits;
 }
 
-/*  What is decoded points into the MessagePack made of the text, which therefore moves to the arena. */
-static bool decode_json (const void *body, size_t size, weft_value_t value, arena_t *arena, codec_error_t *error)
+/*  What is decoded points into the MessagePack made of the text, so that moves to the arena. */
+APART static bool decode_json (const void *body, size_t size, weft_value_t value, arena_t *arena,
+                               codec_error_t *error)
 {
     buffer_t made, type;
     buffer_init (&made, arena->max);
@@ -573,7 +583,7 @@ static bool decode_json (const void *body, size_t size, weft_value_t value, aren
     return fits;
 }
 
-static bool decode_raw (const void *body, size_t size, weft_value_t value, codec_error_t *error)
+APART static bool decode_raw (const void *body, size_t size, weft_value_t value, codec_error_t *error)
 {
     if (value.schema->kind == WEFT_KIND_NONE && size == 0)
         return true;
@@ -583,7 +593,8 @@ static bool decode_raw (const void *body, size_t size, weft_value_t value, codec
     return true;
 }
 
-static bool decode (codec_t codec, const void *body, size_t size, weft_value_t value, arena_t *arena, codec_error_t *error)
+static bool decode (codec_t codec, const void *body, size_t size, weft_value_t value, arena_t *arena,
+                    codec_error_t *error)
 {
     if (codec == CODEC_RAW)
         return decode_raw (body, size, value, error);

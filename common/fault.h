@@ -33,7 +33,8 @@ bool fault_set (fault_t *self, const char *format, ...) __attribute__ ((format (
 bool fault_in_field (fault_t *self, const char *name, size_t size);
 bool fault_in_element (fault_t *self, size_t index);
 
-/*  The whole line: of the fault, or of one's own making. What is too long ends in "...". `error` may be NULL. */
+/*  The whole line: of the fault, or of one's own making. What is too long ends in "...". `error` may be
+ *  NULL. */
 void fault_write (const fault_t *self, codec_error_t *error);
 void fault_line (codec_error_t *error, const char *format, ...) __attribute__ ((format (printf, 2, 3)));
 

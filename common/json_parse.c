@@ -2,8 +2,8 @@
  *
  *  json_parse.c - JSON text to MessagePack, one pass, along a type.
  *
- *  Members of an object come in any order, but a struct's fields have theirs: each is appended as it comes, and at the
- *  closing brace the pieces are put in order. */
+ *  Members of an object come in any order, but a struct's fields have theirs: each is appended as it comes,
+ *  and at the closing brace the pieces are put in order. */
 
 #include "json.h"
 #include "base64.h"
@@ -19,8 +19,8 @@ typedef struct {
     const char *start, *at, *end;
     const char *wrong; /* where the text is no JSON; NULL: the fault is about a field */
     buffer_t *out;
-    buffer_t text;     /* the last string or number that could not stay where it was */
-    buffer_t pieces;   /* of a list, on their way into order */
+    buffer_t text;   /* the last string or number that could not stay where it was */
+    buffer_t pieces; /* of a list, on their way into order */
     uint64_t elements;
     bool ignore_unknown;
     fault_t fault;
@@ -116,7 +116,8 @@ static void tell (const parser_t *self, codec_error_t *error)
 
 static void skip_space (parser_t *self)
 {
-    while (self->at < self->end && (*self->at == ' ' || *self->at == '\n' || *self->at == '\r' || *self->at == '\t'))
+    while (self->at < self->end
+           && (*self->at == ' ' || *self->at == '\n' || *self->at == '\r' || *self->at == '\t'))
         self->at++;
 }
 
@@ -671,7 +672,9 @@ static bool magnitude (text_t number, uint64_t *value, bool *negative)
 static bool parse_integer (parser_t *self, const types_view_t *type, text_t number)
 {
     const weft_kind_t kind = type->kind;
-    const uint64_t most = kind == WEFT_KIND_INT32 ? INT32_MAX : kind == WEFT_KIND_INT64 ? INT64_MAX : UINT64_MAX;
+    const uint64_t most = kind == WEFT_KIND_INT32   ? INT32_MAX
+                          : kind == WEFT_KIND_INT64 ? INT64_MAX
+                                                    : UINT64_MAX;
     const uint64_t least = kind == WEFT_KIND_INT32    ? -(int64_t) INT32_MIN
                            : kind == WEFT_KIND_UINT64 ? 0
                                                       : (uint64_t) INT64_MAX + 1;
@@ -679,8 +682,9 @@ static bool parse_integer (parser_t *self, const types_view_t *type, text_t numb
     uint64_t value;
     bool negative;
     if (!magnitude (number, &value, &negative) || value > (negative ? least : most))
-        return fault_set (&self->fault, "%.*s is out of the range of %.*s", (int) (number.size < 40 ? number.size : 40),
-                          number.data, TEXT_ARG (kind == WEFT_KIND_ANY ? text_of ("64 bits") : name));
+        return fault_set (&self->fault, "%.*s is out of the range of %.*s",
+                          (int) (number.size < 40 ? number.size : 40), number.data,
+                          TEXT_ARG (kind == WEFT_KIND_ANY ? text_of ("64 bits") : name));
     if (negative)
         mp_write_int (self->out, (int64_t) (0 - value));
     else

@@ -2,8 +2,8 @@
  *
  *  json_print.c - MessagePack to JSON text, with the names that a type knows.
  *
- *  The value is checked first, so printing cannot fail for its sake; where it does not fit its type it is printed by its own
- *  shape, and the first such place is told at the end. */
+ *  The value is checked first, so printing cannot fail for its sake; where it does not fit its type it is
+ *  printed by its own shape, and the first such place is told at the end. */
 
 #include "json.h"
 #include "base64.h"
@@ -268,7 +268,8 @@ static void misfit (printer_t *self, const char *what)
 }
 
 /*  One field's value; remembers the name if it is the first that does not fit. */
-static void print_field (printer_t *self, mp_reader_t *in, const types_field_t *field, bool first, unsigned level)
+static void print_field (printer_t *self, mp_reader_t *in, const types_field_t *field, bool first,
+                         unsigned level)
 {
     const unsigned before = self->misfits;
     begin_element (self, "{", first, level);
@@ -427,8 +428,8 @@ static void print_body (printer_t *self, const void *value, size_t size, const t
         freelocale (c_locale);
 }
 
-bool json_from_mp (const void *value, size_t size, const void *type, size_t type_size, bool pretty, buffer_t *out,
-                   codec_error_t *error)
+bool json_from_mp (const void *value, size_t size, const void *type, size_t type_size, bool pretty,
+                   buffer_t *out, codec_error_t *error)
 {
     const size_t start = out->size;
     printer_t self = {.out = out, .pretty = pretty};

@@ -14,7 +14,7 @@ static bool fail (mp_reader_t *self)
 }
 
 /*  `size` bytes, consumed; NULL (and failed) if they are not there. */
-static const uint8_t *take (mp_reader_t *self, size_t size)
+static inline const uint8_t *take (mp_reader_t *self, size_t size)
 {
     if (mp_left (self) < size) {
         fail (self);
@@ -26,53 +26,57 @@ static const uint8_t *take (mp_reader_t *self, size_t size)
 }
 
 /*  A big-endian number of 1, 2, 4 or 8 bytes. */
-static bool take_number (mp_reader_t *self, size_t size, uint64_t *value)
+static inline bool take_number (mp_reader_t *self, size_t size, uint64_t *value)
 {
+    uint16_t two;
+    uint32_t four;
     const uint8_t *at = take (self, size);
     if (!at)
         return false;
-    uint64_t number = 0;
-    for (size_t i = 0; i < size; i++)
-        number = number << 8 | at [i];
-    *value = number;
-    return true;
+    switch (size) {
+        case 1:
+            *value = *at;
+            return true;
+        case 2:
+            memcpy (&two, at, 2);
+            *value = __builtin_bswap16 (two);
+            return true;
+        case 4:
+            memcpy (&four, at, 4);
+            *value = __builtin_bswap32 (four);
+            return true;
+        default:
+            memcpy (value, at, 8);
+            *value = __builtin_bswap64 (*value);
+            return true;
+    }
 }
 
 /*  The size in a head whose lowest code is `first` and whose size field doubles with each code. */
-static bool take_size (mp_reader_t *self, unsigned code, unsigned first, size_t smallest, uint64_t *size)
+static inline bool take_size (mp_reader_t *self, unsigned code, unsigned first, size_t smallest,
+                              uint64_t *size)
 {
     return take_number (self, smallest << (code - first), size);
 }
 
-mp_type_t mp_peek (const mp_reader_t *self)
-{
-    if (self->at == self->end)
-        return MP_NONE;
-    const unsigned code = *self->at;
-    if (code <= 0x7f || code >= 0xe0 || (code >= 0xcc && code <= 0xd3))
-        return MP_INT;
-    if (code <= 0x8f || code == 0xde || code == 0xdf)
-        return MP_MAP;
-    if (code <= 0x9f || code == 0xdc || code == 0xdd)
-        return MP_ARRAY;
-    if (code <= 0xbf || (code >= 0xd9 && code <= 0xdb))
-        return MP_STR;
-    if (code == 0xc0)
-        return MP_NIL;
-    if (code == 0xc2 || code == 0xc3)
-        return MP_BOOL;
-    if (code >= 0xc4 && code <= 0xc6)
-        return MP_BIN;
-    if (code == 0xca || code == 0xcb)
-        return MP_FLOAT;
-    return code == 0xc1 ? MP_NONE : MP_EXT;
-}
+#define TWO(type)     type, type
+#define FOUR(type)    TWO (type), TWO (type)
+#define SIXTEEN(type) FOUR (type), FOUR (type), FOUR (type), FOUR (type)
+const uint8_t mp_types [256] = {
+    SIXTEEN (MP_INT), SIXTEEN (MP_INT), SIXTEEN (MP_INT), SIXTEEN (MP_INT), /* 00 */
+    SIXTEEN (MP_INT), SIXTEEN (MP_INT), SIXTEEN (MP_INT), SIXTEEN (MP_INT),
+    SIXTEEN (MP_MAP), SIXTEEN (MP_ARRAY), SIXTEEN (MP_STR), SIXTEEN (MP_STR), /* 80 */
+    MP_NIL, MP_NONE, TWO (MP_BOOL), TWO (MP_BIN), MP_BIN, TWO (MP_EXT), MP_EXT, TWO (MP_FLOAT), /* c0 */
+    FOUR (MP_INT),                                                                              /* cc */
+    FOUR (MP_INT), FOUR (MP_EXT), MP_EXT, TWO (MP_STR), MP_STR, TWO (MP_ARRAY), TWO (MP_MAP),   /* d0 */
+    SIXTEEN (MP_INT), SIXTEEN (MP_INT)};                                                        /* e0 */
 
 const char *mp_type_name (mp_type_t type)
 {
     static const char *const names [] = {
-        [MP_NONE] = "nothing", [MP_NIL] = "nil",     [MP_BOOL] = "bool",   [MP_INT] = "integer", [MP_FLOAT] = "double",
-        [MP_STR] = "string",   [MP_BIN] = "bytes",   [MP_ARRAY] = "array", [MP_MAP] = "map",     [MP_EXT] = "ext",
+        [MP_NONE] = "nothing", [MP_NIL] = "nil",    [MP_BOOL] = "bool", [MP_INT] = "integer",
+        [MP_FLOAT] = "double", [MP_STR] = "string", [MP_BIN] = "bytes", [MP_ARRAY] = "array",
+        [MP_MAP] = "map",      [MP_EXT] = "ext",
     };
     return names [type];
 }
@@ -94,7 +98,7 @@ bool mp_read_bool (mp_reader_t *self, bool *value)
 }
 
 /*  Any integer: its bits, and whether they are those of a negative one. */
-static bool read_integer (mp_reader_t *self, uint64_t *bits, bool *negative)
+static inline bool read_integer (mp_reader_t *self, uint64_t *bits, bool *negative)
 {
     *negative = false;
     if (mp_peek (self) != MP_INT)
@@ -317,14 +321,14 @@ bool mp_str_is (const char *data, size_t size, const char *text)
 /*  Writing. */
 
 /*  A code byte and a big-endian number of `size` bytes. */
-static void write_number (buffer_t *buffer, unsigned code, uint64_t value, size_t size)
+static inline void write_number (buffer_t *buffer, unsigned code, uint64_t value, size_t size)
 {
     uint8_t *at = buffer_extend (buffer, 1 + size);
     if (!at)
         return;
     at [0] = (uint8_t) code;
-    for (size_t i = 0; i < size; i++)
-        at [1 + i] = (uint8_t) (value >> 8 * (size - 1 - i));
+    value = size ? __builtin_bswap64 (value << (64 - 8 * size)) : 0;
+    memcpy (at + 1, &value, size);
 }
 
 static void write_byte (buffer_t *buffer, unsigned byte)

@@ -41,7 +41,11 @@ static inline size_t mp_left (const mp_reader_t *self)
 }
 
 /*  The type of the next value, without consuming it; its name for people ("nothing" for NONE). */
-mp_type_t mp_peek (const mp_reader_t *self);
+extern const uint8_t mp_types [256]; /* by first byte */
+static inline mp_type_t mp_peek (const mp_reader_t *self)
+{
+    return self->at == self->end ? MP_NONE : (mp_type_t) mp_types [*self->at];
+}
 const char *mp_type_name (mp_type_t type);
 
 /*  Each consumes one value of its type, or fails. Views point into the input. A negative number is no uint; an

@@ -16,8 +16,8 @@ static bool name_valid (const char *name, size_t size)
         return false;
     for (size_t i = 0; i < size; i++) {
         const char c = name [i];
-        if (!((c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || (c >= '0' && c <= '9') || c == '_' || c == '-'
-              || c == '.'))
+        if (!((c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || (c >= '0' && c <= '9') || c == '_'
+              || c == '-' || c == '.'))
             return false;
     }
     return true;
@@ -39,7 +39,8 @@ typedef struct around {
     const struct around *next;
 } around_t;
 
-static void write_type (buffer_t *out, const weft_schema_t *schema, bool array, unsigned depth, const around_t *around);
+static void write_type (buffer_t *out, const weft_schema_t *schema, bool array, unsigned depth,
+                        const around_t *around);
 
 /*  Fields, or 0 if there are too many or a name is none: such a struct cannot be described. */
 static uint32_t describable_fields (const weft_schema_t *schema)
@@ -87,7 +88,8 @@ static void write_struct (buffer_t *out, const weft_schema_t *schema, unsigned d
 }
 
 /*  `depth`: arrays of MessagePack around it. */
-static void write_type (buffer_t *out, const weft_schema_t *schema, bool array, unsigned depth, const around_t *around)
+static void write_type (buffer_t *out, const weft_schema_t *schema, bool array, unsigned depth,
+                        const around_t *around)
 {
     const bool is_list = array || schema->kind == WEFT_KIND_STRUCT;
     if (is_list && depth == TYPES_NESTING_MAX)

@@ -12,25 +12,25 @@
 /*  Arrays inside each other in a type: what REGISTER and Describe leave of WEFT_NESTING_MAX. */
 #define TYPES_NESTING_MAX (WEFT_NESTING_MAX - 6)
 
-/*  Appends the type that describes `schema`. What would nest too deep, and structs with too many fields or a name that
- *  is none, are written "any". */
+/*  Appends the type that describes `schema`. What would nest too deep, and structs with too many fields or a
+ *  name that is none, are written "any". */
 void types_write (buffer_t *out, const weft_schema_t *schema);
 
 /*  True if the bytes are exactly one well-formed type (size, depth, fields, known names). */
 bool types_valid (const void *type, size_t size);
 
-/*  A signature for people: "arith_args{a: int64, b?: int64}", "[point{x: double, y: double}]"; a struct inside itself
- *  only by its name. Appends; no NUL. */
+/*  A signature for people: "arith_args{a: int64, b?: int64}", "[point{x: double, y: double}]"; a struct
+ *  inside itself only by its name. Appends; no NUL. */
 void types_print (buffer_t *out, const void *type, size_t size);
 
 /*  A part of a valid type, for who walks along it. */
 typedef struct types_view types_view_t;
 struct types_view {
-    weft_kind_t kind;           /* unless array */
+    weft_kind_t kind; /* unless array */
     bool array;
-    bool same;                  /* was named by "same" */
-    text_t name;                /* of a struct */
-    mp_reader_t inside;         /* an array's element; a struct's fields */
+    bool same;          /* was named by "same" */
+    text_t name;        /* of a struct */
+    mp_reader_t inside; /* an array's element; a struct's fields */
     uint32_t field_count;
     const types_view_t *around; /* the nearest struct around it */
 };

@@ -53,8 +53,9 @@ typedef struct {
     double weight;
     bool has_weight;
 } sample;
-WEFT_SCHEMA (sample, WEFT_FIELD (flag, weft_bool), WEFT_FIELD (small, weft_int32), WEFT_FIELD (large, weft_int64),
-             WEFT_FIELD (natural, weft_uint64), WEFT_FIELD (real, weft_double), WEFT_FIELD (text, weft_string),
+WEFT_SCHEMA (sample, WEFT_FIELD (flag, weft_bool), WEFT_FIELD (small, weft_int32),
+             WEFT_FIELD (large, weft_int64), WEFT_FIELD (natural, weft_uint64), WEFT_FIELD (real, weft_double),
+             WEFT_FIELD (text, weft_string),
              WEFT_FIELD (bytes, weft_bytes), WEFT_FIELD (any, weft_any), WEFT_FIELD (at, point),
              WEFT_ARRAY (points, point, point_count), WEFT_ARRAY (names, weft_string, name_count),
              WEFT_OPTIONAL (colour, weft_int64, has_colour), WEFT_OPTIONAL (origin, point, has_origin),

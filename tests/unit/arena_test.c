@@ -12,7 +12,7 @@ TEST (memory_is_zeroed_and_aligned_also_after_a_reset)
         for (size_t size = 1; size < 3000; size = size * 2 + 1) {
             uint8_t *memory = arena_alloc (&arena, size);
             CHECK (memory != NULL);
-            CHECK_INT ((uintptr_t) memory % _Alignof (max_align_t), 0);
+            CHECK_INT ((uintptr_t) memory % _Alignof(max_align_t), 0);
             for (size_t i = 0; i < size; i++)
                 CHECK_INT (memory [i], 0);
             memset (memory, 0xff, size);

@@ -92,13 +92,29 @@ TEST (n12_structs_are_arrays_of_their_fields)
 TEST (structs_are_taken_as_maps_too)
 {
     arith_args args = {0};
-    CHECK (DECODE (arith_args, "\x83\xa1" "b\x02\xa1x\xc0\xa1" "a\x01", &args));
+    CHECK (DECODE (arith_args,
+                   "\x83\xa1"
+                   "b\x02\xa1x\xc0\xa1"
+                   "a\x01",
+                   &args));
     CHECK_INT (args.a, 1);
     CHECK_INT (args.b, 2);
-    CHECK (DECODE (arith_args, "\x83\x05\x93\x01\x02\x03\xa1" "b\x04\xa1" "a\x03", &args));
+    CHECK (DECODE (arith_args,
+                   "\x83\x05\x93\x01\x02\x03\xa1"
+                   "b\x04\xa1"
+                   "a\x03",
+                   &args));
     CHECK_INT (args.a, 3);
-    REFUSED (arith_args, "\x82\xa1" "a\x01\xa1" "a\x02", "field a: given twice");
-    REFUSED (arith_args, "\x82\xa1" "a\x01\xa1" "c\x02", "field b: missing");
+    REFUSED (arith_args,
+             "\x82\xa1"
+             "a\x01\xa1"
+             "a\x02",
+             "field a: given twice");
+    REFUSED (arith_args,
+             "\x82\xa1"
+             "a\x01\xa1"
+             "c\x02",
+             "field b: missing");
 }
 
 TEST (elements_beyond_the_known_fields_are_ignored)
@@ -230,7 +246,10 @@ TEST (long_places_are_cut_on_the_outside)
 TEST (t26_a_nul_or_bad_utf8_in_a_string_is_refused)
 {
     const char *text;
-    REFUSED (weft_string, "\xa3" "a\0b", "a NUL inside a string");
+    REFUSED (weft_string,
+             "\xa3"
+             "a\0b",
+             "a NUL inside a string");
     REFUSED (weft_string, "\xa2\xc0\x80", "not UTF-8");
     REFUSED (weft_string, "\xa3\xed\xa0\x80", "not UTF-8");
     REFUSED (weft_string, "\xa4\xf4\x90\x80\x80", "not UTF-8");
@@ -331,8 +350,9 @@ TEST (a_tree_goes_as_deep_as_a_body_may_nest)
         node out = {0};
         buffer_clear (&body);
         CHECK (!codec_encode (codec, WEFT_IN (node, &tree [0]), &body, &error));
-        CHECK_STR (error.text, "field children[0].children[0].children[0].children[0].children[0].children[0]."
-                               "children[0].children[0]: nested deeper than 16");
+        CHECK_STR (error.text,
+                   "field children[0].children[0].children[0].children[0].children[0].children[0]."
+                   "children[0].children[0]: nested deeper than 16");
         CHECK (codec_encode (codec, WEFT_IN (node, &tree [1]), &body, &error)); /* 8 nodes, 16 arrays */
         CHECK (codec != CODEC_MSGPACK || mp_valid (body.data, body.size));
         CHECK (codec_decode (codec, body.data, body.size, WEFT_OUT (node, &out), &arena, &error));
@@ -390,7 +410,8 @@ TEST (t16_elements_are_bounded)
     list value = {.numbers = calloc (70000, 8), .count = 65535};
     buffer_t body;
     buffer_init (&body, 1 << 20);
-    CHECK (codec_encode (CODEC_MSGPACK, WEFT_IN (list, &value), &body, &error)); /* 65,535 and the list itself */
+    CHECK (
+        codec_encode (CODEC_MSGPACK, WEFT_IN (list, &value), &body, &error)); /* 65,535 and the list itself */
     CHECK (mp_valid (body.data, body.size));
     list out = {0};
     CHECK (codec_decode (CODEC_MSGPACK, body.data, body.size, WEFT_OUT (list, &out), &arena, &error));
@@ -480,11 +501,12 @@ static uint8_t *random_bytes (dice_t *dice, size_t *size)
     *size = 1 + dice_below (dice, 60);
     uint8_t *bytes = malloc (*size);
     for (size_t i = 0; i < *size; i++)
-        bytes [i] = dice_below (dice, 2) ? heads [dice_below (dice, sizeof heads)] : (uint8_t) dice_below (dice, 8);
+        bytes [i] =
+            dice_below (dice, 2) ? heads [dice_below (dice, sizeof heads)] : (uint8_t) dice_below (dice, 8);
     return bytes;
 }
 
-/*  Whatever decodes is encoded again into something that decodes to the same, which shows in the same bytes. */
+/*  Whatever decodes is encoded again into what decodes to the same, which shows in the same bytes. */
 static bool check_round (codec_t codec, const uint8_t *bytes, size_t size, weft_value_t value)
 {
     const size_t value_size = value.schema->size;

@@ -93,8 +93,11 @@ TEST (values_without_a_type_keep_their_shape)
     READ (NULL, "-0", "\x00");
     READ (NULL, "1e0", "\xcb\x3f\xf0\0\0\0\0\0\0");
     READ (NULL, "1.0", "\xcb\x3f\xf0\0\0\0\0\0\0");
-    READ (NULL, "{\"a\": [1, \"x\"], \"\": {}}", "\x82\xa1" "a\x92\x01\xa1x\xa0\x80");
-    check_round (NULL, "[1,-1,1.5,\"\",{\"a\":{\"b\":[]}},null,true]", "[1,-1,1.5,\"\",{\"a\":{\"b\":[]}},null,true]");
+    READ (NULL, "{\"a\": [1, \"x\"], \"\": {}}",
+          "\x82\xa1"
+          "a\x92\x01\xa1x\xa0\x80");
+    check_round (NULL, "[1,-1,1.5,\"\",{\"a\":{\"b\":[]}},null,true]",
+                 "[1,-1,1.5,\"\",{\"a\":{\"b\":[]}},null,true]");
 }
 
 TEST (lists_longer_than_their_short_heads)
@@ -129,19 +132,24 @@ TEST (objects_become_arrays_in_field_order)
     READ (only_optional_schema (), "{\"service\": null}", "\x90");
     READ (only_optional_schema (), "[null]", "\x90");
     READ (only_optional_schema (), "{\"service\": \"x\"}", "\x91\xa1x");
-    READ (node_schema (), "{\"children\": [{\"key\": \"\", \"value\": 2, \"children\": []}], \"key\": \"AP8=\", \"value\": 1}",
-          "\x93\x01\xc4\x02\x00\xff\x91\x93\x02\xc4\x00\x90");
+    READ (
+        node_schema (),
+        "{\"children\": [{\"key\": \"\", \"value\": 2, \"children\": []}], \"key\": \"AP8=\", \"value\": 1}",
+        "\x93\x01\xc4\x02\x00\xff\x91\x93\x02\xc4\x00\x90");
 }
 
 TEST (an_optional_field_left_out_in_the_middle_is_nil)
 {
-    static const char json [] = "{\"weight\":1,\"flag\":true,\"small\":1,\"large\":2,\"natural\":3,\"real\":4,\"text\":"
-                                "\"t\",\"bytes\":\"\",\"any\":null,\"at\":[5,6],\"points\":[],\"names\":[\"n\"],\"colour\":null}";
-    READ (sample_schema (), json,
-          "\x9e\xc3\x01\x02\x03\xcb\x40\x10\0\0\0\0\0\0\xa1t\xc4\x00\xc0"
-          "\x92\xcb\x40\x14\0\0\0\0\0\0\xcb\x40\x18\0\0\0\0\0\0\x90\x91\xa1n\xc0\xc0\xcb\x3f\xf0\0\0\0\0\0\0");
+    static const char json [] =
+        "{\"weight\":1,\"flag\":true,\"small\":1,\"large\":2,\"natural\":3,\"real\":4,\"text\":"
+        "\"t\",\"bytes\":\"\",\"any\":null,\"at\":[5,6],\"points\":[],\"names\":[\"n\"],\"colour\":null}";
+    READ (
+        sample_schema (), json,
+        "\x9e\xc3\x01\x02\x03\xcb\x40\x10\0\0\0\0\0\0\xa1t\xc4\x00\xc0"
+        "\x92\xcb\x40\x14\0\0\0\0\0\0\xcb\x40\x18\0\0\0\0\0\0\x90\x91\xa1n\xc0\xc0\xcb\x3f\xf0\0\0\0\0\0\0");
     check_round (sample_schema (), json,
-                 "{\"flag\":true,\"small\":1,\"large\":2,\"natural\":3,\"real\":4.0,\"text\":\"t\",\"bytes\":\"\",\"any\":null,"
+                 "{\"flag\":true,\"small\":1,\"large\":2,\"natural\":3,\"real\":4.0,\"text\":\"t\",\"bytes\":"
+                 "\"\",\"any\":null,"
                  "\"at\":{\"x\":5.0,\"y\":6.0},\"points\":[],\"names\":[\"n\"],\"weight\":1.0}");
 }
 
@@ -153,13 +161,16 @@ TEST (integers_have_their_full_range)
     READ (weft_int32_schema (), "-2147483648", "\xd2\x80\0\0\0");
     READ (weft_uint64_schema (), "-0", "\x00");
     REFUSED (weft_int64_schema (), "9223372036854775808", "9223372036854775808 is out of the range of int64");
-    REFUSED (weft_int64_schema (), "-9223372036854775809", "-9223372036854775809 is out of the range of int64");
-    REFUSED (weft_uint64_schema (), "18446744073709551616", "18446744073709551616 is out of the range of uint64");
+    REFUSED (weft_int64_schema (), "-9223372036854775809",
+             "-9223372036854775809 is out of the range of int64");
+    REFUSED (weft_uint64_schema (), "18446744073709551616",
+             "18446744073709551616 is out of the range of uint64");
     REFUSED (weft_uint64_schema (), "-1", "-1 is out of the range of uint64");
     REFUSED (weft_int32_schema (), "2147483648", "2147483648 is out of the range of int32");
     REFUSED (weft_int32_schema (), "1.0", "expected int32, got a number with a fraction or exponent");
     REFUSED (NULL, "99999999999999999999", "99999999999999999999 is out of the range of 64 bits");
-    check_round (NULL, "[18446744073709551615,-9223372036854775808]", "[18446744073709551615,-9223372036854775808]");
+    check_round (NULL, "[18446744073709551615,-9223372036854775808]",
+                 "[18446744073709551615,-9223372036854775808]");
 }
 
 TEST (doubles_are_short_and_come_back)
@@ -187,13 +198,19 @@ TEST (the_locale_has_no_say)
 
 TEST (strings_are_unescaped_and_escaped)
 {
-    READ (weft_string_schema (), "\"a\\u00e9\\ud83d\\ude00\\n\\/\\\"\"", "\xaa" "a\xc3\xa9\xf0\x9f\x98\x80\n/\"");
+    READ (weft_string_schema (), "\"a\\u00e9\\ud83d\\ude00\\n\\/\\\"\"",
+          "\xaa"
+          "a\xc3\xa9\xf0\x9f\x98\x80\n/\"");
     READ (weft_string_schema (), "\"\xc3\xa9\"", "\xa2\xc3\xa9");
     READ (NULL, "\"\\u0000\"", "\xa1\0");
     READ (NULL, "\"\\b\\f\\r\\t\\\\\"", "\xa5\b\f\r\t\\");
     check_round (weft_string_schema (), "\"\\u001b\\u007f\\u0085\\u00a0\\n\\\"\\\\/\"",
                  "\"\\u001b\\u007f\\u0085\xc2\xa0\\n\\\"\\\\/\"");
-    PRINTED (NULL, "\xa3" "a\xff" "b", "\"a\\ufffdb\"", "");
+    PRINTED (NULL,
+             "\xa3"
+             "a\xff"
+             "b",
+             "\"a\\ufffdb\"", "");
     REFUSED (weft_string_schema (), "\"\\u0000\"", "a NUL inside a string");
     REFUSED (NULL, "\"\\ud83d\"", "line 1, column 2: half a surrogate pair");
     REFUSED (NULL, "\"\\ud83d\\u0041\"", "line 1, column 2: half a surrogate pair");
@@ -211,7 +228,10 @@ TEST (only_json_is_json)
 {
     REFUSED (NULL, "", "line 1, column 1: expected a value");
     REFUSED (NULL, "  \n ", "line 2, column 2: expected a value");
-    REFUSED (NULL, "\xef\xbb\xbf" "1", "line 1, column 1: expected a value");
+    REFUSED (NULL,
+             "\xef\xbb\xbf"
+             "1",
+             "line 1, column 1: expected a value");
     REFUSED (NULL, "tru", "line 1, column 1: expected a value");
     REFUSED (NULL, "nul", "line 1, column 1: expected a value");
     REFUSED (NULL, "NaN", "line 1, column 1: expected a value");
@@ -254,9 +274,11 @@ TEST (misfits_say_where_and_what)
     REFUSED (weft_bool_schema (), "\"true\"", "expected bool, got string");
     REFUSED (weft_string_schema (), "true", "expected string, got true");
     REFUSED (weft_string_schema (), "{}", "expected string, got object");
-    REFUSED (node_schema (), "{\"value\": 1, \"key\": \"\", \"children\": [[1, \"\", []], [1, \"\", [{\"key\": \"*\"}]]]}",
+    REFUSED (node_schema (),
+             "{\"value\": 1, \"key\": \"\", \"children\": [[1, \"\", []], [1, \"\", [{\"key\": \"*\"}]]]}",
              "field children[1].children[0].key: not base64");
-    REFUSED (node_schema (), "{\"value\": 1, \"key\": \"\", \"children\": {}}", "field children: expected array, got object");
+    REFUSED (node_schema (), "{\"value\": 1, \"key\": \"\", \"children\": {}}",
+             "field children: expected array, got object");
     REFUSED (weft_none_schema (), "1", "line 1, column 1: expected none: null or nothing");
 }
 
@@ -307,7 +329,8 @@ TEST (t17_nesting_is_bounded)
         else
             check_refused (NULL, deep, 2 * depth, "line 1, column 17: nested deeper than 16");
     }
-    REFUSED (NULL, "[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[", "line 1, column 17: nested deeper than 16");
+    REFUSED (NULL, "[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[",
+             "line 1, column 17: nested deeper than 16");
 }
 
 TEST (t16_elements_are_bounded)
@@ -339,7 +362,8 @@ TEST (the_bound_of_the_output_holds)
             CHECK (max >= 3 + 22 && mp_valid (out.data + 3, out.size - 3));
             buffer_t text;
             buffer_init (&text, max - 3);
-            CHECK_INT (json_from_mp (out.data + 3, out.size - 3, NULL, 0, false, &text, &error), max - 3 >= sizeof json - 1);
+            CHECK_INT (json_from_mp (out.data + 3, out.size - 3, NULL, 0, false, &text, &error),
+                       max - 3 >= sizeof json - 1);
             CHECK_INT (text.size, max - 3 >= sizeof json - 1 ? sizeof json - 1 : 0);
             CHECK_INT (text.failed, max - 3 < sizeof json - 1);
             buffer_fini (&text);
@@ -376,10 +400,14 @@ TEST (pretty_is_indented_by_two)
 
 TEST (what_does_not_fit_the_type_is_printed_by_its_shape)
 {
-    PRINTED (arith_args_schema (), "\x92\x01\xa1x", "{\"a\":1,\"b\":\"x\"}", "field b: expected int64, got string");
+    PRINTED (arith_args_schema (), "\x92\x01\xa1x", "{\"a\":1,\"b\":\"x\"}",
+             "field b: expected int64, got string");
     PRINTED (arith_args_schema (), "\x91\x01", "{\"a\":1}", "field b: missing");
     PRINTED (arith_args_schema (), "\x93\x01\x02\x03", "{\"a\":1,\"b\":2}", "");
-    PRINTED (arith_args_schema (), "\x82\xa1" "b\x02\xa1z\x93\x01\x02\x03", "{\"b\":2,\"z\":[1,2,3]}", "field a: missing");
+    PRINTED (arith_args_schema (),
+             "\x82\xa1"
+             "b\x02\xa1z\x93\x01\x02\x03",
+             "{\"b\":2,\"z\":[1,2,3]}", "field a: missing");
     PRINTED (arith_args_schema (), "\x05", "5", "expected arith_args, got integer");
     PRINTED (weft_int32_schema (), "\xce\x80\0\0\0", "2147483648", "expected int32, got integer");
     PRINTED (node_schema (), "\x93\x01\xc4\0\x92\x93\x01\xc4\0\x01\x93\xc0\xc0\xc0",
@@ -395,7 +423,10 @@ TEST (maps_with_odd_keys_and_exts_have_a_shape_too)
     PRINTED (NULL, "\x85\x01\x02\xc0\x01\xc3\x01\xc4\x01z\x01\x91\x01\x01",
              "{\"1\":2,\"null\":1,\"true\":1,\"eg==\":1,\"kQE=\":1}", "");
     PRINTED (NULL, "\xd4\xffz", "{\"ext\":-1,\"data\":\"eg==\"}", "");
-    PRINTED (NULL, "\xd8\x05" "0123456789abcdef", "{\"ext\":5,\"data\":\"MDEyMzQ1Njc4OWFiY2RlZg==\"}", "");
+    PRINTED (NULL,
+             "\xd8\x05"
+             "0123456789abcdef",
+             "{\"ext\":5,\"data\":\"MDEyMzQ1Njc4OWFiY2RlZg==\"}", "");
     PRINTED (NULL, "\xc7\0\x05", "{\"ext\":5,\"data\":\"\"}", "");
     PRINTED (NULL, "\xc8\0\x01\x05z", "{\"ext\":5,\"data\":\"eg==\"}", "");
     PRINTED (NULL, "\xc9\0\0\0\x01\x05z", "{\"ext\":5,\"data\":\"eg==\"}", "");
@@ -415,8 +446,9 @@ TEST (a_malformed_type_is_refused)
 TEST (base64_is_strict)
 {
     static const char *const good [] = {"", "", "Zg==", "f", "Zm8=", "fo", "Zm9v", "foo", "Zm9vYg==", "foob"};
-    static const char *const bad [] = {"Z", "Zg", "Zg=", "Zg===", "Zh==", "Zm9=", "====", "Z===", "=g==", "Zg==Zg==",
-                                       "Zm9v\n", "Zm 9", "Zm9-", "Zm9_", "Z\xc3==", "A=A="};
+    static const char *const bad [] = {"Z",    "Zg",   "Zg=",     "Zg===",    "Zh==",   "Zm9=",
+                                       "====", "Z===", "=g==",    "Zg==Zg==", "Zm9v\n", "Zm 9",
+                                       "Zm9-", "Zm9_", "Z\xc3==", "A=A="};
     for (size_t i = 0; i < sizeof good / sizeof good [0]; i += 2) {
         uint8_t data [8];
         buffer_t text;
@@ -463,8 +495,9 @@ static size_t scramble (dice_t *dice, uint8_t *bytes, size_t size)
 {
     static const char likely [] = "{}[]\",:\\0123456789.eE-+ntfu \n\xc3\x00\xff";
     for (uint64_t changes = dice_below (dice, 4); changes > 0 && size; changes--)
-        bytes [dice_below (dice, size)] =
-            dice_below (dice, 2) ? (uint8_t) likely [dice_below (dice, sizeof likely)] : (uint8_t) dice_next (dice);
+        bytes [dice_below (dice, size)] = dice_below (dice, 2)
+                                              ? (uint8_t) likely [dice_below (dice, sizeof likely)]
+                                              : (uint8_t) dice_next (dice);
     return dice_below (dice, 4) || size == 0 ? size : dice_below (dice, size);
 }
 
@@ -496,15 +529,17 @@ static void check_seeded (const char *json, size_t size, const buffer_t *type, u
 TEST (seeded_json_never_crashes_and_comes_back)
 {
     static const char *const texts [] = {
-        ("{\"flag\":true,\"small\":1,\"large\":-2,\"natural\":3,\"real\":4.5e-1,\"text\":\"t\\u00e9\\n\",\"bytes\":\"AAEC\",\"any\":"
-         "{\"a\":[1,2.5,null]},\"at\":{\"x\":5,\"y\":6},\"points\":[[1,2],{\"x\":1,\"y\":2}],\"names\":[\"n\",\"\"],\"colour\":7}"),
-        "{\"value\":1,\"key\":\"AA==\",\"children\":[{\"value\":2,\"key\":\"\",\"children\":[]},[3,\"\",[]]]}",
-        "{\"a\":-12,\"b\":34}",
-        "[[],{},\"\\\\\\ud83d\\ude00\",0.5,true,false,null,-1,{\"k\":{\"k\":{}}}]"};
+        ("{\"flag\":true,\"small\":1,\"large\":-2,\"natural\":3,\"real\":4.5e-1,\"text\":\"t\\u00e9\\n\","
+         "\"bytes\":\"AAEC\",\"any\":"
+         "{\"a\":[1,2.5,null]},\"at\":{\"x\":5,\"y\":6},\"points\":[[1,2],{\"x\":1,\"y\":2}],\"names\":["
+         "\"n\",\"\"],\"colour\":7}"),
+        "{\"value\":1,\"key\":\"AA==\",\"children\":[{\"value\":2,\"key\":\"\",\"children\":[]},[3,\"\",[]]]"
+        "}",
+        "{\"a\":-12,\"b\":34}", "[[],{},\"\\\\\\ud83d\\ude00\",0.5,true,false,null,-1,{\"k\":{\"k\":{}}}]"};
     dice_t dice;
     unsigned read = 0;
-    buffer_t types [4] = {type_of (sample_schema ()), type_of (node_schema ()), type_of (arith_args_schema ()),
-                          type_of (NULL)};
+    buffer_t types [4] = {type_of (sample_schema ()), type_of (node_schema ()),
+                          type_of (arith_args_schema ()), type_of (NULL)};
     dice_init (&dice, 4);
     for (int round = 0; round < 10000; round++) {
         const size_t which = dice_below (&dice, 4);
@@ -522,7 +557,8 @@ TEST (seeded_json_never_crashes_and_comes_back)
 
 TEST (seeded_types_never_crash)
 {
-    static const char json [] = "{\"a\":-12,\"b\":[1,{\"x\":1}],\"key\":\"AA==\",\"value\":1,\"children\":[[1,\"\",[]]]}";
+    static const char json [] =
+        "{\"a\":-12,\"b\":[1,{\"x\":1}],\"key\":\"AA==\",\"value\":1,\"children\":[[1,\"\",[]]]}";
     dice_t dice;
     buffer_t type;
     buffer_init (&type, WEFT_SCHEMA_MAX);

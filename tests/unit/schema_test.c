@@ -60,10 +60,11 @@ static bool compiles (const char *compiler, const char *code)
 
 static void check_macros (const char *compiler)
 {
-    static const char good [] = "WEFT_SCHEMA (thing, WEFT_FIELD (x, weft_double), WEFT_OPTIONAL (n, weft_int64, has),"
-                                " WEFT_ARRAY (xs, weft_double, count))\n"
-                                "weft_value_t f (const thing *t);\n"
-                                "weft_value_t f (const thing *t) { return WEFT_IN (thing, t); }\n";
+    static const char good [] =
+        "WEFT_SCHEMA (thing, WEFT_FIELD (x, weft_double), WEFT_OPTIONAL (n, weft_int64, has),"
+        " WEFT_ARRAY (xs, weft_double, count))\n"
+        "weft_value_t f (const thing *t);\n"
+        "weft_value_t f (const thing *t) { return WEFT_IN (thing, t); }\n";
     if (!compiles (compiler, "typedef int nothing;\n"))
         return; /* not installed here */
     CHECK (compiles (compiler, good));

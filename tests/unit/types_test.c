@@ -43,10 +43,11 @@ TEST (schemas_are_written_valid_and_readable)
     check_schema (weft_any_schema (), "any");
     check_schema (arith_args_schema (), "arith_args{a: int64, b: int64}");
     check_schema (only_optional_schema (), "only_optional{service?: string}");
-    check_schema (sample_schema (),
-                  "sample{flag: bool, small: int32, large: int64, natural: uint64, real: double, text: string, "
-                  "bytes: bytes, any: any, at: point{x: double, y: double}, points: [point{x: double, y: double}], "
-                  "names: [string], colour?: int64, origin?: point{x: double, y: double}, weight?: double}");
+    check_schema (
+        sample_schema (),
+        "sample{flag: bool, small: int32, large: int64, natural: uint64, real: double, text: string, "
+        "bytes: bytes, any: any, at: point{x: double, y: double}, points: [point{x: double, y: double}], "
+        "names: [string], colour?: int64, origin?: point{x: double, y: double}, weight?: double}");
 }
 
 TEST (a_struct_inside_itself_is_named)
@@ -193,6 +194,28 @@ TEST (fields_are_bounded)
         }
         CHECK_INT (types_valid (type.data, type.size), count <= WEFT_FIELDS_MAX);
     }
+    buffer_fini (&type);
+}
+
+TEST (size_is_bounded)
+{
+    buffer_t type;
+    buffer_init (&type, 2 * WEFT_SCHEMA_MAX);
+    mp_write_array (&type, 2 + 2 * 200);
+    mp_write_text (&type, "struct");
+    mp_write_text (&type, "s");
+    for (int i = 0; i < 200; i++) {
+        mp_write_text (&type, "f");
+        mp_write_array (&type, 2 + 2 * 50);
+        mp_write_text (&type, "struct");
+        mp_write_text (&type, "t");
+        for (int j = 0; j < 50; j++) {
+            mp_write_text (&type, "g");
+            mp_write_text (&type, "bool");
+        }
+    }
+    CHECK (type.size > WEFT_SCHEMA_MAX && !type.failed && mp_valid (type.data, type.size));
+    CHECK (!types_valid (type.data, type.size));
     buffer_fini (&type);
 }
 

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MPL-2.0
  *
- *  wire_test.c - records cut at every byte, patched in place, with too much of everything, and mutated from seeds. What each
- *  field means is checked by the golden vectors (golden_test.c). */
+ *  wire_test.c - records cut at every byte, patched in place, with too much of everything, and mutated from
+ *  seeds. What each field means is checked by the golden vectors (golden_test.c). */
 
 #include "wire.h"
 #include "check.h"
@@ -47,7 +47,8 @@ static bool read_register (const wire_record_t *record)
         for (uint32_t j = 0; j < service.method_count; j++) {
             CHECK (wire_next_method (&service.methods, &method));
             touch (method.name.data, method.name.size);
-            CHECK (types_valid (method.args, method.args_size) && types_valid (method.reply, method.reply_size));
+            CHECK (types_valid (method.args, method.args_size)
+                   && types_valid (method.reply, method.reply_size));
             CHECK (++methods <= WEFT_METHODS_MAX);
         }
     }
@@ -154,7 +155,7 @@ static bool read_whole (const wire_record_t *record)
     }
 }
 
-/*  Good records that were read before the end (`*ended`) or the first bad one. The bytes are read where they end. */
+/*  Good records that were read before the end (`*ended`) or the first bad one. */
 static unsigned read_frame (const void *bytes, size_t size, bool *ended)
 {
     uint8_t *exact = malloc (size ? size : 1);
@@ -349,7 +350,8 @@ TEST (seeded_frames_are_survived)
             else
                 memmove (frame.data + at, frame.data + from, dice_below (&dice, left + 1));
         }
-        good += read_frame (frame.data, dice_below (&dice, 4) ? frame.size : dice_below (&dice, frame.size), &ended);
+        good += read_frame (frame.data, dice_below (&dice, 4) ? frame.size : dice_below (&dice, frame.size),
+                            &ended);
         buffer_fini (&frame);
     }
     CHECK (good > 5000);
@@ -427,9 +429,9 @@ static void check_ill_formed (const char *method, size_t size)
 
 TEST (n14_ill_formed_methods_are_refused)
 {
-    static const char *const bad [] = {"",      "A",     ".",      "A.",    ".A",   "A..B",   ".A.B",       "A.B.",
-                                       "A B.c", "A.b c", "A/B.c",  "A.\xc3\xa9", "A.b\n", "\tA.b",  "A.b?",       "*.b",
-                                       "A:b.c", "@.b",   "A.b\x7f", "-..-"};
+    static const char *const bad [] = {"",     "A",     ".",     "A.",    ".A",         "A..B",  ".A.B",
+                                       "A.B.", "A B.c", "A.b c", "A/B.c", "A.\xc3\xa9", "A.b\n", "\tA.b",
+                                       "A.b?", "*.b",   "A:b.c", "@.b",   "A.b\x7f",    "-..-"};
     for (size_t i = 0; i < sizeof bad / sizeof bad [0]; i++)
         check_ill_formed (bad [i], strlen (bad [i]));
     check_ill_formed ("A.b\0", 4);
@@ -438,7 +440,8 @@ TEST (n14_ill_formed_methods_are_refused)
     for (int c = 0; c < 256; c++) {
         const char method [] = {'A', '.', 'b', (char) c};
         text_t service, name;
-        const bool good = (c >= '0' && c <= '9') || (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || c == '_' || c == '-';
+        const bool good = (c >= '0' && c <= '9') || (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z')
+                          || c == '_' || c == '-';
         CHECK_INT (wire_split_method ((text_t){method, 4}, &service, &name), good);
     }
 }
@@ -474,7 +477,7 @@ TEST (what_is_over_a_limit_is_left_or_refused)
     wire_register_t registered;
     const char *fault, *many [66] = {0};
     for (size_t i = 0; i < 65; i++)
-        many [i] = "x=y";
+        many [i] = i < 2 ? "first=1" : "x=y";
     buffer_init (&frame, 1 << 24);
 
     wire_write_hello (&frame, "client", many, "n", NULL);
@@ -482,6 +485,7 @@ TEST (what_is_over_a_limit_is_left_or_refused)
     CHECK_INT (wire_next (&reader, &record, &fault), 1);
     CHECK (wire_read_hello (&record, &hello, &fault));
     CHECK_INT (hello.codec_count, WEFT_CODECS_MAX);
+    CHECK (text_is (hello.codecs [1], "first=1"));
     CHECK (text_is (hello.name, "n")); /* read on behind the list */
 
     buffer_clear (&frame);
@@ -491,6 +495,7 @@ TEST (what_is_over_a_limit_is_left_or_refused)
     CHECK_INT (wire_next (&reader, &record, &fault), 1);
     CHECK (wire_read_register (&record, &registered, &fault));
     CHECK_INT (registered.endpoint_count, WEFT_ENDPOINTS_MAX);
+    CHECK (text_is (registered.endpoints [1], "first=1"));
     CHECK_INT (registered.label_count, WEFT_LABELS_MAX);
     CHECK (text_is (registered.host, "h"));
     buffer_fini (&frame);
@@ -544,7 +549,8 @@ static bool registers (const char *args, size_t args_size, const char *reply, si
     buffer_append (&frame, reply, reply_size);
     wire_write_register_end (&frame, brokers, 1, NULL, "h", 1, 1);
     mp_reader_t reader = mp_reader (frame.data, frame.size);
-    const bool good = wire_next (&reader, &record, &fault) == 1 && wire_read_register (&record, &registered, &fault);
+    const bool good =
+        wire_next (&reader, &record, &fault) == 1 && wire_read_register (&record, &registered, &fault);
     if (!good)
         CHECK_STR (fault, "a type that is malformed");
     buffer_fini (&frame);
@@ -553,13 +559,21 @@ static bool registers (const char *args, size_t args_size, const char *reply, si
 
 TEST (malformed_types_are_refused)
 {
-    CHECK (registers ("\xa3" "any", 4, "\xa4none", 5));
-    CHECK (!registers ("\xa3" "ant", 4, "\xa4none", 5));
-    CHECK (!registers ("\xa3" "any", 4, "\xc0", 1));
-    CHECK (!registers ("\x81\xa3" "any\xa3" "any", 9, "\xa4none", 5));
+    CHECK (registers ("\xa3"
+                      "any",
+                      4, "\xa4none", 5));
+    CHECK (!registers ("\xa3"
+                       "ant",
+                       4, "\xa4none", 5));
+    CHECK (!registers ("\xa3"
+                       "any",
+                       4, "\xc0", 1));
+    CHECK (!registers ("\x81\xa3"
+                       "any\xa3"
+                       "any",
+                       9, "\xa4none", 5));
 }
 
-/*  The deepest type that types_write makes still fits into a REGISTER, and one that is deeper by hand does not crash. */
 TEST (the_deepest_type_fits)
 {
     buffer_t type;
@@ -583,7 +597,10 @@ TEST (writers_leave_out_what_says_nothing)
     const wire_info_t info = wire_info_none ();
     buffer_init (&frame, 1 << 20);
     wire_write_request (&frame, 1, text_of ("A.b"), 1, "", 0, false, &options);
-    CHECK_MEM (frame.data, frame.size, "\x95\x04\xcf\0\0\0\0\0\0\0\x01\xa3" "A.b\xce\0\0\0\x01\xc4\0", 22);
+    CHECK_MEM (frame.data, frame.size,
+               "\x95\x04\xcf\0\0\0\0\0\0\0\x01\xa3"
+               "A.b\xce\0\0\0\x01\xc4\0",
+               22);
     buffer_clear (&frame);
     wire_write_reply (&frame, 1, WEFT_OK, NULL, 0, true, &info);
     CHECK_MEM (frame.data, frame.size, "\x94\x05\xcf\0\0\0\0\0\0\0\x01\x00\xc0", 13);

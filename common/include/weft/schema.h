@@ -93,7 +93,8 @@ WEFT_EXPORT const weft_schema_t *weft_any_schema (void);
 /*  Offset of `member`, and an error at compile time if it is not a `type` (C++ refuses the comparison). */
 #define WEFT_MEMBER_(member) (&((weft_self_ *) 0)->member)
 #ifdef __cplusplus
-#define WEFT_OFFSET_(member, type) (offsetof (weft_self_, member) + 0 * sizeof (WEFT_MEMBER_ (member) == (type *) 0))
+#define WEFT_OFFSET_(member, type)                                                                           \
+    (offsetof (weft_self_, member) + 0 * sizeof (WEFT_MEMBER_ (member) == (type *) 0))
 #define WEFT_OFFSET_ARRAY_(member, type)                                                                     \
     (offsetof (weft_self_, member) + 0 * sizeof (*WEFT_MEMBER_ (member) == (const type *) 0))
 #else
@@ -114,7 +115,7 @@ WEFT_EXPORT const weft_schema_t *weft_any_schema (void);
 /*  Defines the schema of struct typedef `T`, as function T_schema, in this file. A struct may hold arrays of
  *  itself. */
 #define WEFT_SCHEMA(T, ...)                                                                                  \
-    __attribute__ ((unused)) static inline const weft_schema_t *T##_schema (void)                                                     \
+    __attribute__ ((unused)) static inline const weft_schema_t *T##_schema (void)                            \
     {                                                                                                        \
         typedef T weft_self_;                                                                                \
         static const weft_field_t fields [] = {__VA_ARGS__, {NULL, NULL, 0, 0, 0, false, false}};            \
@@ -128,8 +129,8 @@ typedef struct {
     void *data;
 } weft_value_t;
 
-/*  WEFT_IN (type, pointer), WEFT_OUT (type, pointer). The pointer must be one to `type` (WEFT_IN: or const type) or
- *  to void, else it does not compile; it may be a literal: WEFT_IN (point, &(point){1, 2}). */
+/*  WEFT_IN (type, pointer), WEFT_OUT (type, pointer). The pointer must be one to `type` (WEFT_IN: or const type)
+ *  or to void, else it does not compile; it may be a literal: WEFT_IN (point, &(point){1, 2}). */
 #ifdef __cplusplus
 #define WEFT_IN(type, ...)                                                                                   \
     (weft_value_t{type##_schema (), const_cast<type *> (1 ? (__VA_ARGS__) : (const type *) 0)})
