@@ -216,7 +216,7 @@ static void note_health (channel_t *self, const attempt_t *attempt, weft_status_
     if (!endpoint || !attempt->call->direct)
         return;
     const bool ran = weft_status_executed (status) == WEFT_EXECUTED_YES;
-    endpoint_replied (endpoint, ran ? self->now_us - attempt->sent_us : 0);
+    endpoint_replied (endpoint, ran ? self->now_us - attempt->sent_us + 1 : ENDPOINT_LATENCY_UNKNOWN);
     if (status == WEFT_DRAINING)
         endpoint->state = ENDPOINT_DRAINING;
 }

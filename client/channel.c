@@ -275,41 +275,45 @@ static int64_t reconnect_us (channel_t *self)
     return bound_us / 2 + (int64_t) dice_below (&self->dice, (uint64_t) bound_us / 2);
 }
 
-static void broker_down (channel_t *self, weft_executed_t executed, const char *why)
+/*  What was sent ends with `outcome`, what waits goes on waiting for the next broker. */
+static void drop_broker (channel_t *self, const outcome_t *outcome)
 {
     link_t *link = &self->broker;
-    text_space_t space;
-    const outcome_t outcome = outcome_here (WEFT_BROKER_LOST, executed, &space, "broker %s: %s", link->address, why);
-    if (link->state == LINK_IDLE)
-        return;
     command (self, CHANNEL_CLOSE_BROKER, CHANNEL_BROKER, "");
     list_remove (&self->dirty, &link->dirty);
     link_down (link);
     self->broker_failures++;
     self->broker_at = (self->broker_at + 1) % self->broker_count;
     time_link (self, link, reconnect_us (self));
-    fail_requests (self, &link->sent, &outcome);
+    fail_requests (self, &link->sent, outcome);
 }
 
-/*  Refused by all brokers there are: those who wait need not wait longer. */
-static void broker_refused (channel_t *self, weft_status_t status, const char *why)
+static void broker_down (channel_t *self, weft_executed_t executed, const char *why)
 {
     text_space_t space;
-    const outcome_t outcome = outcome_here (status, WEFT_EXECUTED_NO, &space, "broker %s refused: %s", self->broker.address,
-                                            why);
-    broker_down (self, WEFT_EXECUTED_NO, why);
-    if (++self->broker_refusals < self->broker_count)
-        return;
-    for (size_t left = self->broker.waiting.count; left > 0 && !list_empty (&self->broker.waiting); left--) {
-        request_t *request = CONTAINER_OF (list_first (&self->broker.waiting), request_t, node);
+    const outcome_t outcome = outcome_here (WEFT_BROKER_LOST, executed, &space, "broker %s: %s", self->broker.address, why);
+    drop_broker (self, &outcome);
+}
+
+/*  When all brokers there are refuse, those who wait need not wait longer. */
+static void broker_refused (channel_t *self, weft_status_t status, const char *why)
+{
+    const bool all = ++self->broker_refusals >= self->broker_count;
+    link_t *link = &self->broker;
+    text_space_t space;
+    const outcome_t outcome = outcome_here (all ? status : WEFT_BROKER_LOST, WEFT_EXECUTED_NO, &space, "broker %s refused: %s",
+                                            link->address, why);
+    drop_broker (self, &outcome);
+    for (size_t left = link->waiting.count; all && left > 0 && !list_empty (&link->waiting); left--) {
+        request_t *request = CONTAINER_OF (list_first (&link->waiting), request_t, node);
         outcome_t own = outcome;
-        if (request->kind == REQUEST_CALL)
+        if (request->kind == REQUEST_CALL) {
             attempt_failed (self, CONTAINER_OF (request, attempt_t, request), &own);
-        else {
-            request_leave (request);
-            link_wait (&self->broker, request); /* behind the others, for the next link */
-            route_unlisted (self, CONTAINER_OF (request, discovery_t, request), &outcome);
+            continue;
         }
+        request_leave (request);
+        link_wait (link, request); /* behind the others, for the next link */
+        route_unlisted (self, CONTAINER_OF (request, discovery_t, request), &outcome);
     }
 }
 

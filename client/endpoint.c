@@ -95,14 +95,12 @@ static void forgive (endpoint_t *self)
 void endpoint_replied (endpoint_t *self, int64_t latency_us)
 {
     forgive (self);
-    if (latency_us < 1)
-        latency_us = 1;
+    if (latency_us == ENDPOINT_LATENCY_UNKNOWN)
+        return; /* a refusal comes fast, and says nothing about work */
     if (self->latency_us == ENDPOINT_LATENCY_UNKNOWN)
         self->latency_us = latency_us;
     else
         self->latency_us += (latency_us - self->latency_us) / LATENCY_SHARE;
-    if (self->latency_us < 1)
-        self->latency_us = 1;
 }
 
 static void eject (endpoint_t *self, int64_t now_us, dice_t *dice)
@@ -124,7 +122,7 @@ void endpoint_silent (endpoint_t *self, int64_t now_us, bool may_eject, dice_t *
     if (!self->probing && self->silences < SILENCES_MAX)
         return;
     self->failures++;
-    if (self->probing || may_eject)
+    if (may_eject)
         eject (self, now_us, dice);
 }
 

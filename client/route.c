@@ -148,7 +148,8 @@ static void to_any (channel_t *self, weft_call_t *call, const choice_t *choice)
     if (may_route)
         somehow_through_broker (self, call, choice);
     else
-        fail (self, call, WEFT_NO_WORKERS, "no worker for %s can be reached directly", call->method);
+        fail (self, call, WEFT_NO_WORKERS, "no worker for %s can be reached directly%s%.800s", call->method,
+              call->text.size ? "; the last try: " : "", weft_call_text (call));
 }
 
 /*  All that are live get a part of the broadcast. */

@@ -1,0 +1,516 @@
+/* SPDX-License-Identifier: MPL-2.0
+ *
+ *  The whole client without a socket: the test plays broker and workers, and moves the time. Which way a call goes, to whom, and when again. */
+
+#include "check.h"
+#include "stage.h"
+
+#define BROKER CHANNEL_BROKER
+
+static const weft_call_options_t direct = {.via = WEFT_VIA_DIRECT};
+static const weft_call_options_t routed = {.via = WEFT_VIA_BROKER};
+
+/*  Which way. */
+
+TEST (auto_goes_through_the_broker_while_no_worker_can_be_reached)
+{
+    stage_begin_listed (NULL, 1);
+    weft_call_t *call = stage_call ("Test.Set", NULL);
+    const uint64_t alias = stage_command (CHANNEL_CONNECT)->alias;
+    stage_link (alias, TRANSPORT_FAILED);
+    const stage_record_t *request = stage_request ("Test.Set");
+    CHECK (request && request->alias == BROKER);
+    stage_reply (BROKER, request->id, 3);
+    CHECK_INT (stage_result (call), 3);
+    CHECK (!weft_call_direct (call));
+    CHECK_INT (weft_call_attempts (call), 1); /* what never left is no attempt */
+    stage_free (call);
+
+    call = stage_call ("Test.Set", NULL); /* straight to the broker now */
+    CHECK (stage_request ("Test.Set"));
+    stage_free (call);
+
+    stage_pass (300 * STAGE_MS); /* its time is up: probed by a bare connection, the call takes no risk */
+    call = stage_call ("Test.Set", NULL);
+    request = stage_request ("Test.Set");
+    CHECK (request && request->alias == BROKER);
+    stage_free (call);
+    stage_connect ("w1");
+    call = stage_call ("Test.Set", NULL);
+    request = stage_request ("Test.Set");
+    CHECK (request && request->alias > BROKER);
+    stage_free (call);
+    stage_end ();
+}
+
+TEST (direct_says_at_once_when_nobody_can_be_reached)
+{
+    stage_begin_listed (NULL, 2);
+    weft_call_t *call = stage_call ("Test.Set", &direct);
+    for (int i = 0; i < 2; i++) {
+        const channel_command_t *connect = stage_command (CHANNEL_CONNECT);
+        CHECK (connect);
+        stage_link (connect->alias, TRANSPORT_FAILED);
+    }
+    stage_check (call, WEFT_NO_WORKERS, WEFT_EXECUTED_NO);
+    CHECK (stage_request ("Test.Set") == NULL);
+    stage_free (call);
+    stage_end ();
+}
+
+TEST (routed_calls_leave_the_choice_to_the_broker)
+{
+    stage_begin_listed (NULL, 2);
+    weft_call_t *call = stage_call ("Test.Get", &routed);
+    const stage_record_t *request = stage_request ("Test.Get");
+    CHECK (request && request->alias == BROKER);
+    CHECK_STR (request->worker, "");
+    stage_free (call);
+    stage_end ();
+}
+
+TEST (routed_hash_and_primary_choose_the_worker_here)
+{
+    stage_begin_listed (NULL, 3);
+    static const weft_balance_t modes [] = {WEFT_BALANCE_HASH, WEFT_BALANCE_PRIMARY};
+    for (int m = 0; m < 2; m++) {
+        char chosen [64] = "";
+        for (int i = 0; i < 5; i++) {
+            weft_call_t *call = stage_call ("Test.Get", &(weft_call_options_t){.via = WEFT_VIA_BROKER, .balance = modes [m], .key = "k"});
+            const stage_record_t *request = stage_request ("Test.Get");
+            CHECK (request && request->alias == BROKER && request->worker [0] == 'w');
+            CHECK_STR (request->key, "k");
+            if (i == 0)
+                strcpy (chosen, request->worker);
+            CHECK_STR (request->worker, chosen);
+            stage_free (call);
+        }
+    }
+    stage_end ();
+}
+
+TEST (h9_h10_primary_is_kept_until_its_connection_fails)
+{
+    stage_begin_listed (NULL, 3);
+    const weft_call_options_t primary = {.via = WEFT_VIA_DIRECT, .balance = WEFT_BALANCE_PRIMARY};
+    weft_call_t *call = stage_call ("Test.Get", &primary);
+    const channel_command_t *connect = stage_command (CHANNEL_CONNECT);
+    const uint64_t alias = connect->alias;
+    char address [64];
+    strcpy (address, connect->address);
+    stage_link (alias, TRANSPORT_READY);
+    for (int i = 0; i < 10; i++) {
+        stage_reply (alias, stage_request ("Test.Get")->id, i);
+        CHECK_INT (stage_result (call), i);
+        stage_free (call);
+        call = stage_call ("Test.Get", &primary);
+        CHECK (!stage_command (CHANNEL_CONNECT));
+    }
+    CHECK (stage_request ("Test.Get"));
+    stage_link (alias, TRANSPORT_LOST); /* Get is idempotent: it goes to another */
+    stage_pass (20 * STAGE_MS);
+    connect = stage_command (CHANNEL_CONNECT);
+    CHECK (connect && strcmp (connect->address, address) != 0);
+    const uint64_t second = connect->alias;
+    stage_link (second, TRANSPORT_READY);
+    stage_reply (second, stage_request ("Test.Get")->id, 77);
+    CHECK_INT (stage_result (call), 77);
+    CHECK_INT (weft_call_attempts (call), 2);
+    stage_free (call);
+    call = stage_call ("Test.Get", &primary);
+    const stage_record_t *request = stage_request ("Test.Get");
+    CHECK (request && request->alias == second);
+    stage_free (call);
+    stage_end ();
+}
+
+TEST (one_named_worker_gets_it_and_nobody_else)
+{
+    stage_begin_listed (NULL, 3);
+    weft_call_t *call = stage_call ("Test.Get", &(weft_call_options_t){.worker = "w2"});
+    stage_connect ("w2");
+    stage_free (call);
+    call = stage_call ("Test.Get", &(weft_call_options_t){.worker = "w9"}); /* not listed: the broker may know */
+    const stage_record_t *request;
+    do
+        request = stage_request ("Test.Get");
+    while (request && request->alias != BROKER);
+    CHECK (request);
+    CHECK_STR (request->worker, "w9");
+    stage_free (call);
+    call = stage_call ("Test.Get", &(weft_call_options_t){.worker = "w9", .via = WEFT_VIA_DIRECT});
+    stage_check (call, WEFT_NO_WORKERS, WEFT_EXECUTED_NO);
+    stage_check_text (call, "w9");
+    stage_free (call);
+    call = stage_call ("Test.Get", &(weft_call_options_t){.worker = "w1", .via = WEFT_VIA_BROKER});
+    CHECK ((request = stage_request ("Test.Get")));
+    CHECK_STR (request->worker, "w1");
+    stage_free (call);
+    stage_end ();
+}
+
+TEST (the_registry_is_called_at_the_broker_and_workers_services_at_workers)
+{
+    stage_begin_listed (NULL, 2);
+    weft_call_t *call = stage_call ("weft.Registry.List", &direct);
+    const stage_record_t *request = stage_request ("weft.Registry.List");
+    CHECK (request && request->alias == BROKER);
+    stage_free (call);
+    call = stage_call ("weft.Worker.Ping", &(weft_call_options_t){.worker = "w1"});
+    stage_connect ("w1");
+    stage_free (call);
+    call = stage_call ("weft.Worker.Ping", &(weft_call_options_t){.worker = "other"});
+    do
+        request = stage_request ("weft.Worker.Ping");
+    while (request && request->alias != BROKER);
+    CHECK (request);
+    CHECK_STR (request->worker, "other");
+    stage_free (call);
+    call = stage_call ("weft.Worker.Ping", NULL); /* any will do */
+    CHECK (!stage_done (call));
+    stage_free (call);
+    stage_end ();
+}
+
+/*  Another try. */
+
+TEST (h10_a_connection_that_fails_sends_the_call_to_the_next)
+{
+    stage_begin_listed (NULL, 3);
+    weft_call_t *call = stage_call ("Test.Set", &direct);
+    char first [64];
+    const channel_command_t *connect = stage_command (CHANNEL_CONNECT);
+    strcpy (first, connect->address);
+    stage_link (connect->alias, TRANSPORT_FAILED);
+    connect = stage_command (CHANNEL_CONNECT);
+    CHECK (connect && strcmp (connect->address, first) != 0);
+    stage_link (connect->alias, TRANSPORT_READY);
+    stage_reply (connect->alias, stage_request ("Test.Set")->id, 4);
+    CHECK_INT (stage_result (call), 4);
+    stage_free (call);
+    stage_end ();
+}
+
+TEST (a_host_that_swallows_connections_costs_half_the_connect_timeout)
+{
+    stage_begin_listed (NULL, 2);
+    weft_call_t *call = stage_call ("Test.Set", &direct);
+    CHECK (stage_command (CHANNEL_CONNECT));
+    stage_pass (1000 * STAGE_MS);
+    CHECK (stage_command (CHANNEL_DISCONNECT));
+    stage.command_at = 0;
+    CHECK (stage_command (CHANNEL_CONNECT)); /* to the other */
+    CHECK (!stage_done (call));
+    stage_free (call);
+    stage_end ();
+}
+
+static char lost_worker [64];
+
+/*  The first attempt is sent to a worker that then goes; where and whether there is another. */
+static const stage_record_t *lose_first (weft_call_t **call, const char *method, const weft_call_options_t *options)
+{
+    stage_begin_listed (NULL, 2);
+    *call = stage_call (method, options);
+    const uint64_t alias = stage_command (CHANNEL_CONNECT)->alias;
+    stage_link (alias, TRANSPORT_READY);
+    CHECK (stage_request (method));
+    strcpy (lost_worker, (*call)->worker);
+    stage_link (alias, TRANSPORT_LOST);
+    stage_pass (10 * STAGE_MS);
+    const channel_command_t *connect = stage_command (CHANNEL_CONNECT);
+    if (!connect)
+        return NULL;
+    stage_link (connect->alias, TRANSPORT_READY);
+    return stage_request (method);
+}
+
+TEST (what_may_have_run_is_tried_again_only_if_idempotent)
+{
+    weft_call_t *call;
+    CHECK (!lose_first (&call, "Test.Set", &direct));
+    stage_check (call, WEFT_WORKER_LOST, WEFT_EXECUTED_MAYBE);
+    stage_free (call);
+    stage_end ();
+
+    const stage_record_t *second = lose_first (&call, "Test.Get", &direct);
+    CHECK (second);
+    stage_refuse (second->alias, second->id, WEFT_UNIMPLEMENTED, "no");
+    stage_check (call, WEFT_UNIMPLEMENTED, WEFT_EXECUTED_MAYBE); /* the first one may have run, whatever the second says */
+    CHECK_INT (weft_call_attempts (call), 2);
+    CHECK_INT (channel_stats (&stage.channel).retried, 1);
+    stage_free (call);
+    stage_end ();
+}
+
+TEST (failfast_never_tries_again)
+{
+    weft_call_t *call;
+    CHECK (!lose_first (&call, "Test.Get", &(weft_call_options_t){.via = WEFT_VIA_DIRECT, .retry = WEFT_RETRY_FAILFAST}));
+    stage_check (call, WEFT_WORKER_LOST, WEFT_EXECUTED_MAYBE);
+    stage_free (call);
+    stage_end ();
+}
+
+TEST (failtry_and_request_keys_stay_with_the_worker)
+{
+    static const weft_call_options_t options [] = {{.via = WEFT_VIA_DIRECT, .retry = WEFT_RETRY_FAILTRY},
+                                                   {.via = WEFT_VIA_DIRECT, .request_key = "order 66"}};
+    static const char *const methods [] = {"Test.Get", "Test.Set"};
+    for (int i = 0; i < 2; i++) {
+        weft_call_t *call;
+        const stage_record_t *second = lose_first (&call, methods [i], &options [i]);
+        CHECK (second);
+        CHECK_STR (second->request_key, i ? "order 66" : "");
+        stage_reply (second->alias, second->id, 1);
+        CHECK_INT (stage_result (call), 1);
+        CHECK_STR (weft_call_worker (call), lost_worker);
+        stage_free (call);
+        stage_end ();
+    }
+}
+
+TEST (overloaded_goes_elsewhere_after_a_pause)
+{
+    stage_begin_listed (NULL, 2);
+    weft_call_t *call = stage_call ("Test.Set", &direct);
+    const uint64_t alias = stage_command (CHANNEL_CONNECT)->alias;
+    stage_link (alias, TRANSPORT_READY);
+    buffer_t out;
+    wire_info_t info = wire_info_none ();
+    info.retry_after_ms = 40;
+    buffer_init (&out, 65536);
+    wire_write_reply (&out, stage_request ("Test.Set")->id, WEFT_OVERLOADED, NULL, 0, false, &info);
+    stage_say (alias, &out);
+    buffer_fini (&out);
+    stage_pass (39 * STAGE_MS);
+    CHECK (!stage_command (CHANNEL_CONNECT));
+    stage_pass (1 * STAGE_MS);
+    const channel_command_t *connect = stage_command (CHANNEL_CONNECT);
+    CHECK (connect && connect->alias != alias);
+    stage_free (call);
+    stage_end ();
+}
+
+TEST (work_handed_back_by_a_draining_worker_moves_on_at_once)
+{
+    stage_begin_listed (NULL, 2);
+    weft_call_t *call = stage_call ("Test.Set", NULL);
+    const uint64_t alias = stage_command (CHANNEL_CONNECT)->alias;
+    stage_link (alias, TRANSPORT_READY);
+    const uint64_t id = stage_request ("Test.Set")->id;
+    buffer_t out;
+    buffer_init (&out, 65536);
+    wire_write_draining (&out, "SIGTERM");
+    wire_write_reply (&out, id, WEFT_DRAINING, NULL, 0, false, NULL);
+    stage_say (alias, &out);
+    buffer_fini (&out);
+    const stage_record_t *goodbye = stage_record (WIRE_GOODBYE);
+    CHECK (goodbye && goodbye->alias == alias); /* nothing is open there any more */
+    const channel_command_t *connect = stage_command (CHANNEL_CONNECT);
+    CHECK (connect && connect->alias != alias);
+    stage_link (connect->alias, TRANSPORT_READY);
+    stage_reply (connect->alias, stage_request ("Test.Set")->id, 8);
+    CHECK_INT (stage_result (call), 8);
+    stage_free (call);
+    for (int i = 0; i < 10; i++) {
+        call = stage_call ("Test.Set", NULL);
+        CHECK (stage_request ("Test.Set")->alias == connect->alias);
+        stage_free (call);
+    }
+    stage_link (alias, TRANSPORT_LOST); /* it closed, as it should */
+    stage_end ();
+}
+
+TEST (at_most_three_attempts_and_never_past_the_deadline)
+{
+    stage_begin_listed (NULL, 5);
+    weft_call_t *call = stage_call ("Test.Set", &routed);
+    for (int i = 1; i <= WEFT_ATTEMPTS_MAX; i++) {
+        CHECK (!stage_done (call));
+        const stage_record_t *request = stage_request ("Test.Set");
+        CHECK (request);
+        stage_refuse (BROKER, request->id, WEFT_OVERLOADED, "full");
+        stage_pass (50 * STAGE_MS);
+    }
+    stage_check (call, WEFT_OVERLOADED, WEFT_EXECUTED_NO);
+    CHECK_INT (weft_call_attempts (call), 3);
+    CHECK_STR (weft_call_text (call), "full");
+    stage_free (call);
+
+    call = stage_call ("Test.Set", &(weft_call_options_t){.via = WEFT_VIA_BROKER, .timeout_ms = 10});
+    buffer_t out;
+    wire_info_t info = wire_info_none ();
+    info.retry_after_ms = 11;
+    buffer_init (&out, 65536);
+    wire_write_reply (&out, stage_request ("Test.Set")->id, WEFT_OVERLOADED, NULL, 0, false, &info);
+    stage_say (BROKER, &out);
+    buffer_fini (&out);
+    stage_check (call, WEFT_OVERLOADED, WEFT_EXECUTED_NO); /* waiting would outlast it */
+    stage_free (call);
+    stage_end ();
+}
+
+TEST (an_empty_budget_ends_the_retrying)
+{
+    stage_begin_listed (NULL, 1);
+    int retried = 0;
+    for (int i = 0; i < 400; i++) {
+        weft_call_t *call = stage_call ("Test.Set", &routed);
+        const stage_record_t *request = stage_request ("Test.Set");
+        stage_refuse (BROKER, request->id, WEFT_OVERLOADED, "full");
+        retried += !stage_done (call);
+        stage_free (call);
+    }
+    CHECK (retried >= 100 && retried <= 200); /* 100 saved and a fifth of 400 */
+    stage_end ();
+}
+
+TEST (routed_calls_not_sent_wait_for_the_next_broker)
+{
+    stage_begin_listed (NULL, 1);
+    weft_call_t *idempotent = stage_call ("Test.Get", &routed), *not = stage_call ("Test.Set", &routed);
+    stage_link (BROKER, TRANSPORT_LOST);
+    stage_check (not, WEFT_BROKER_LOST, WEFT_EXECUTED_MAYBE);
+    weft_call_t *later = stage_call ("Test.Set", &routed);
+    stage_pass (30 * STAGE_MS);
+    CHECK (!stage_done (idempotent) && !stage_done (later));
+    CHECK (stage_command (CHANNEL_OPEN_BROKER));
+    while (stage_record (WIRE_REQUEST)) {
+    }
+    stage_link (BROKER, TRANSPORT_READY);
+    uint64_t ids [2];
+    for (int i = 0; i < 2; i++) {
+        const stage_record_t *request;
+        do
+            request = stage_record (WIRE_REQUEST);
+        while (request && strcmp (request->method, "weft.Registry.Watch") == 0);
+        CHECK (request);
+        ids [i] = request->id;
+    }
+    for (int i = 0; i < 2; i++)
+        stage_reply (BROKER, ids [i], 1);
+    CHECK_INT (stage_result (idempotent), 1);
+    CHECK_INT (stage_result (later), 1);
+    stage_free (idempotent);
+    stage_free (not);
+    stage_free (later);
+    stage_end ();
+}
+
+TEST (a_draining_broker_gets_no_new_calls_and_is_left_for_another)
+{
+    channel_options_t options = stage_options ();
+    options.brokers = "tcp://b1:1,tcp://b2:1";
+    stage_begin_listed (&options, 1);
+    stage_command (CHANNEL_OPEN_BROKER);
+    weft_call_t *old = stage_call ("Test.Set", &routed);
+    const uint64_t id = stage_request ("Test.Set")->id;
+    buffer_t out;
+    buffer_init (&out, 65536);
+    wire_write_draining (&out, "SIGTERM");
+    stage_say (BROKER, &out);
+    buffer_fini (&out);
+    weft_call_t *new = stage_call ("Test.Set", &routed);
+    CHECK (!stage_request ("Test.Set"));
+    stage_reply (BROKER, id, 1); /* what was under way is finished first */
+    CHECK_INT (stage_result (old), 1);
+    stage_pass (30 * STAGE_MS);
+    const channel_command_t *open = stage_command (CHANNEL_OPEN_BROKER);
+    CHECK (open);
+    CHECK_STR (open->address, "tcp://b2:1");
+    stage_link (BROKER, TRANSPORT_READY);
+    const stage_record_t *request = stage_request ("Test.Set");
+    CHECK (request);
+    stage_reply (BROKER, request->id, 2);
+    CHECK_INT (stage_result (new), 2);
+    stage_free (old);
+    stage_free (new);
+    stage_end ();
+}
+
+/*  Broadcast. */
+
+static const weft_call_options_t broadcast = {.balance = WEFT_BALANCE_BROADCAST, .via = WEFT_VIA_BROKER};
+
+TEST (g13_a_broadcast_reaches_all_and_returns_one_reply_or_all)
+{
+    stage_begin_listed (NULL, 3);
+    static const char *const workers [] = {"w1", "w2", "w3"};
+    weft_call_t *call = stage_call ("Test.Get", &broadcast);
+    uint64_t ids [3];
+    for (int i = 0; i < 3; i++) {
+        const stage_record_t *request = stage_request ("Test.Get");
+        CHECK (request);
+        CHECK_STR (request->worker, workers [i]);
+        ids [i] = request->id;
+    }
+    CHECK (!stage_request ("Test.Get"));
+    stage_reply (BROKER, ids [1], 20);
+    stage_reply (BROKER, ids [0], 10);
+    CHECK (!stage_done (call));
+    stage_reply (BROKER, ids [2], 30);
+    CHECK_INT (stage_result (call), 20); /* who was first */
+    CHECK_STR (weft_call_worker (call), "w2");
+    CHECK_INT (weft_call_reply_count (call), 3);
+    for (size_t i = 0; i < 3; i++) {
+        int64_t number;
+        weft_call_t *part = weft_call_reply (call, i);
+        CHECK (weft_call_done (part));
+        CHECK_INT (weft_call_read (part, WEFT_OUT (weft_int64, &number)), WEFT_OK);
+        CHECK_INT (number, (int64_t) (i + 1) * 10);
+    }
+    CHECK (weft_call_reply (call, 3) == NULL);
+    stage_free (call);
+    stage_end ();
+}
+
+TEST (g13_the_first_error_cancels_the_rest)
+{
+    stage_begin_listed (NULL, 3);
+    weft_call_t *call = stage_call ("Test.Get", &broadcast);
+    uint64_t ids [3];
+    for (int i = 0; i < 3; i++)
+        ids [i] = stage_request ("Test.Get")->id;
+    stage_reply (BROKER, ids [0], 1);
+    stage_refuse (BROKER, ids [1], WEFT_APP_ERROR, "broken");
+    stage_check (call, WEFT_APP_ERROR, WEFT_EXECUTED_YES);
+    CHECK_STR (weft_call_text (call), "broken");
+    CHECK_STR (weft_call_worker (call), "w2");
+    const stage_record_t *cancel = stage_record (WIRE_CANCEL);
+    CHECK (cancel && cancel->id == ids [2]);
+    CHECK_INT (weft_call_status (weft_call_reply (call, 2)), WEFT_CANCELLED);
+    stage_free (call);
+    stage_end ();
+}
+
+TEST (g13_a_broadcast_goes_directly_when_it_can_and_ends_with_its_deadline)
+{
+    stage_begin_listed (NULL, 2);
+    weft_call_t *call = stage_call ("Test.Get", &(weft_call_options_t){.balance = WEFT_BALANCE_BROADCAST, .timeout_ms = 100});
+    const uint64_t one = stage_command (CHANNEL_CONNECT)->alias, two = stage_command (CHANNEL_CONNECT)->alias;
+    stage_link (one, TRANSPORT_READY);
+    stage_link (two, TRANSPORT_READY);
+    stage_reply (one, stage_request ("Test.Get")->id, 1);
+    stage_pass (100 * STAGE_MS);
+    stage_check (call, WEFT_DEADLINE_EXCEEDED, WEFT_EXECUTED_MAYBE);
+    stage_check_text (call, "1 of 2 workers");
+    CHECK_INT (channel_stats (&stage.channel).started, 2); /* a broadcast is one call; the other was discover */
+    stage_free (call);
+    call = stage_call ("Test.Get", &(weft_call_options_t){.balance = WEFT_BALANCE_BROADCAST});
+    channel_cancel (&stage.channel, call, stage.now_us);
+    stage_check (call, WEFT_CANCELLED, WEFT_EXECUTED_MAYBE);
+    stage_free (call);
+    stage_end ();
+}
+
+TEST (g13_a_broadcast_to_nobody_is_no_workers)
+{
+    stage_begin_listed (NULL, 1);
+    stage_list (1, 1, 2, false, (const char *[]){"w1 draining", NULL}, true);
+    weft_call_t *call = stage_call ("Test.Get", &broadcast);
+    stage_check (call, WEFT_NO_WORKERS, WEFT_EXECUTED_NO);
+    stage_free (call);
+    stage_end ();
+}
+

@@ -1,0 +1,182 @@
+/* SPDX-License-Identifier: MPL-2.0 */
+
+#include "check.h"
+#include "discovery.h"
+
+#define SECOND 1000000LL
+
+static endpoints_t endpoints;
+static discovery_t *discovery;
+static int told;
+static char last_told [64];
+
+static void set_up (void)
+{
+    endpoints_init (&endpoints, 1);
+    discovery = discovery_new ("Arith", 10 * SECOND, 1);
+    told = 0;
+}
+
+static void tear_down (void)
+{
+    discovery_free (discovery, &endpoints);
+    endpoints_fini (&endpoints);
+}
+
+static void observe (const discovery_t *self, const registry_worker_t *row, void *arg)
+{
+    (void) self, (void) arg;
+    told++;
+    strcpy (last_told, row->uuid);
+    strcat (last_told, " ");
+    strcat (last_told, row->state);
+}
+
+static registry_worker_t row (const char *uuid, const char *state)
+{
+    static const char *addresses [] = {"tcp://a:1"};
+    return (registry_worker_t){.uuid = uuid, .incarnation = 1, .endpoints = addresses, .endpoint_count = 1,
+                               .capacity = 4, .state = state, .name = "", .host = ""};
+}
+
+static discovery_result_t apply (uint64_t previous, uint64_t revision, bool full, registry_worker_t *rows, size_t count,
+                                 int64_t now_us)
+{
+    registry_method_t methods [] = {{"Add", 1}, {"Set", 0}};
+    const registry_change_t change = {.revision = revision, .previous = previous, .full = full, .workers = rows,
+                                      .worker_count = count, .methods = methods, .method_count = full && count ? 2 : 0};
+    return discovery_apply (discovery, &change, &endpoints, now_us, observe, NULL);
+}
+
+TEST (h6_the_first_answer_is_the_whole_list)
+{
+    set_up ();
+    CHECK (discovery_wants (discovery, 0) && !discovery_usable (discovery));
+    discovery_asked (discovery, 0);
+    CHECK (!discovery_wants (discovery, 0)); /* once is enough */
+    registry_worker_t rows [] = {row ("b", "alive"), row ("c", "draining"), row ("a", "suspect")};
+    CHECK_INT (apply (0, 7, true, rows, 3, 1), DISCOVERY_OK);
+    CHECK (discovery_usable (discovery));
+    CHECK_INT (discovery->count, 3);
+    CHECK_STR (discovery->members [0]->uuid, "a"); /* g7: sorted */
+    CHECK_STR (discovery->members [2]->uuid, "c");
+    CHECK_INT (discovery->members [2]->state, ENDPOINT_DRAINING);
+    CHECK_INT (discovery_flags (discovery, "Add", 3), 1);
+    CHECK_INT (discovery_flags (discovery, "Set", 3), 0);
+    CHECK_INT (discovery_flags (discovery, "Nix", 3), 0);
+    tear_down ();
+}
+
+TEST (h7_joins_and_leaves_arrive_as_changes)
+{
+    set_up ();
+    discovery_asked (discovery, 0);
+    registry_worker_t first [] = {row ("a", "alive")}, join [] = {row ("b", "alive")}, leave [] = {row ("a", "gone")};
+    apply (0, 1, true, first, 1, 0);
+    CHECK_INT (apply (1, 2, false, join, 1, 0), DISCOVERY_OK);
+    CHECK_INT (discovery->count, 2);
+    CHECK_STR (last_told, "b alive");
+    CHECK_INT (apply (2, 3, false, leave, 1, 0), DISCOVERY_OK);
+    CHECK_INT (discovery->count, 1);
+    CHECK_STR (last_told, "a gone");
+    CHECK_INT (told, 3);
+    CHECK_INT (endpoints.orphans.count, 1); /* its connection may have work to finish */
+    tear_down ();
+}
+
+TEST (g11_a_list_is_asked_for_again_only_when_stale)
+{
+    set_up ();
+    discovery_asked (discovery, 0);
+    registry_worker_t rows [] = {row ("a", "alive")};
+    apply (0, 1, true, rows, 1, 5 * SECOND);
+    CHECK_INT (discovery->updated_us, 5 * SECOND);
+    CHECK_INT (discovery->refresh_us, 10 * SECOND);
+    CHECK (!discovery_wants (discovery, 15 * SECOND - 1));
+    CHECK (discovery_wants (discovery, 15 * SECOND));
+    registry_worker_t join [] = {row ("b", "alive")};
+    apply (1, 2, false, join, 1, 14 * SECOND); /* pushed: as good as asked */
+    CHECK (!discovery_wants (discovery, 15 * SECOND));
+    discovery_asked (discovery, 30 * SECOND);
+    CHECK (discovery_usable (discovery)); /* the old list serves meanwhile */
+    CHECK_INT (discovery->asked, 2);
+    tear_down ();
+}
+
+TEST (a_gap_is_noticed_and_changes_nothing)
+{
+    set_up ();
+    discovery_asked (discovery, 0);
+    registry_worker_t rows [] = {row ("a", "alive")}, later [] = {row ("b", "alive")};
+    CHECK_INT (apply (0, 1, false, rows, 1, 0), DISCOVERY_GAP); /* a change before the list */
+    apply (0, 1, true, rows, 1, 0);
+    CHECK_INT (apply (2, 3, false, later, 1, 0), DISCOVERY_GAP);
+    CHECK_INT (discovery->count, 1);
+    CHECK_INT (discovery->revision, 1);
+    tear_down ();
+}
+
+TEST (a_whole_list_drops_those_it_does_not_name)
+{
+    set_up ();
+    discovery_asked (discovery, 0);
+    registry_worker_t old [] = {row ("a", "alive"), row ("b", "alive")}, new [] = {row ("b", "alive"), row ("c", "alive")};
+    apply (0, 1, true, old, 2, 0);
+    endpoint_t *b = endpoints_find (&endpoints, "b", 1);
+    told = 0;
+    apply (0, 9, true, new, 2, 0);
+    CHECK_INT (discovery->count, 2);
+    CHECK (discovery->members [0] == b); /* with all that is known of it */
+    CHECK_INT (told, 2); /* a is gone, c is new; of b there is nothing to say */
+    tear_down ();
+}
+
+TEST (an_empty_list_is_not_believed_for_long)
+{
+    set_up ();
+    discovery_asked (discovery, 0);
+    apply (0, 1, true, NULL, 0, 0);
+    CHECK (discovery_usable (discovery) && !discovery_known (discovery));
+    CHECK (discovery_wants (discovery, 1)); /* the next call asks again */
+    discovery_asked (discovery, 1);
+    CHECK (!discovery_usable (discovery)); /* and waits for the answer */
+    tear_down ();
+}
+
+TEST (a_service_without_workers_is_still_known)
+{
+    set_up ();
+    discovery_asked (discovery, 0);
+    registry_worker_t rows [] = {row ("a", "alive")}, leave [] = {row ("a", "gone")};
+    apply (0, 1, true, rows, 1, 0);
+    apply (1, 2, false, leave, 1, 0);
+    CHECK_INT (discovery->count, 0);
+    CHECK (discovery_known (discovery));
+    tear_down ();
+}
+
+TEST (rows_that_make_no_sense_are_passed_over)
+{
+    set_up ();
+    discovery_asked (discovery, 0);
+    registry_worker_t rows [] = {row ("", "alive"), row ("a", "alive"), row ("0123456789012345678901234567890123456789012345678901234567890123", "alive"),
+                                 row ("b", "gone")};
+    CHECK_INT (apply (0, 1, true, rows, 4, 0), DISCOVERY_OK);
+    CHECK_INT (discovery->count, 1);
+    tear_down ();
+}
+
+TEST (never_more_than_half_may_be_ejected)
+{
+    set_up ();
+    discovery_asked (discovery, 0);
+    registry_worker_t rows [] = {row ("a", "alive"), row ("b", "alive"), row ("c", "alive"), row ("d", "alive"), row ("e", "alive")};
+    apply (0, 1, true, rows, 5, 0);
+    CHECK (discovery_may_eject (discovery, 0));
+    discovery->members [0]->ejected_until_us = SECOND;
+    CHECK (discovery_may_eject (discovery, 0));
+    discovery->members [1]->unreachable = true;
+    CHECK (!discovery_may_eject (discovery, 0)); /* a third of five would be more */
+    CHECK (discovery_may_eject (discovery, SECOND));
+    tear_down ();
+}
