@@ -71,6 +71,7 @@ void heart_begin (heart_t *self, int64_t timeout_ms, int retries, int64_t now_us
     self->status = WEFT_OK;
     self->text [0] = '\0';
     self->registered = self->known = false;
+    self->to_send = HEART_NOTHING;
     ask (self, now_us);
 }
 

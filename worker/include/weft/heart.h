@@ -28,7 +28,7 @@ typedef struct {
     int64_t timeout_ms;    /* for the answer, each try; at least 1 */
     int retries;           /* repeats after the first try; at least 0 */
     uint64_t load [4];     /* in_flight, capacity, oldest_ms, progress */
-    const char *const *options; /* "key=value" sent along, NULL-terminated; may be NULL */
+    const char *const *options; /* "key=value" sent along, NULL-terminated; may be NULL; borrowed until the answer */
 } weft_beat_t;
 
 /*  What came back. */
