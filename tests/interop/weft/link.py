@@ -53,7 +53,10 @@ class Link(Outbox):
 
     def flush(self):
         if self.records:
-            self.socket.send_multipart(self.take())
+            try:
+                self.socket.send_multipart(self.take(), zmq.DONTWAIT)
+            except zmq.Again:  # nobody is there, or nobody reads
+                self.lost = True
 
     def receive(self, timeout):
         """The next message's records; [] when none came within `timeout` seconds or the peer is gone."""
