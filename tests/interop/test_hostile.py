@@ -14,7 +14,7 @@ from test_golden import vectors
 from weft.link import *
 
 SEED = int(os.environ.get("WEFT_SEED", "20"))
-MESSAGES, PER_CONNECTION, GROWTH_KB = 10000, 250, 24 * 1024
+MESSAGES, PER_CONNECTION, GROWTH_KB = 10000, 40, 24 * 1024
 UUID = "0b5e7c1a-93d4-4f6e-8a21-6d2f3c4b5a69"
 
 
@@ -71,26 +71,39 @@ class Hostile(mesh.Mesh):
         self.client = self.keep(weft.Client(self.endpoint))
         self.direct = next(row for row in self.client.workers("Arith"))["endpoints"][0]
 
+    def heard(self, peer, patience_ms):
+        """How many records came back; all of them must be good ones."""
+        count = 0
+        while peer.socket.poll(patience_ms):
+            count += len(list(decode(peer.socket.recv_multipart())))
+        return count
+
+    def still_fine(self):
+        """Asks the worker that we know: hostile ones may have registered Arith as well."""
+        for via in ("direct", "broker"):
+            self.assertEqual(self.client.call("Arith.Add", [1, 2], via=via, worker=self.worker_.uuid), 3)
+
     def throw_all(self, endpoint, victim):
         """Over many connections: half greet first, some register as workers do."""
-        thrower, thrown, rss = Thrower(SEED), 0, 0
+        thrower, thrown, answers, rss = Thrower(SEED), 0, 0, 0
         while thrown < MESSAGES:
-            peer = mesh.Peer(endpoint, hello=thrower.random.random() < 0.6, role=thrower.random.choice(("client", "worker", "broker", "?")))
+            peer = mesh.Peer(endpoint, hello=thrower.random.random() < 0.6, role=thrower.random.choice(("client", "client", "worker", "broker", "?")))
             if peer.records and thrower.random.random() < 0.5:
                 peer.records += registration()
             peer.flush()
             for _ in range(PER_CONNECTION):
                 peer.throw(*thrower.message())
-                while peer.socket.poll(0):
-                    peer.socket.recv_multipart()
+                answers += self.heard(peer, 0)
+            answers += self.heard(peer, 5)
             thrown += PER_CONNECTION
             peer.socket.linger = 2000
             peer.close()
             self.assertTrue(victim.running(), "gone after %d messages, seed %d: %s" % (thrown, SEED, victim.said()))
-            self.assertEqual(self.client.call("Arith.Add", [thrown, 1], via="direct"), thrown + 1)
-            self.assertEqual(self.client.call("Arith.Add", [thrown, 1], via="broker", timeout=10), thrown + 1)
-            if thrown == MESSAGES // 4:
+            if thrown % 1000 == 0:
+                self.still_fine()
+            if thrown == 2000:
                 rss = victim.rss_kb()
+        self.assertGreater(answers, MESSAGES // 10)
         self.assertLess(victim.rss_kb(), rss + GROWTH_KB, "it grew, seed %d" % SEED)
 
     def test_a_broker_survives_ten_thousand_random_and_mutated_messages(self):
@@ -108,8 +121,7 @@ class Hostile(mesh.Mesh):
             for size in [1, 10, 64, 1000] * 10:
                 with socket.create_connection(("127.0.0.1", int(port))) as stranger:
                     stranger.sendall(rng.choice((b"GET / HTTP/1.1\r\n\r\n", b"\xff" + bytes(8) + b"\x01\x7f\x03", b"")) + rng.randbytes(size))
-        self.assertEqual(self.client.call("Arith.Add", [1, 2]), 3)
-        self.assertEqual(self.client.call("Arith.Add", [1, 2], via="broker"), 3)
+        self.still_fine()
 
     def test_a_long_routing_id_is_ignored(self):
         """Set by a stranger, against the page."""
@@ -122,7 +134,7 @@ class Hostile(mesh.Mesh):
             out.add(HELLO, "weft", 1, 1, "client", ["msgpack"], "long")
             stranger.send_multipart(out.take())
             self.assertEqual(stranger.poll(300), 0)
-        self.assertEqual(self.client.call("Arith.Add", [1, 2]), 3)
+        self.still_fine()
 
 
 if __name__ == "__main__":
