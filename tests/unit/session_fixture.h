@@ -407,8 +407,9 @@ static const char *fixture_opened (fixture_t *self)
 /*  Connects to the broker that it wants, and is registered there. */
 static void fixture_register (fixture_t *self)
 {
-    fixture_next (self);
-    CHECK (*fixture_opened (self));
+    do
+        fixture_next (self);
+    while (!*fixture_opened (self));
     session_link_ready (&self->session, self->now_us);
     fixture_welcome (self);
     fixture_beat_ok (self, 0, 3000);
