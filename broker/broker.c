@@ -366,7 +366,7 @@ static void on_hello (broker_t *self, peer_t *peer, const wire_record_t *record)
 
 /*  What comes in ------------------------------------------------------------------------------------------------ */
 
-static void on_record (broker_t *self, peer_t *peer, message_t *message, wire_record_t *record,
+static void on_record (broker_t *self, peer_t *peer, const wire_record_t *record, zmq_msg_t *frame,
                        zmq_msg_t *attachment)
 {
     switch (record->kind) {
@@ -374,13 +374,13 @@ static void on_record (broker_t *self, peer_t *peer, message_t *message, wire_re
             on_hello (self, peer, record);
             break;
         case WIRE_REQUEST:
-            routing_request (self, peer, message, record, attachment);
+            routing_request (self, peer, record, frame, attachment);
             break;
         case WIRE_REPLY:
-            routing_reply (self, peer, message, record, attachment);
+            routing_reply (self, peer, record, frame, attachment);
             break;
         case WIRE_ITEM:
-            routing_item (self, peer, message, record, attachment);
+            routing_item (self, peer, record, frame, attachment);
             break;
         case WIRE_CREDIT:
             routing_credit (self, peer, record);
@@ -405,30 +405,33 @@ static void on_record (broker_t *self, peer_t *peer, message_t *message, wire_re
     }
 }
 
-static bool kind_known (unsigned kind)
+/*  May this peer say this now? What is unknown passes, to be counted. */
+static bool greeted (const peer_t *peer, unsigned kind)
 {
-    return kind > 0 && kind < WIRE_KINDS;
+    return peer->role != ROLE_STRANGER || kind == WIRE_HELLO || kind == 0 || kind >= WIRE_KINDS;
 }
 
 void broker_on_message (broker_t *self, peer_t *peer, message_t *message, int64_t now_us)
 {
     message_cursor_t cursor = message_cursor (message);
     wire_record_t record;
-    zmq_msg_t *attachment;
+    zmq_msg_t *attachment, *frame = NULL;
     const char *fault = "malformed";
     bool told = false; /* once a message is enough */
     int rc;
 
     self->now_us = now_us;
     self->counters.messages++;
-    while (!list_linked (&peer->doomed) && (rc = message_next (&cursor, &record, &attachment, &fault)) != 0) {
+    while (!frame && !list_linked (&peer->doomed)
+           && (rc = message_next (&cursor, &record, &attachment, &fault)) != 0) {
         if (rc < 0) {
             broker_on_fault (self, peer, fault, now_us);
             return;
         }
         self->counters.records++;
-        if (peer->role != ROLE_STRANGER || record.kind == WIRE_HELLO || !kind_known (record.kind)) {
-            on_record (self, peer, message, &record, attachment);
+        if (greeted (peer, record.kind)) {
+            frame = message_is_lone (message, &record) ? &message->frames [0] : NULL; /* which may be moved out */
+            on_record (self, peer, &record, frame, attachment);
             continue;
         }
         if (!told && record.kind != WIRE_REFUSED && record.kind != WIRE_GOODBYE)

@@ -91,11 +91,12 @@ void membership_draining (broker_t *self, peer_t *peer);
 void membership_lost (broker_t *self, peer_t *peer, const char *why);
 void membership_tick (broker_t *self);
 
-/*  routing.c */
-void routing_request (broker_t *self, peer_t *peer, message_t *message, wire_record_t *record,
+/*  routing.c. `frame`: the one that holds the record, if it holds nothing else, to be passed on whole; or NULL. */
+void routing_request (broker_t *self, peer_t *peer, const wire_record_t *record, zmq_msg_t *frame,
                       zmq_msg_t *attachment);
-void routing_reply (broker_t *self, peer_t *peer, message_t *message, wire_record_t *record, zmq_msg_t *attachment);
-void routing_item (broker_t *self, peer_t *peer, message_t *message, wire_record_t *record, zmq_msg_t *attachment);
+void routing_reply (broker_t *self, peer_t *peer, const wire_record_t *record, zmq_msg_t *frame,
+                    zmq_msg_t *attachment);
+void routing_item (broker_t *self, peer_t *peer, const wire_record_t *record, zmq_msg_t *frame, zmq_msg_t *attachment);
 void routing_credit (broker_t *self, peer_t *peer, const wire_record_t *record);
 void routing_cancel (broker_t *self, peer_t *peer, const wire_record_t *record);
 void routing_tick (broker_t *self);

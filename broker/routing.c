@@ -81,7 +81,8 @@ static mp_reader_t map_reader (const buffer_t *map)
 }
 
 /*  Passes a record on that was patched in place: whole if `frame` is given, which then holds nothing else. */
-static void pass_on (broker_t *self, peer_t *to, const wire_record_t *record, zmq_msg_t *frame, zmq_msg_t *attachment)
+static void pass_on (broker_t *self, peer_t *to, const wire_record_t *record, zmq_msg_t *frame,
+                     zmq_msg_t *attachment)
 {
     if (frame) {
         peer_adopt (self, to, frame, attachment);
@@ -268,11 +269,11 @@ static bool for_registry (text_t method)
     return method.size > size && memcmp (method.data, prefix, size) == 0 && !memchr (method.data + size, '.', method.size - size);
 }
 
-void routing_request (broker_t *self, peer_t *peer, message_t *message, wire_record_t *record, zmq_msg_t *attachment)
+void routing_request (broker_t *self, peer_t *peer, const wire_record_t *record, zmq_msg_t *frame,
+                      zmq_msg_t *attachment)
 {
     refusal_t refusal;
     plan_t plan = {0};
-    zmq_msg_t *frame = message_is_lone (message, record) ? &message->frames [0] : NULL;
 
     self->counters.requests++;
     if (record->id == 0) {
@@ -314,7 +315,7 @@ static call_t *call_of_worker (broker_t *self, const peer_t *peer, uint64_t id)
     return call;
 }
 
-static void return_reply (broker_t *self, call_t *call, message_t *message, const wire_record_t *record,
+static void return_reply (broker_t *self, call_t *call, const wire_record_t *record, zmq_msg_t *frame,
                           zmq_msg_t *attachment)
 {
     peer_t *to = peer_of_caller (call->caller);
@@ -323,7 +324,7 @@ static void return_reply (broker_t *self, call_t *call, message_t *message, cons
     self->counters.replies++;
     if (record->id_fixed && waited_us < 1000) {
         wire_patch_id (record, call->client_id);
-        pass_on (self, to, record, message_is_lone (message, record) ? &message->frames [0] : NULL, attachment);
+        pass_on (self, to, record, frame, attachment);
         return;
     }
     mp_reader_t info = record->extra;
@@ -336,20 +337,21 @@ static void return_reply (broker_t *self, call_t *call, message_t *message, cons
     peer_close_record (self, to, attachment);
 }
 
-void routing_reply (broker_t *self, peer_t *peer, message_t *message, wire_record_t *record, zmq_msg_t *attachment)
+void routing_reply (broker_t *self, peer_t *peer, const wire_record_t *record, zmq_msg_t *frame,
+                    zmq_msg_t *attachment)
 {
     call_t *call = call_of_worker (self, peer, record->id);
 
     if (!call)
         return;
     if (call->caller)
-        return_reply (self, call, message, record, attachment);
+        return_reply (self, call, record, frame, attachment);
     server_release (&peer->worker->server, call);
     calls_close (&self->calls, call);
     routing_serve (self, peer->worker);
 }
 
-void routing_item (broker_t *self, peer_t *peer, message_t *message, wire_record_t *record, zmq_msg_t *attachment)
+void routing_item (broker_t *self, peer_t *peer, const wire_record_t *record, zmq_msg_t *frame, zmq_msg_t *attachment)
 {
     call_t *call = call_of_worker (self, peer, record->id);
 
@@ -358,7 +360,7 @@ void routing_item (broker_t *self, peer_t *peer, message_t *message, wire_record
     peer_t *to = peer_of_caller (call->caller);
     if (record->id_fixed) {
         wire_patch_id (record, call->client_id);
-        pass_on (self, to, record, message_is_lone (message, record) ? &message->frames [0] : NULL, attachment);
+        pass_on (self, to, record, frame, attachment);
         return;
     }
     wire_write_item (peer_open_record (self, to), call->client_id, record->number, record->body, record->body_size,
