@@ -62,32 +62,33 @@ static void show_progress (bench_t *self, int64_t now_us)
                   words_count (rate, seconds > 0 ? (uint64_t) ((double) self->finished / seconds) : 0), seconds);
 }
 
-/*  Until all are done, or the time is up or Ctrl-C came and those under way have ended. A second Ctrl-C ends them. */
+/*  Until all are done; or the time is up, or Ctrl-C came, and those under way have ended. */
 static void loop (bench_t *self, int interrupts)
 {
     struct pollfd polled [] = {{.fd = interrupts, .events = POLLIN},
                                {.fd = weft_client_fd (self->cli->client), .events = POLLIN}};
     int64_t tick_us = self->start_us;
-    int presses = 0;
+    bool interrupted = false;
     for (;;) {
         const int64_t now_us = clock_now_us ();
-        const bool stopping = presses > 0 || (self->until_us && now_us >= self->until_us);
+        const bool stopping = interrupted || (self->until_us && now_us >= self->until_us);
         while (!stopping && self->started < self->wanted && self->started - self->finished < self->outstanding)
             if (!start_one (self))
                 break;
-        if (self->started == self->finished || presses > 1)
+        if (self->started == self->finished)
             break;
         if (now_us >= tick_us) {
             show_progress (self, now_us);
             tick_us = now_us + TICK_MS * 1000;
         }
         poll (polled, 2, TICK_MS / 4);
-        if (polled [0].revents)
-            presses += cli_interrupted (interrupts);
+        if (polled [0].revents) {
+            interrupted = true;
+            polled [0].fd = -1; /* heard */
+        }
         weft_client_drive (self->cli->client);
     }
     self->last_us = clock_now_us ();
-    weft_client_close (self->cli->client); /* calls still open end here, while there is somebody to count them */
 }
 
 /* ---- what came of it ---- */

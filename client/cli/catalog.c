@@ -190,18 +190,18 @@ int catalog_worker (cli_t *cli, const char *name, char uuid [UUID_SIZE + 1])
 
 /* ---- signatures ---- */
 
-/*  The built-in services do not register, so their types are known here. */
+/*  The built-in services do not register, so their types are known here (an empty body is as good as {}). */
 typedef struct {
     const char *name;
     weft_schema_fn *arguments, *reply;
 } builtin_t;
 static const builtin_t builtins [] = {
     {"weft.Registry.Describe", describe_args_schema, describe_reply_schema},
-    {"weft.Registry.Drain", drain_args_schema, empty_row_schema},
+    {"weft.Registry.Drain", drain_args_schema, weft_none_schema},
     {"weft.Registry.List", list_args_schema, list_reply_schema},
-    {"weft.Worker.Describe", empty_row_schema, describe_reply_schema},
-    {"weft.Worker.Ping", empty_row_schema, ping_reply_schema},
-    {"weft.Worker.Stats", empty_row_schema, stats_reply_schema},
+    {"weft.Worker.Describe", weft_none_schema, describe_reply_schema},
+    {"weft.Worker.Ping", weft_none_schema, ping_reply_schema},
+    {"weft.Worker.Stats", weft_none_schema, stats_reply_schema},
 };
 #define BUILTIN_COUNT (sizeof builtins / sizeof *builtins)
 

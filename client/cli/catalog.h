@@ -118,14 +118,6 @@ typedef struct {
 } drain_args;
 WEFT_SCHEMA (drain_args, WEFT_FIELD (worker, weft_string))
 
-typedef char empty_row; /* {}: a struct without fields */
-static inline const weft_schema_t *empty_row_schema (void)
-{
-    static const weft_field_t fields [] = {{NULL, NULL, 0, 0, 0, false, false}};
-    static const weft_schema_t schema = {"empty", WEFT_KIND_STRUCT, sizeof (empty_row), fields};
-    return &schema;
-}
-
 typedef struct {
     const char *uuid;
     uint64_t age_ms;

@@ -11,7 +11,6 @@
 #include <stdarg.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/signalfd.h>
 #include <unistd.h>
 
 #define BROKER_DEFAULT "tcp://127.0.0.1:5555"
@@ -276,22 +275,26 @@ int cli_connect (cli_t *self, bool own_loop)
     return self->client ? EXITS_OK : cli_fail (self, EXITS_OTHER, "%s", weft_client_error ());
 }
 
-int cli_catch_interrupts (void)
+/* ---- interrupts ---- */
+
+static int interrupts = -1;
+
+static void on_interrupt (int number)
 {
-    sigset_t signals;
-    sigemptyset (&signals);
-    sigaddset (&signals, SIGINT);
-    sigaddset (&signals, SIGTERM);
-    if (pthread_sigmask (SIG_BLOCK, &signals, NULL) != 0)
-        return -1;
-    return signalfd (-1, &signals, SFD_NONBLOCK | SFD_CLOEXEC);
+    const int saved = errno;
+    (void) number;
+    transport_wake (interrupts);
+    errno = saved;
 }
 
-int cli_interrupted (int interrupts)
+int cli_catch_interrupts (void)
 {
-    struct signalfd_siginfo info;
-    int count = 0;
-    while (read (interrupts, &info, sizeof info) == (ssize_t) sizeof info)
-        count++;
-    return count;
+    struct sigaction action = {.sa_handler = on_interrupt, .sa_flags = SA_RESTART | (int) SA_RESETHAND};
+    sigemptyset (&action.sa_mask);
+    interrupts = transport_wake_open ();
+    if (interrupts >= 0) {
+        sigaction (SIGINT, &action, NULL);
+        sigaction (SIGTERM, &action, NULL);
+    }
+    return interrupts;
 }

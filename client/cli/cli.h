@@ -78,10 +78,7 @@ int cli_connect_timeout_ms (const cli_t *self);
 /*  Walks a list of endpoints with commas between: copies the first, returns the rest, "" at the end. */
 const char *cli_next_endpoint (const char *list, char endpoint [WEFT_ENDPOINT_MAX + 1]);
 
-/*  SIGINT and SIGTERM as a descriptor to poll, instead of an end; call it before the client is made. */
+/*  The first SIGINT and the first SIGTERM as a descriptor to poll, instead of an end; the second ends the program. */
 int cli_catch_interrupts (void);
-
-/*  How many have come since it was asked last. */
-int cli_interrupted (int interrupts);
 
 #endif

@@ -144,15 +144,13 @@ static bool take_stats (shown *self, weft_call_t *call)
 /*  Asks all workers at once; what a silent one counted is missing, and that is said. */
 static void count_calls (cli_t *cli, const describe_reply *reply, shown *self)
 {
-    const empty_row nothing = 0;
     weft_call_t **const calls = calloc (reply->worker_count + 1, sizeof *calls);
     size_t silent = 0;
     for (size_t i = 0; calls && i < reply->worker_count; i++) {
         const weft_call_options_t options = {.timeout_ms = cli_timeout_ms (cli),
                                              .via = WEFT_VIA_BROKER,
                                              .worker = reply->workers [i].uuid};
-        calls [i] = weft_client_start (cli->client, "weft.Worker.Stats", WEFT_IN (empty_row, &nothing), &options, NULL,
-                                       NULL);
+        calls [i] = weft_client_start (cli->client, "weft.Worker.Stats", WEFT_NOTHING, &options, NULL, NULL);
     }
     for (size_t i = 0; calls && i < reply->worker_count; i++) {
         cli_progress (cli, "asking workers: %zu of %zu", i, reply->worker_count);

@@ -212,10 +212,13 @@ static bool check_registry (doctor_t *self, probe_t *probe, list_reply *list)
 {
     static const uint8_t all [] = {0x90};
     codec_error_t error = {""};
-    weft_status_t status = probe_call (probe, "weft.Registry.List", NULL, all, sizeof all, cli_timeout_ms (self->cli));
+    const weft_status_t status =
+        probe_call (probe, "weft.Registry.List", NULL, all, sizeof all, cli_timeout_ms (self->cli));
     char round_trip [WORDS_SHORT_MAX];
-    if (status == WEFT_OK && codec_decode (CODEC_MSGPACK, probe->reply, probe->reply_size, WEFT_OUT (list_reply, list),
-                                           &self->arena, &error)) {
+    void *const body = status == WEFT_OK ? arena_alloc (&self->arena, probe->reply_size + 1) : NULL;
+    if (body)
+        memcpy (body, probe->reply, probe->reply_size); /* the probe's own copy ends with its next call */
+    if (body && codec_decode (CODEC_MSGPACK, body, probe->reply_size, WEFT_OUT (list_reply, list), &self->arena, &error)) {
         find (self, GOOD, "registry", "", "%zu services, %zu workers, revision %llu, %s", list->service_count,
               list->worker_count, (unsigned long long) list->revision, words_duration (round_trip, probe->round_trip_us));
         return true;

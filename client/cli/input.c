@@ -50,25 +50,12 @@ static bool is_blank (const buffer_t *text)
     return true;
 }
 
-static bool type_is (const buffer_t *type, const char *name)
+/*  What stands for no JSON: an empty object where a struct is wanted, so that what is missing is named; else null. */
+static void set_default (const types_view_t *type, buffer_t *text)
 {
-    mp_reader_t reader = mp_reader (type->data, type->size);
-    const char *text;
-    size_t size;
-    return mp_peek (&reader) == MP_STR && mp_read_str (&reader, &text, &size) && mp_str_is (text, size, name);
-}
-
-/*  No JSON was given: an empty object where a struct is wanted, so that what is missing is named, else null. */
-static void default_json (const buffer_t *type, buffer_t *text)
-{
-    mp_reader_t reader = mp_reader (type->data, type->size);
-    uint32_t count;
-    const char *kind = NULL;
-    size_t size = 0;
-    const bool is_struct = mp_peek (&reader) == MP_ARRAY && mp_read_array (&reader, &count) &&
-                           mp_read_str (&reader, &kind, &size) && mp_str_is (kind, size, "struct");
+    const char *const json = type->kind == WEFT_KIND_STRUCT && !type->array ? "{}" : "null";
     buffer_clear (text);
-    buffer_append (text, is_struct ? "{}" : "null", is_struct ? 2 : 4);
+    buffer_append (text, json, strlen (json));
 }
 
 /*  "; it takes add_args{a: int64, b: int64}", unless that is too long to be of help in one line. */
@@ -93,8 +80,6 @@ static int convert (cli_t *cli, const char *source, const buffer_t *text, const 
         char takes [TAKES_MAX];
         return cli_fail (cli, EXITS_USAGE, "%s: %s%s", source, error.text, print_takes (type, takes));
     }
-    if (type_is (type, "none"))
-        buffer_clear (body);
     if (body->size > WEFT_BODY_MAX || body->failed) {
         char size [WORDS_SHORT_MAX], limit [WORDS_SHORT_MAX];
         return cli_fail (cli, EXITS_USAGE, "%s: a body of %s bytes is over the limit of %s", source,
@@ -119,9 +104,10 @@ int input_body (cli_t *cli, const char *argument, const signature_t *signature, 
         buffer_append (&text, argument, strlen (argument));
     }
 
+    const types_view_t type = types_view (signature->arguments.data, signature->arguments.size);
     const bool braces = text.size == 2 && memcmp (text.data, "{}", 2) == 0;
-    if (is_blank (&text) || (braces && type_is (&signature->arguments, "none")))
-        default_json (&signature->arguments, &text);
+    if (is_blank (&text) || (braces && type.kind == WEFT_KIND_NONE))
+        set_default (&type, &text);
     if (code == EXITS_OK)
         code = convert (cli, source, &text, signature, body);
     buffer_fini (&text);

@@ -110,6 +110,13 @@ static void on_event (probe_t *self, const transport_event_t *event, awaited_t *
              text_of (event->status == WEFT_UNAUTHENTICATED ? "the key was refused" : "what answers there does not speak weft"));
 }
 
+static bool receive (probe_t *self)
+{
+    const char *fault; /* of a message that was dropped: as if it had never come */
+    message_clear (&self->message);
+    return transport_receive (self->socket, NULL, &self->message, &fault) > 0;
+}
+
 static weft_status_t await (probe_t *self, awaited_t *awaited, int timeout_ms)
 {
     const int64_t until_us = clock_now_us () + (int64_t) timeout_ms * 1000;
@@ -122,10 +129,7 @@ static weft_status_t await (probe_t *self, awaited_t *awaited, int timeout_ms)
         zmq_pollitem_t items [] = {{self->socket, 0, ZMQ_POLLIN, 0}, {self->monitor, 0, ZMQ_POLLIN, 0}};
         zmq_poll (items, 2, (long) (left_us + 999) / 1000);
 
-        /* what was said before the connection closed comes first */
-        const char *fault;
-        message_clear (&self->message);
-        while (!awaited->done && transport_receive (self->socket, NULL, &self->message, &fault) > 0)
+        while (!awaited->done && receive (self)) /* what was said before the connection closed comes first */
             on_message (self, awaited);
         transport_event_t event;
         while (!awaited->done && transport_monitor_next (self->monitor, &event))

@@ -107,7 +107,7 @@ TEST (h11_services_their_workers_and_one_definition_are_listed)
     CHECK_INT (got.code, 0);
     CHECK_INT (count_lines (got.out), 2);
     CHECK (has (got.out, process_uuid (worker)));
-    CHECK (has (got.out, process_ready_word (worker, 3)));
+    CHECK (has (got.out, strrchr (process_ready_word (worker, 3), ':'))); /* the port it got */
 
     got = WEFT (mesh, "workers", "info", process_uuid (worker));
     CHECK_INT (got.code, 0);
@@ -273,7 +273,7 @@ TEST (an_oversized_body_is_refused_before_it_is_sent)
     mesh_destroy (&mesh);
 }
 
-TEST (an_unreachable_broker_is_named_at_once_and_exits_with_3)
+TEST (an_unreachable_broker_is_named_and_exits_with_3)
 {
     mesh_t *mesh = mesh_new ();
     char endpoint [64];
@@ -285,7 +285,7 @@ TEST (an_unreachable_broker_is_named_at_once_and_exits_with_3)
         CHECK (has (got.err, endpoint));
         CHECK (has (got.err, "cannot be reached"));
         CHECK_INT (got.code, 3);
-        CHECK (now_ms () - start_ms < 4500);
+        CHECK (now_ms () - start_ms < patient_ms (4500));
     }
     check_fails (mesh_run (mesh, NULL, "weft", "call", "Arith.Add", "[1, 2]", "-b", endpoint, NULL), 3, endpoint);
     check_fails (mesh_run (mesh, NULL, "weft", "watch", "Arith", "-b", endpoint, NULL), 3, endpoint);
@@ -311,8 +311,8 @@ TEST (a_deadline_exits_with_5)
 {
     mesh_t *mesh = new_mesh (NULL);
     const int64_t start_ms = now_ms ();
-    check_fails (WEFT (mesh, "call", "Slow.Sleep", "{\"ms\": 10000}", "-t", "150ms"), 5, "Slow.Sleep: DEADLINE_EXCEEDED");
-    CHECK (now_ms () - start_ms < 4000);
+    check_fails (WEFT (mesh, "call", "Slow.Hang", "{\"ms\": 1000}", "-t", "150ms"), 5, "Slow.Hang: DEADLINE_EXCEEDED");
+    CHECK (now_ms () - start_ms < patient_ms (4000));
     mesh_destroy (&mesh);
 }
 
@@ -425,7 +425,7 @@ TEST (bench_counts_every_call_and_names_failures)
     CHECK (has (got.out, "calls/s"));
     CHECK (has (got.out, "p99.9"));
     check_fails (WEFT (mesh, "bench", "Arith.Divide", "[1, 0]", "-n", "10"), 6, "division by zero");
-    got = WEFT (mesh, "bench", "Slow.Sleep", "{\"ms\": 200}", "-n", "64", "-c", "64", "-t", "350ms", "--retry", "failfast");
+    got = WEFT (mesh, "bench", "Slow.Hang", "{\"ms\": 200}", "-n", "64", "-c", "64", "-t", "350ms", "--retry", "failfast");
     CHECK_INT (got.code, 5);
     CHECK (has (got.err, " calls failed; the first: DEADLINE_EXCEEDED"));
     CHECK (has (got.out, "DEADLINE_EXCEEDED"));
@@ -536,7 +536,7 @@ TEST (completion_is_quick_and_silent_without_a_broker)
     const int fd = take_port (true, endpoint);
     const int64_t start_ms = now_ms ();
     check_prints (mesh_run (mesh, NULL, "weft", "__complete", "-b", endpoint, "call", "A", NULL), "");
-    CHECK (now_ms () - start_ms < 2000);
+    CHECK (now_ms () - start_ms < patient_ms (2000));
     close (fd);
     mesh_destroy (&mesh);
 }

@@ -3,6 +3,7 @@
 #include "check.h"
 #include "cli/exits.h"
 #include "cli/grid.h"
+#include "cli/object.h"
 #include <stdlib.h>
 
 /*  What a grid prints. */
@@ -93,4 +94,47 @@ TEST (a_bad_answer_is_not_the_users_mistake)
 {
     CHECK_INT (exits_of (WEFT_INVALID, WEFT_EXECUTED_YES, true), EXITS_OTHER);
     CHECK_INT (exits_of (WEFT_TOO_LARGE, WEFT_EXECUTED_YES, true), EXITS_OTHER);
+}
+
+static char *text_of_object (const object_t *object)
+{
+    buffer_t out;
+    buffer_init (&out, 4096);
+    object_write (object, &out);
+    buffer_append (&out, "", 1);
+    CHECK (!out.failed);
+    return (char *) out.data;
+}
+
+TEST (an_object_is_json_whatever_its_texts_hold)
+{
+    static const uint8_t type [] = {0x94, 0xa6, 's', 't', 'r', 'u', 'c', 't', 0xa1, 't',
+                                    0xa1, 'x',  0xa5, 'i', 'n', 't', '6', '4'};
+    static const uint8_t value [] = {0x91, 0x07}, broken [] = {0x92, 0x01};
+    object_t object, inner;
+    object_init (&object);
+    object_init (&inner);
+    object_int (&inner, "n", INT64_MIN);
+    object_text (&object, "text", "say \"hi\"\n\033");
+    object_bool (&object, "yes", true);
+    object_double (&object, "rate", 1.5);
+    object_object (&object, "inner", &inner);
+    object_value (&object, "value", type, sizeof type, value, sizeof value);
+    object_value (&object, "broken", NULL, 0, broken, sizeof broken);
+    char *text = text_of_object (&object);
+    CHECK_STR (text, "{\"text\":\"say \\\"hi\\\"\\n\\u001b\",\"yes\":true,\"rate\":1.500,"
+                     "\"inner\":{\"n\":-9223372036854775808},\"value\":{\"x\":7},\"broken\":null}");
+    free (text);
+    object_fini (&object);
+    object_fini (&inner);
+}
+
+TEST (an_object_without_fields_is_empty)
+{
+    object_t object;
+    object_init (&object);
+    char *text = text_of_object (&object);
+    CHECK_STR (text, "{}");
+    free (text);
+    object_fini (&object);
 }
