@@ -6,6 +6,8 @@
 #include <stdlib.h>
 #include <string.h>
 
+#define WATCH_CHAINS 4096
+
 /*  Life --------------------------------------------------------------------------------------------------------- */
 
 static void set_default (size_t *value, size_t otherwise)
@@ -64,11 +66,12 @@ broker_t *broker_new (const broker_settings_t *settings, int64_t now_us, uint64_
     buffer_init (&self->body, SIZE_MAX);
     buffer_init (&self->map, SIZE_MAX);
     buffer_init (&self->nowhere, SIZE_MAX);
+    const bool watches = chains_init (&self->watches_by_id, WATCH_CHAINS, seed + 5);
     const bool calls = calls_init (&self->calls, (uint32_t) self->settings.calls_max, seed);
     const bool dispatch = dispatch_init (&self->dispatch, seed + 1);
     const bool registry = registry_init (&self->registry, self->settings.peers_max, self->settings.services_max,
                                          self->settings.memory_max, seed + 2);
-    if (!calls || !dispatch || !registry)
+    if (!watches || !calls || !dispatch || !registry)
         broker_destroy (&self);
     return self;
 }
@@ -88,6 +91,7 @@ void broker_destroy (broker_t **broker)
     calls_fini (&self->calls);
     deadlines_fini (&self->leases);
     deadlines_fini (&self->watches_due);
+    chains_fini (&self->watches_by_id);
     arena_fini (&self->arena);
     buffer_fini (&self->body);
     buffer_fini (&self->map);
@@ -338,20 +342,17 @@ static void copy_name (peer_t *peer, text_t name)
         peer->name [i] = name.data [i] >= ' ' && name.data [i] <= '~' ? name.data [i] : '?';
 }
 
-static void on_hello (broker_t *self, peer_t *peer, const wire_record_t *record)
+static const char *on_hello (broker_t *self, peer_t *peer, const wire_record_t *record)
 {
     wire_hello_t hello;
     refusal_t refusal;
     const char *fault = "malformed HELLO";
 
-    if (!wire_read_hello (record, &hello, &fault)) {
-        self->counters.malformed++;
-        peer_refuse (self, peer, WEFT_INVALID, fault);
-        return;
-    }
+    if (!wire_read_hello (record, &hello, &fault))
+        return fault;
     if (!check_hello (self, peer, &hello, &refusal)) {
         peer_refuse (self, peer, refusal.status, refusal.text);
-        return;
+        return NULL;
     }
     peer->role = role_find (hello.role);
     peer->codec = codec_choose (&hello);
@@ -362,46 +363,60 @@ static void on_hello (broker_t *self, peer_t *peer, const wire_record_t *record)
     peer_close_record (self, peer, NULL);
     log_debug ("peer said hello", log_text ("name", peer->name), log_view ("role", hello.role),
                log_text ("address", peer->address));
+    return NULL;
 }
 
 /*  What comes in ------------------------------------------------------------------------------------------------ */
 
-static void on_record (broker_t *self, peer_t *peer, const wire_record_t *record, zmq_msg_t *frame,
-                       zmq_msg_t *attachment)
+/*  DRAINING, GOODBYE, and what only answering sides say: not for us, but well-formed or not. */
+static const char *on_notice (broker_t *self, peer_t *peer, const wire_record_t *record)
+{
+    text_t text;
+    wire_refused_t refused;
+
+    if (record->kind == WIRE_REFUSED)
+        return wire_read_refused (record, &refused) ? NULL : "malformed REFUSED";
+    if (!wire_read_text (record, &text))
+        return record->kind == WIRE_DRAINING ? "malformed DRAINING" : "malformed GOODBYE";
+    if (record->kind == WIRE_DRAINING)
+        membership_draining (self, peer);
+    else
+        leave (self, peer, "said goodbye");
+    return NULL;
+}
+
+/*  NULL, or the fault that makes the record malformed. */
+static const char *on_record (broker_t *self, peer_t *peer, const wire_record_t *record, zmq_msg_t *frame,
+                              zmq_msg_t *attachment)
 {
     switch (record->kind) {
         case WIRE_HELLO:
-            on_hello (self, peer, record);
-            break;
+            return on_hello (self, peer, record);
         case WIRE_REQUEST:
-            routing_request (self, peer, record, frame, attachment);
-            break;
+            return routing_request (self, peer, record, frame, attachment);
         case WIRE_REPLY:
             routing_reply (self, peer, record, frame, attachment);
-            break;
+            return NULL;
         case WIRE_ITEM:
             routing_item (self, peer, record, frame, attachment);
-            break;
+            return NULL;
         case WIRE_CREDIT:
             routing_credit (self, peer, record);
-            break;
+            return NULL;
         case WIRE_CANCEL:
             routing_cancel (self, peer, record);
-            break;
+            return NULL;
         case WIRE_REGISTER:
-            membership_register (self, peer, record);
-            break;
+            return membership_register (self, peer, record);
         case WIRE_BEAT:
-            membership_beat (self, peer, record);
-            break;
+            return membership_beat (self, peer, record);
+        case WIRE_REFUSED:
         case WIRE_DRAINING:
-            membership_draining (self, peer);
-            break;
         case WIRE_GOODBYE:
-            leave (self, peer, "said goodbye");
-            break;
-        default: /* also what only we say */
+            return on_notice (self, peer, record);
+        default:
             self->counters.unknown++;
+            return NULL;
     }
 }
 
@@ -416,28 +431,25 @@ void broker_on_message (broker_t *self, peer_t *peer, message_t *message, int64_
     message_cursor_t cursor = message_cursor (message);
     wire_record_t record;
     zmq_msg_t *attachment, *frame = NULL;
-    const char *fault = "malformed";
+    const char *fault = NULL;
     bool told = false; /* once a message is enough */
-    int rc;
 
     self->now_us = now_us;
     self->counters.messages++;
-    while (!frame && !list_linked (&peer->doomed)
-           && (rc = message_next (&cursor, &record, &attachment, &fault)) != 0) {
-        if (rc < 0) {
-            broker_on_fault (self, peer, fault, now_us);
-            return;
-        }
+    while (!frame && !fault && !list_linked (&peer->doomed)
+           && message_next (&cursor, &record, &attachment, &fault) > 0) {
         self->counters.records++;
+        fault = NULL;
         if (greeted (peer, record.kind)) {
             frame = message_is_lone (message, &record) ? &message->frames [0] : NULL; /* which may be moved out */
-            on_record (self, peer, &record, frame, attachment);
-            continue;
-        }
-        if (!told && record.kind != WIRE_REFUSED && record.kind != WIRE_GOODBYE)
+            fault = on_record (self, peer, &record, frame, attachment);
+        } else if (!told && record.kind != WIRE_REFUSED && record.kind != WIRE_GOODBYE) {
             peer_refuse (self, peer, WEFT_INVALID, "say HELLO first");
-        told = true;
+            told = true;
+        }
     }
+    if (fault)
+        broker_on_fault (self, peer, fault, now_us);
 }
 
 void broker_on_fault (broker_t *self, peer_t *peer, const char *fault, int64_t now_us)

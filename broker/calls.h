@@ -15,6 +15,7 @@
 #define CALLS_H_INCLUDED
 
 #include "chains.h"
+#include "codec.h"
 #include "deadlines.h"
 #include "list.h"
 #include "message.h"
@@ -48,7 +49,7 @@ struct call {
     bool has_frame;
     zmq_msg_t attachment;
     bool has_attachment;
-    const char *codec;          /* to be added to its options; NULL: nothing */
+    codec_t codec;              /* of its body; CODEC_UNKNOWN: its options say */
     size_t bytes;               /* held, as counted against the bound */
 };
 

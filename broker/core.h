@@ -52,6 +52,7 @@ struct broker {
     bool draining;
     broker_counters_t counters;
     size_t watches;
+    chains_t watches_by_id;
     deadlines_t watches_due;
     arena_t arena;              /* for answers in the making */
     buffer_t body;              /* of a reply or item of our own */
@@ -84,16 +85,18 @@ static inline worker_t *worker_of_server (server_t *server)
     return CONTAINER_OF (server, worker_t, server);
 }
 
+/*  What takes a record returns NULL, or the fault that makes it malformed (static). */
+
 /*  membership.c */
-void membership_register (broker_t *self, peer_t *peer, const wire_record_t *record);
-void membership_beat (broker_t *self, peer_t *peer, const wire_record_t *record);
+const char *membership_register (broker_t *self, peer_t *peer, const wire_record_t *record);
+const char *membership_beat (broker_t *self, peer_t *peer, const wire_record_t *record);
 void membership_draining (broker_t *self, peer_t *peer);
 void membership_lost (broker_t *self, peer_t *peer, const char *why);
 void membership_tick (broker_t *self);
 
 /*  routing.c. `frame`: the one that holds the record, if it holds nothing else, to be passed on whole; or NULL. */
-void routing_request (broker_t *self, peer_t *peer, const wire_record_t *record, zmq_msg_t *frame,
-                      zmq_msg_t *attachment);
+const char *routing_request (broker_t *self, peer_t *peer, const wire_record_t *record, zmq_msg_t *frame,
+                             zmq_msg_t *attachment);
 void routing_reply (broker_t *self, peer_t *peer, const wire_record_t *record, zmq_msg_t *frame,
                     zmq_msg_t *attachment);
 void routing_item (broker_t *self, peer_t *peer, const wire_record_t *record, zmq_msg_t *frame, zmq_msg_t *attachment);
@@ -121,6 +124,7 @@ void routing_drain (broker_t *self);
 
 /*  watch.c */
 void watch_open (broker_t *self, peer_t *peer, uint64_t id, codec_t codec, text_t name, int64_t deadline_us);
+bool watch_is_open (const broker_t *self, const peer_t *peer, uint64_t id);
 bool watch_cancel (broker_t *self, peer_t *peer, uint64_t id); /* false: no such watch */
 void watch_close_all (broker_t *self, peer_t *peer);
 
@@ -137,6 +141,7 @@ bool row_of_routes (broker_t *self, const service_t *service, contract_row *row)
 bool row_of_member (broker_t *self, const member_t *member, contract_row *row);
 
 /*  registry_service.c */
-void registry_service_request (broker_t *self, peer_t *peer, const wire_record_t *record);
+void registry_service_request (broker_t *self, peer_t *peer, const wire_record_t *record,
+                               const wire_options_t *options);
 
 #endif

@@ -105,11 +105,15 @@ static bool admit (broker_t *self, peer_t *peer, registration_t *registration, r
     return peer->worker != NULL;
 }
 
-void membership_register (broker_t *self, peer_t *peer, const wire_record_t *record)
+const char *membership_register (broker_t *self, peer_t *peer, const wire_record_t *record)
 {
     refusal_t refusal;
+    wire_register_t in;
     registration_t *registration = NULL;
+    const char *fault = "malformed REGISTER";
 
+    if (!wire_read_register (record, &in, &fault))
+        return fault;
     if (peer->role != ROLE_WORKER)
         refuse (&refusal, WEFT_INVALID, "REGISTER is for workers");
     else if (self->draining)
@@ -117,12 +121,12 @@ void membership_register (broker_t *self, peer_t *peer, const wire_record_t *rec
     else if (!deadlines_reserve (&self->leases, self->registry.workers.count + 1))
         refuse (&refusal, WEFT_OVERLOADED, "the broker is out of memory");
     else
-        registration = registry_read (&self->registry, record, peer->address, self->settings.allow_hosts, &refusal);
+        registration = registry_read (&self->registry, &in, peer->address, self->settings.allow_hosts, &refusal);
 
     if (!registration || !admit (self, peer, registration, &refusal)) {
         log_warning ("registration refused", log_text ("name", peer->name), log_text ("why", refusal.text));
         peer_refuse (self, peer, refusal.status, refusal.text);
-        return;
+        return NULL;
     }
     worker_t *worker = peer->worker;
     self->counters.registrations++;
@@ -131,24 +135,23 @@ void membership_register (broker_t *self, peer_t *peer, const wire_record_t *rec
     log_worker ("worker joined", worker, "registered");
     announce (self, worker);
     routing_serve (self, worker);
+    return NULL;
 }
 
 /*  Later -------------------------------------------------------------------------------------------------------- */
 
-void membership_beat (broker_t *self, peer_t *peer, const wire_record_t *record)
+const char *membership_beat (broker_t *self, peer_t *peer, const wire_record_t *record)
 {
     worker_t *worker = peer->worker;
     uint64_t sequence;
     wire_load_t load;
 
-    if (!wire_read_beat (record, &sequence, &load)) {
-        broker_on_fault (self, peer, "malformed BEAT", self->now_us);
-        return;
-    }
+    if (!wire_read_beat (record, &sequence, &load))
+        return "malformed BEAT";
     self->counters.beats++;
     if (!worker) {
         peer_refuse (self, peer, WEFT_NO_WORKERS, "you are not registered here; register again");
-        return;
+        return NULL;
     }
     const bool capacity_changed = load.capacity && load.capacity != worker_capacity (worker);
     const bool recovered = worker->server.closed && !worker->draining;
@@ -165,6 +168,7 @@ void membership_beat (broker_t *self, peer_t *peer, const wire_record_t *record)
         announce (self, worker);
         routing_serve (self, worker);
     }
+    return NULL;
 }
 
 void membership_draining (broker_t *self, peer_t *peer)

@@ -164,7 +164,7 @@ static bool uuid_valid (text_t uuid)
     for (size_t i = 0; i < uuid.size; i++) {
         const char c = uuid.data [i];
         const bool dash = i == 8 || i == 13 || i == 18 || i == 23;
-        if (dash ? c != '-' : !((c >= '0' && c <= '9') || (c >= 'a' && c <= 'f') || (c >= 'A' && c <= 'F')))
+        if (dash ? c != '-' : !((c >= '0' && c <= '9') || (c >= 'a' && c <= 'f')))
             return false;
     }
     return true;
@@ -224,36 +224,33 @@ static void copy_text (char *to, size_t max, text_t from)
             to [i] = '?';
 }
 
-static bool read_registration (registry_t *self, const wire_record_t *record, const char *address,
+static bool read_registration (registry_t *self, const wire_register_t *in, const char *address,
                                const char *const *allow_hosts, registration_t *out, refusal_t *refusal)
 {
-    wire_register_t in;
-    const char *fault = "malformed REGISTER";
-
-    if (!wire_read_register (record, &in, &fault))
-        return refuse (refusal, WEFT_INVALID, "%s", fault);
-    if (!uuid_valid (in.uuid))
-        return refuse (refusal, WEFT_INVALID, "ill-formed uuid \"%.*s\"", QUOTED (in.uuid));
-    copy_text (out->uuid, UUID_SIZE, in.uuid);
-    copy_text (out->host, WEFT_ENDPOINT_MAX, in.host);
-    out->incarnation = in.incarnation;
-    out->cores = in.cores;
-    out->pid = in.pid;
-    out->capacity = in.capacity;
-    for (uint32_t i = 0; i < in.endpoint_count; i++)
-        if (!hosts_resolve (in.endpoints [i], address, allow_hosts, out->endpoints [i], refusal))
+    if (!uuid_valid (in->uuid))
+        return refuse (refusal, WEFT_INVALID, "ill-formed uuid \"%.*s\"", QUOTED (in->uuid));
+    if (in->incarnation == 0)
+        return refuse (refusal, WEFT_INVALID, "incarnations count from 1");
+    copy_text (out->uuid, UUID_SIZE, in->uuid);
+    copy_text (out->host, WEFT_ENDPOINT_MAX, in->host);
+    out->incarnation = in->incarnation;
+    out->cores = in->cores;
+    out->pid = in->pid;
+    out->capacity = in->capacity;
+    for (uint32_t i = 0; i < in->endpoint_count; i++)
+        if (!hosts_resolve (in->endpoints [i], address, allow_hosts, out->endpoints [i], refusal))
             return false;
-    out->endpoint_count = in.endpoint_count;
-    return read_services (self, &in, out, refusal);
+    out->endpoint_count = in->endpoint_count;
+    return read_services (self, in, out, refusal);
 }
 
-registration_t *registry_read (registry_t *self, const wire_record_t *record, const char *address,
+registration_t *registry_read (registry_t *self, const wire_register_t *in, const char *address,
                                const char *const *allow_hosts, refusal_t *refusal)
 {
     registration_t *registration = self->registration;
 
     registration->service_count = registration->endpoint_count = 0;
-    if (read_registration (self, record, address, allow_hosts, registration, refusal))
+    if (read_registration (self, in, address, allow_hosts, registration, refusal))
         return registration;
     registry_discard (self, registration);
     return NULL;

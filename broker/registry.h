@@ -104,9 +104,9 @@ bool registry_init (registry_t *self, size_t workers_max, size_t services_max, s
 /*  All workers must be gone. */
 void registry_fini (registry_t *self);
 
-/*  Reads a REGISTER that came from `address`. The result belongs to the registry and views the record; it is used up by registry_add or
- *  registry_renew, or given back by registry_discard. NULL: refused, nothing has changed. */
-registration_t *registry_read (registry_t *self, const wire_record_t *record, const char *address,
+/*  Checks a REGISTER that came from `address`. The result belongs to the registry and views the record; it is used up
+ *  by registry_add or registry_renew, or given back by registry_discard. NULL: refused, nothing has changed. */
+registration_t *registry_read (registry_t *self, const wire_register_t *in, const char *address,
                                const char *const *allow_hosts, refusal_t *refusal);
 void registry_discard (registry_t *self, registration_t *registration);
 

@@ -290,15 +290,6 @@ static bool describe_self (ask_t *self, describe_reply *reply)
     return true;
 }
 
-/*  The codec of a request's body, if its options name one. */
-static codec_t codec_of (const peer_t *peer, const wire_record_t *record)
-{
-    wire_options_t options = {0};
-    if (mp_left (&record->extra) > 0 && wire_read_options (record->extra, &options) && options.codec.size)
-        return codec_find (options.codec);
-    return peer->codec;
-}
-
 static bool serve (ask_t *self, text_t name)
 {
     if (self->codec != CODEC_MSGPACK && self->codec != CODEC_JSON)
@@ -312,12 +303,14 @@ static bool serve (ask_t *self, text_t name)
                    "weft.Registry has no method \"%.*s\"; it has: Describe, Drain, List, Watch", QUOTED (name));
 }
 
-void registry_service_request (broker_t *self, peer_t *peer, const wire_record_t *record)
+void registry_service_request (broker_t *self, peer_t *peer, const wire_record_t *record,
+                               const wire_options_t *options)
 {
-    ask_t ask = {.broker = self, .peer = peer, .record = record, .codec = codec_of (peer, record)};
+    ask_t ask = {.broker = self, .peer = peer, .record = record};
     const size_t prefix = strlen ("weft.Registry.");
     const text_t name = {record->method.data + prefix, record->method.size - prefix};
 
+    ask.codec = options->codec.size ? codec_find (options->codec) : peer->codec;
     arena_reset (&self->arena);
     if (!serve (&ask, name))
         peer_fail (self, peer, record->id, ask.refusal.status, WEFT_EXECUTED_NO, 0, ask.refusal.text);

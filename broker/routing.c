@@ -16,8 +16,7 @@
 /*  Where a request is to go. */
 typedef struct {
     lane_t *lane;
-    worker_t *bound;            /* the worker that the caller wants; or NULL */
-    const char *codec;          /* to be added to the options; or NULL */
+    codec_t codec;              /* of the body; CODEC_UNKNOWN: the options say */
 } plan_t;
 
 /*  What can be said for sure about calls that end here ------------------------------------------------------------- */
@@ -114,18 +113,19 @@ static void forward (broker_t *self, call_t *call, worker_t *worker, const wire_
 {
     peer_t *to = worker->owner;
     const uint32_t left_ms = remaining_ms (self, call);
+    const bool add_codec = call->codec != CODEC_UNKNOWN && call->codec != to->codec;
 
     call->sent_us = self->now_us;
     server_give (&worker->server, call);
     self->counters.forwarded++;
-    if (record->id_fixed && record->remaining_at && !call->codec) {
+    if (record->id_fixed && record->remaining_at && !add_codec) {
         wire_patch_id (record, call->id);
         wire_patch_remaining (record, left_ms);
         pass_on (self, to, record, frame, attachment);
     } else {
         mp_reader_t options = record->extra;
-        if (call->codec) {
-            mp_write_text (map_with (self, options, "codec"), call->codec);
+        if (add_codec) {
+            mp_write_text (map_with (self, options, "codec"), codec_name (call->codec));
             options = map_reader (&self->map);
         }
         wire_write_request_raw (peer_open_record (self, to), call->id, record->method, left_ms, record->body,
@@ -181,29 +181,24 @@ static bool explain (const broker_t *self, text_t method, refusal_t *refusal)
 static bool plan_bound (broker_t *self, const wire_record_t *record, text_t uuid, plan_t *plan, refusal_t *refusal)
 {
     text_t service, name;
+    worker_t *worker = registry_worker (&self->registry, uuid);
 
     if (!wire_split_method (record->method, &service, &name))
         return explain (self, record->method, refusal);
-    plan->bound = registry_worker (&self->registry, uuid);
-    if (!plan->bound)
+    if (!worker)
         return refuse (refusal, WEFT_NO_WORKERS, "worker \"%.*s\" is not here", QUOTED (uuid));
-    if (plan->bound->draining)
-        return refuse (refusal, WEFT_DRAINING, "worker \"%s\" is draining", plan->bound->uuid);
-    plan->lane = &plan->bound->lane;
+    if (worker->draining)
+        return refuse (refusal, WEFT_DRAINING, "worker \"%s\" is draining", worker->uuid);
+    plan->lane = &worker->lane;
     return true;
 }
 
-static bool plan_route (broker_t *self, const peer_t *peer, const wire_record_t *record, plan_t *plan,
-                        refusal_t *refusal)
+static bool plan_route (broker_t *self, const peer_t *peer, const wire_record_t *record,
+                        const wire_options_t *options, plan_t *plan, refusal_t *refusal)
 {
-    wire_options_t options = {0};
-
-    if (mp_left (&record->extra) > 0 && !wire_read_options (record->extra, &options))
-        return refuse (refusal, WEFT_INVALID, "malformed options");
-    if (peer->codec != CODEC_MSGPACK && options.codec.size == 0)
-        plan->codec = codec_name (peer->codec);
-    if (options.worker.size)
-        return plan_bound (self, record, options.worker, plan, refusal);
+    plan->codec = options->codec.size ? CODEC_UNKNOWN : peer->codec;
+    if (options->worker.size)
+        return plan_bound (self, record, options->worker, plan, refusal);
     const route_t *route = registry_route (&self->registry, record->method);
     if (!route || route->service->open == 0)
         return explain (self, record->method, refusal);
@@ -269,22 +264,19 @@ static bool for_registry (text_t method)
     return method.size > size && memcmp (method.data, prefix, size) == 0 && !memchr (method.data + size, '.', method.size - size);
 }
 
-void routing_request (broker_t *self, peer_t *peer, const wire_record_t *record, zmq_msg_t *frame,
-                      zmq_msg_t *attachment)
+/*  An id is open until its REPLY. */
+static bool id_is_open (const broker_t *self, const peer_t *peer, uint64_t id)
+{
+    return calls_of_caller (&self->calls, &peer->caller, id) || watch_is_open (self, peer, id);
+}
+
+static void route (broker_t *self, peer_t *peer, const wire_record_t *record, const wire_options_t *options,
+                   zmq_msg_t *frame, zmq_msg_t *attachment)
 {
     refusal_t refusal;
-    plan_t plan = {0};
+    plan_t plan;
 
-    self->counters.requests++;
-    if (record->id == 0) {
-        peer_refuse (self, peer, WEFT_INVALID, "a REQUEST with id 0");
-        return;
-    }
-    if (for_registry (record->method) && !self->draining) {
-        registry_service_request (self, peer, record);
-        return;
-    }
-    if (!admissible (self, peer, record, &refusal) || !plan_route (self, peer, record, &plan, &refusal)) {
+    if (!admissible (self, peer, record, &refusal) || !plan_route (self, peer, record, options, &plan, &refusal)) {
         reject (self, peer, record->id, &refusal);
         return;
     }
@@ -302,6 +294,25 @@ void routing_request (broker_t *self, peer_t *peer, const wire_record_t *record,
         reject (self, peer, call->client_id, &refusal);
         calls_close (&self->calls, call);
     }
+}
+
+const char *routing_request (broker_t *self, peer_t *peer, const wire_record_t *record, zmq_msg_t *frame,
+                             zmq_msg_t *attachment)
+{
+    wire_options_t options = {0};
+
+    self->counters.requests++;
+    if (record->id == 0)
+        return "malformed REQUEST: id 0";
+    if (mp_left (&record->extra) > 0 && !wire_read_options (record->extra, &options))
+        return "malformed REQUEST: its options";
+    if (id_is_open (self, peer, record->id))
+        peer_refuse (self, peer, WEFT_INVALID, "this id is open already");
+    else if (for_registry (record->method) && !self->draining)
+        registry_service_request (self, peer, record, &options);
+    else
+        route (self, peer, record, &options, frame, attachment);
+    return NULL;
 }
 
 /*  REPLY and ITEM -------------------------------------------------------------------------------------------------- */

@@ -16,6 +16,7 @@ typedef struct {
     codec_t codec;
     uint64_t id, index;
     deadline_t due;
+    chain_node_t chain;         /* by peer and id */
     list_node_t peer_node, service_node;
 } watch_t;
 
@@ -65,6 +66,7 @@ static void watch_free (broker_t *self, watch_t *watch)
 {
     list_remove (&watch->peer->watches, &watch->peer_node);
     list_remove (&watch->service->watches, &watch->service_node);
+    chains_remove (&self->watches_by_id, &watch->chain);
     deadlines_cancel (&self->watches_due, &watch->due);
     registry_forget (&self->registry, watch->service);
     self->watches--;
@@ -109,6 +111,7 @@ void watch_open (broker_t *self, peer_t *peer, uint64_t id, codec_t codec, text_
     watch->service = service;
     watch->codec = codec;
     watch->id = id;
+    chains_add (&self->watches_by_id, &watch->chain, chains_hash (&self->watches_by_id, peer->caller.serial, id));
     list_push (&peer->watches, &watch->peer_node);
     list_push (&service->watches, &watch->service_node);
     self->watches++;
@@ -117,16 +120,28 @@ void watch_open (broker_t *self, peer_t *peer, uint64_t id, codec_t codec, text_
         watch_end (self, watch, WEFT_OVERLOADED, "the broker is out of memory");
 }
 
+static watch_t *watch_find (const broker_t *self, const peer_t *peer, uint64_t id)
+{
+    const uint64_t hash = chains_hash (&self->watches_by_id, peer->caller.serial, id);
+    for (chain_node_t *node = chains_first (&self->watches_by_id, hash); node; node = chains_match (node->next, hash)) {
+        watch_t *watch = CONTAINER_OF (node, watch_t, chain);
+        if (watch->peer == peer && watch->id == id)
+            return watch;
+    }
+    return NULL;
+}
+
+bool watch_is_open (const broker_t *self, const peer_t *peer, uint64_t id)
+{
+    return !list_empty (&peer->watches) && watch_find (self, peer, id);
+}
+
 bool watch_cancel (broker_t *self, peer_t *peer, uint64_t id)
 {
-    for (list_node_t *node = list_first (&peer->watches); node; node = list_after (&peer->watches, node)) {
-        watch_t *watch = CONTAINER_OF (node, watch_t, peer_node);
-        if (watch->id != id)
-            continue;
+    watch_t *watch = watch_find (self, peer, id);
+    if (watch)
         watch_end (self, watch, WEFT_CANCELLED, "the watch was cancelled");
-        return true;
-    }
-    return false;
+    return watch != NULL;
 }
 
 void watch_close_all (broker_t *self, peer_t *peer)
