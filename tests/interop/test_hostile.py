@@ -66,6 +66,7 @@ def registration():
 
 class Hostile(mesh.Mesh):
     def setUp(self):
+        os.environ["ASAN_OPTIONS"] = os.environ.get("ASAN_OPTIONS", "") + ":quarantine_size_mb=4"  # so that memory tells something
         super().setUp()
         self.worker_ = self.worker()
         self.client = self.keep(weft.Client(self.endpoint))
