@@ -211,7 +211,7 @@ static void turn (weft_client_t *self, bool hurry)
 static int64_t sleep_limit_us (const weft_client_t *self, int64_t until_us)
 {
     const int64_t channel_us = channel_next_us (&self->channel);
-    const int64_t sockets_us = sockets_next_us (&self->sockets, self->channel.now_us);
+    const int64_t sockets_us = sockets_next_us (&self->sockets);
     const int64_t own_us = channel_us < sockets_us ? channel_us : sockets_us;
     return own_us < until_us ? own_us : until_us;
 }

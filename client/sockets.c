@@ -237,7 +237,7 @@ static bool is_stuck (const sockets_t *self, uint64_t alias)
     return false;
 }
 
-static void set_aside (sockets_t *self, uint64_t alias, message_t *message)
+static void set_aside (sockets_t *self, uint64_t alias, message_t *message, int64_t now_us)
 {
     stuck_t *stuck = malloc (sizeof *stuck);
     if (!stuck) {
@@ -249,11 +249,17 @@ static void set_aside (sockets_t *self, uint64_t alias, message_t *message)
     for (int i = 0; i < message->count; i++)
         message_add (&stuck->message, &message->frames [i]);
     message_clear (message);
+    if (list_empty (&self->stuck))
+        self->retry_us = now_us + STUCK_RETRY_US;
     list_push (&self->stuck, &stuck->node);
 }
 
+/*  Not at every turn: each try looks like something to take in, so the driver would never sleep. */
 static void retry_stuck (sockets_t *self, channel_t *channel, int64_t now_us)
 {
+    if (now_us < self->retry_us)
+        return;
+    self->retry_us = now_us + STUCK_RETRY_US;
     for (size_t left = self->stuck.count; left > 0 && !list_empty (&self->stuck); left--) {
         stuck_t *stuck = CONTAINER_OF (list_pop (&self->stuck), stuck_t, node);
         if (send_message (self, channel, stuck->alias, &stuck->message, now_us) == FULL)
@@ -279,7 +285,7 @@ static void flush_link (sockets_t *self, channel_t *channel, link_t *link, int64
     while (outbox_take (&link->outbox, &message)) {
         const sent_t sent = send_message (self, channel, alias, &message, now_us);
         if (sent == FULL) {
-            set_aside (self, alias, &message);
+            set_aside (self, alias, &message, now_us);
             channel_touch (channel, link);
         }
         if (sent != SENT)
@@ -391,9 +397,9 @@ bool sockets_busy (const sockets_t *self)
     return self->check != 0;
 }
 
-int64_t sockets_next_us (const sockets_t *self, int64_t now_us)
+int64_t sockets_next_us (const sockets_t *self)
 {
-    return list_empty (&self->stuck) ? DEADLINES_NEVER : now_us + STUCK_RETRY_US;
+    return list_empty (&self->stuck) ? DEADLINES_NEVER : self->retry_us;
 }
 
 unsigned sockets_sleep (const sockets_t *self, int64_t now_us, int64_t until_us)

@@ -20,6 +20,7 @@ typedef struct {
     unsigned check;                     /* bits of sources */
     table_t aliases;                    /* address → alias of the connection that is made there */
     list_t stuck;                       /* messages that a peer had no room for */
+    int64_t retry_us;                   /* when they are tried again */
     int64_t armed_us;                   /* when `timer` goes off */
 } sockets_t;
 
@@ -40,7 +41,7 @@ void sockets_turn (sockets_t *self, channel_t *channel, bool hurry);
 bool sockets_busy (const sockets_t *self);
 
 /*  When it has something to do by itself. */
-int64_t sockets_next_us (const sockets_t *self, int64_t now_us);
+int64_t sockets_next_us (const sockets_t *self);
 
 /*  Waits for something to come in, at most until `until_us`; returns what did, for sockets_note. Needs no lock. */
 unsigned sockets_sleep (const sockets_t *self, int64_t now_us, int64_t until_us);
