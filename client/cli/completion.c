@@ -136,13 +136,12 @@ void completion_print (const command_t *const *all, int count, char **words)
     for (int i = 0; i + 1 < count && known < 62; i++)
         if (strcmp (words [i], "=") != 0) /* bash takes "--via=direct" apart */
             before [known++] = words [i];
-    const char *const previous = known > 1 ? before [known - 1] : "";
 
     options_t options;
     options_parse (&options, all, known, before, error);
     typed_t typed = {.prefix = strcmp (last, "=") == 0 ? "" : last, .before = last};
     const size_t equals = strcspn (last, "=");
-    const flag_t *flag = waiting_flag (options.command, previous);
+    const flag_t *flag = waiting_flag (options.command, before [known - 1]);
     if (!flag && strncmp (last, "--", 2) == 0 && last [equals]) {
         flag = options_flag (options.command, 0, last + 2, equals - 2);
         typed.prefix = last + equals + 1;
@@ -199,10 +198,13 @@ static const char fish [] =
     "# fish completion for weft. Load it with: weft completion fish | source\n"
     "function __weft_complete\n"
     "    set -l words (commandline -opc) (commandline -ct)\n"
-    "    $words[1] __complete $words[2..-1] 2>/dev/null\n"
+    "    if string match -q -- '@*' $words[-1]\n"
+    "        string replace -r '^' @ -- (__fish_complete_path (string sub -s 2 -- $words[-1]))\n"
+    "    else\n"
+    "        $words[1] __complete $words[2..-1] 2>/dev/null\n"
+    "    end\n"
     "end\n"
-    "complete -c weft -f -n 'not string match -q -- \"@*\" (commandline -ct)' -a '(__weft_complete)'\n"
-    "complete -c weft -F -n 'string match -q -- \"@*\" (commandline -ct)'\n";
+    "complete -c weft -f -a '(__weft_complete)'\n";
 
 static const char *const shells [] = {"bash", "zsh", "fish", NULL};
 

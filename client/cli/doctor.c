@@ -257,6 +257,8 @@ static void check_direct (doctor_t *self, const worker_row *worker)
     char round_trip [WORDS_SHORT_MAX], reason [512] = "it gives none";
     for (size_t i = 0; i < worker->endpoint_count; i++) {
         probe_t probe;
+        if (!probe_can_reach (worker->endpoints [i]))
+            continue;
         const int timeout_ms = cli_connect_timeout_ms (self->cli);
         const bool reached = probe_open (&probe, worker->endpoints [i]) &&
                              probe_hello (&probe, worker->uuid, timeout_ms) == WEFT_OK &&
@@ -270,8 +272,9 @@ static void check_direct (doctor_t *self, const worker_row *worker)
         if (reached)
             return;
     }
-    find (self, WARNING, "direct", "calls go through the broker; to go directly, let this host reach the worker's port\n"
-          "                    or start the worker with --advertise", "%s by no endpoint (%s)", worker->uuid, reason);
+    find (self, WARNING, "direct",
+          "calls go through the broker; to spare them that, open the worker's port or give it --advertise",
+          "%s by no endpoint (%s)", worker->uuid, reason);
 }
 
 static void check_worker (doctor_t *self, probe_t *broker, const worker_row *worker)

@@ -143,8 +143,8 @@ const command_t command_ls = {
 
 /* ---- workers ---- */
 
-/*  "alive" and so on, as label and value. */
-static void print_worker (cli_t *cli, const worker_row *row)
+/*  Labels and values. */
+static void print_worker (const worker_row *row)
 {
     static const grid_column_t columns [] = {{"", false}, {"", false}, {NULL, false}};
     char age [WORDS_SHORT_MAX];
@@ -176,7 +176,6 @@ static void print_worker (cli_t *cli, const worker_row *row)
     grid_add (&grid, "%s", words_duration (age, (int64_t) row->age_ms * 1000));
     grid_print (&grid, GRID_UNTITLED, stdout);
     grid_fini (&grid);
-    (void) cli;
 }
 
 static int show_worker (cli_t *cli, const char *uuid)
@@ -187,7 +186,8 @@ static int show_worker (cli_t *cli, const char *uuid)
         cli_print_value (cli, WEFT_IN (describe_reply, &definitions.is));
     } else if (code == EXITS_OK) {
         for (size_t i = 0; i < definitions.is.worker_count; i++)
-            print_worker (cli, &definitions.is.workers [i]);
+            print_worker (&definitions.is.workers [i]);
+        printf ("\n");
         describe_print (cli, &definitions.is);
     }
     definitions_free (&definitions);

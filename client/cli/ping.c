@@ -11,7 +11,6 @@
 #include <poll.h>
 #include <stdlib.h>
 #include <string.h>
-#include <unistd.h>
 
 #define COUNT_DEFAULT       5
 #define INTERVAL_DEFAULT_US 100000
@@ -101,14 +100,6 @@ static void ping_way (ping_t *self, way_t *way)
 
 /* ---- which ways ---- */
 
-/*  Endpoints that only another process or host could reach are no ways for us. */
-static bool is_for_us (const char *endpoint)
-{
-    if (strncmp (endpoint, "ipc://", 6) == 0)
-        return access (endpoint + 6, F_OK) == 0;
-    return strncmp (endpoint, "tcp://", 6) == 0;
-}
-
 static void add_way (ping_t *self, const char *worker, const char *endpoint)
 {
     self->ways [self->count++] = (way_t){.worker = worker, .endpoint = endpoint};
@@ -118,7 +109,7 @@ static void add_worker (ping_t *self, const worker_row *worker)
 {
     add_way (self, worker->uuid, NULL);
     for (size_t i = 0; i < worker->endpoint_count; i++)
-        if (is_for_us (worker->endpoints [i]))
+        if (probe_can_reach (worker->endpoints [i]))
             add_way (self, worker->uuid, worker->endpoints [i]);
 }
 

@@ -6,6 +6,7 @@
 #include <errno.h>
 #include <stdio.h>
 #include <string.h>
+#include <unistd.h>
 
 /*  What is awaited: a WELCOME (id 0) or the REPLY with this id. */
 typedef struct {
@@ -13,6 +14,13 @@ typedef struct {
     bool done;
     weft_status_t status;
 } awaited_t;
+
+bool probe_can_reach (const char *endpoint)
+{
+    if (strncmp (endpoint, "ipc://", 6) == 0)
+        return access (endpoint + 6, F_OK) == 0;
+    return strncmp (endpoint, "tcp://", 6) == 0;
+}
 
 bool probe_open (probe_t *self, const char *endpoint)
 {

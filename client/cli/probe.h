@@ -23,6 +23,9 @@ typedef struct {
     int64_t round_trip_us;
 } probe_t;
 
+/*  False for endpoints that are inside another process, or on another host's file system. */
+bool probe_can_reach (const char *endpoint);
+
 /*  Begins to connect. False: `text` says why. */
 bool probe_open (probe_t *self, const char *endpoint);
 void probe_close (probe_t *self);

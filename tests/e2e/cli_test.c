@@ -324,6 +324,18 @@ TEST (an_application_error_exits_with_6)
     mesh_destroy (&mesh);
 }
 
+TEST (a_full_queue_exits_with_8)
+{
+    mesh_t *mesh = mesh_new ();
+    mesh_broker (mesh, NULL, NULL);
+    mesh_worker (mesh, "--concurrency", "1", "--queue-max", "1", NULL);
+    const result_t got = WEFT (mesh, "bench", "Slow.Hang", "{\"ms\": 50}", "-n", "16", "-c", "16", "--via", "direct", "--retry",
+                               "failfast");
+    CHECK_INT (got.code, 8);
+    CHECK (has (got.err, "the first: OVERLOADED"));
+    mesh_destroy (&mesh);
+}
+
 TEST (errors_are_json_objects_if_data_is)
 {
     mesh_t *mesh = new_mesh (NULL);
@@ -550,6 +562,24 @@ TEST (completion_works_in_bash)
     mesh_destroy (&mesh);
 }
 
+/* ---- terminals ---- */
+
+TEST (a_terminal_gets_titles_in_bold_indented_json_and_progress)
+{
+    mesh_t *mesh = new_mesh (NULL);
+    result_t got = shell (mesh, "sh", "script -qec '$WEFT ls' /dev/null");
+    CHECK (has (got.out, "\033[1mSERVICE"));
+    got = shell (mesh, "sh", "NO_COLOR=1 script -qec '$WEFT ls' /dev/null");
+    CHECK (!strstr (got.out, "\033["));
+    got = shell (mesh, "sh", "script -qec '$WEFT call Who.Am' /dev/null");
+    CHECK (strncmp (got.out, "{\r\n  \"pid\": ", 12) == 0);
+    got = shell (mesh, "sh", "script -qec '$WEFT bench Arith.Add \"[1, 2]\" -d 500ms -c 1 >/dev/null' /dev/null");
+    CHECK (has (got.out, " calls, "));
+    got = shell (mesh, "sh", "script -qec '$WEFT -q bench Arith.Add \"[1, 2]\" -d 500ms -c 1 >/dev/null' /dev/null");
+    CHECK_STR (got.out, "");
+    mesh_destroy (&mesh);
+}
+
 /* ---- help ---- */
 
 TEST (help_goes_to_standard_output_and_names_every_command)
@@ -568,5 +598,56 @@ TEST (help_goes_to_standard_output_and_names_every_command)
     }
     CHECK (strncmp (mesh_run (mesh, NULL, "weft", "--version", NULL).out, "weft " WEFT_VERSION, 9) == 0);
     check_fails (mesh_run (mesh, NULL, "weft", NULL), 2, "no command");
+    mesh_destroy (&mesh);
+}
+
+/*  The man page of `program` as text, its hyphens plain. */
+static char *man_page (const char *program)
+{
+    char path [512];
+    snprintf (path, sizeof path, "%s/deploy/man/%s.1", getenv ("WEFT_SOURCE_DIR"), program);
+    FILE *const file = fopen (path, "r");
+    char *const text = calloc (1, 65536);
+    CHECK (file && text && fread (text, 1, 65535, file) > 0 && fclose (file) == 0);
+    char *to = text;
+    for (const char *at = text; *at; at++)
+        if (*at != '\\')
+            *to++ = *at;
+    *to = '\0';
+    return text;
+}
+
+/*  Every "--flag" of a help text is in the page. */
+static void check_flags_documented (const char *help, const char *page)
+{
+    CHECK (strstr (help, "--") != NULL);
+    for (const char *at = help; (at = strstr (at, "--"));) {
+        char flag [64];
+        const size_t size = 2 + strspn (at + 2, "abcdefghijklmnopqrstuvwxyz-");
+        snprintf (flag, sizeof flag, "%.*s", (int) size, at);
+        if (size > 2)
+            CHECK (has (page, flag));
+        at += size;
+    }
+}
+
+TEST (man_pages_name_every_command_and_flag)
+{
+    mesh_t *mesh = mesh_new ();
+    static const char *const programs [] = {"weft", "weft-broker", "weft-worker"};
+    static const char *const commands [] = {"call", "ls", "workers", "describe", "ping", "watch", "bench", "doctor", "completion"};
+    for (size_t i = 0; i < 3; i++) {
+        char *const page = man_page (programs [i]);
+        check_flags_documented (mesh_run (mesh, NULL, programs [i], "--help", NULL).out, page);
+        free (page);
+    }
+    char *const page = man_page ("weft");
+    for (size_t i = 0; i < sizeof commands / sizeof *commands; i++) {
+        char heading [64];
+        snprintf (heading, sizeof heading, "\n.SS %s", commands [i]);
+        CHECK (has (page, heading));
+        check_flags_documented (mesh_run (mesh, NULL, "weft", commands [i], "--help", NULL).out, page);
+    }
+    free (page);
     mesh_destroy (&mesh);
 }

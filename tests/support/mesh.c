@@ -27,6 +27,7 @@ struct process {
     bool ended, expected_to_end;
     int code;
     char *text; /* last process_line */
+    char *out, *err; /* what mesh_run gave */
     mesh_t *mesh;
 };
 
@@ -154,6 +155,8 @@ void mesh_destroy (mesh_t **self)
         if (found_fault (&mesh->processes [i]))
             check_failed (__FILE__, __LINE__, mesh->processes [i].name);
         free (mesh->processes [i].text);
+        free (mesh->processes [i].out);
+        free (mesh->processes [i].err);
     }
     current = NULL;
     remove_folder (mesh->folder);
@@ -423,7 +426,9 @@ result_t mesh_run (mesh_t *self, const char *input, const char *program, ...)
     va_end (list);
     process_t *process = spawn (self, program, input, args);
     const int code = process_wait (process);
-    result_t result = {code, process_stdout (process), process_stderr (process)};
+    process->out = process_stdout (process);
+    process->err = process_stderr (process);
+    const result_t result = {code, process->out, process->err};
     if (found_fault (process))
         check_failed (__FILE__, __LINE__, result.err);
     return result;

@@ -27,7 +27,7 @@ static char error [OPTIONS_ERROR_MAX];
 static bool parse (const char *line)
 {
     static char words [1024];
-    static char *argv [64];
+    static char *argv [128];
     static char program [] = "weft";
     int argc = 0;
     snprintf (words, sizeof words, "%s", line);
