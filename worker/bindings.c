@@ -94,7 +94,7 @@ static void advertise_as (char *out, const char *bound, const char *advertise)
     else if (starts (bound, "tcp://0.0.0.0:") || starts (bound, "tcp://[::]:"))
         snprintf (out, WEFT_ENDPOINT_MAX + 1, "tcp://*:%.7s", own_port);
     else
-        snprintf (out, WEFT_ENDPOINT_MAX + 1, "%s", bound);
+        memcpy (out, bound, strlen (bound) + 1);
 }
 
 static bool bind_one (bindings_t *self, direct_t *direct, const char *endpoint, const char *advertise)
