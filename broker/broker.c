@@ -114,6 +114,7 @@ void broker_reconfigure (broker_t *self, const broker_settings_t *settings)
     self->registry.contracts.bytes_max = self->settings.memory_max;
     if (self->settings.ttl_ms < old.ttl_ms)
         begin_grace (self); /* workers have yet to hear of it */
+    membership_retime (self);
 }
 
 /*  Peers -------------------------------------------------------------------------------------------------------- */

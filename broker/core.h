@@ -93,6 +93,7 @@ const char *membership_beat (broker_t *self, peer_t *peer, const wire_record_t *
 void membership_draining (broker_t *self, peer_t *peer);
 void membership_lost (broker_t *self, peer_t *peer, const char *why);
 void membership_tick (broker_t *self);
+void membership_retime (broker_t *self); /* the terms of all leases have changed */
 
 /*  routing.c. `frame`: the one that holds the record, if it holds nothing else, to be passed on whole; or NULL. */
 const char *routing_request (broker_t *self, peer_t *peer, const wire_record_t *record, zmq_msg_t *frame,

@@ -28,6 +28,12 @@ static void announce (broker_t *self, worker_t *worker)
     }
 }
 
+/*  There is room for it since the worker registered. */
+static void set_timer (broker_t *self, worker_t *worker)
+{
+    deadlines_set (&self->leases, &worker->due, lease_next_us (&worker->lease, &self->terms));
+}
+
 static void end_worker (broker_t *self, worker_t *worker, const char *why)
 {
     ((peer_t *) worker->owner)->worker = NULL;
@@ -130,7 +136,7 @@ const char *membership_register (broker_t *self, peer_t *peer, const wire_record
     }
     worker_t *worker = peer->worker;
     self->counters.registrations++;
-    deadlines_set (&self->leases, &worker->due, lease_next_us (&worker->lease, &self->terms));
+    set_timer (self, worker);
     beat_ok (self, peer, 0);
     log_worker ("worker joined", worker, "registered");
     announce (self, worker);
@@ -208,6 +214,15 @@ void membership_tick (broker_t *self)
             case LEASE_NOTHING:
                 break;
         }
-        deadlines_set (&self->leases, &worker->due, lease_next_us (&worker->lease, &self->terms));
+        set_timer (self, worker);
     }
+}
+
+void membership_retime (broker_t *self)
+{
+    size_t position = 0;
+    worker_t *worker;
+
+    while ((worker = table_next (&self->registry.workers, &position)))
+        set_timer (self, worker);
 }

@@ -143,15 +143,18 @@ static bool build_routes (registry_t *self, service_t *service)
     char key [2 * WEFT_METHOD_NAME_MAX + 2];
 
     drop_routes (self, service);
-    service->routes_version++;
+    service->routes_digest = 0;
     for (list_node_t *node = list_first (&service->members); node; node = list_after (&service->members, node)) {
         const member_t *member = CONTAINER_OF (node, member_t, node);
         if (!merged_already (member) && !merge_contract (service, member->contract))
             return false;
     }
-    for (uint32_t i = 0; i < service->route_count; i++)
-        if (!table_put (&self->routes, key, route_key (service, service->routes [i].name, key), &service->routes [i]))
+    for (uint32_t i = 0; i < service->route_count; i++) {
+        route_t *route = &service->routes [i];
+        service->routes_digest = table_hash (service->routes_digest + route->flags, route->name.data, route->name.size);
+        if (!table_put (&self->routes, key, route_key (service, route->name, key), route))
             return false;
+    }
     return true;
 }
 

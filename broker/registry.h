@@ -47,7 +47,7 @@ struct service {
     size_t open;                /* members that are not draining */
     route_t *routes;            /* sorted by name */
     uint32_t route_count;
-    uint64_t routes_version, routes_told; /* the latter is the watchers' */
+    uint64_t routes_digest, routes_told; /* of names and flags; the latter is what watchers know */
     uint64_t revision;          /* of its last change */
     list_t watches;
 };

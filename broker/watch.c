@@ -182,12 +182,12 @@ void watch_push (broker_t *self, service_t *service, worker_t *worker)
     if (!worker_serves (worker, service))
         row.state = "gone";
     if (list_empty (&service->watches)) {
-        service->routes_told = service->routes_version;
+        service->routes_told = service->routes_digest;
         return;
     }
     arena_reset (&self->arena);
-    if (service->routes_told != service->routes_version && list_methods (self, service, &item))
-        service->routes_told = service->routes_version;
+    if (service->routes_told != service->routes_digest && list_methods (self, service, &item))
+        service->routes_told = service->routes_digest;
     for (int codec = 0; codec < CODEC_COUNT; codec++)
         push_codec (self, service, (codec_t) codec, &item);
 }

@@ -1,0 +1,229 @@
+/* SPDX-License-Identifier: MPL-2.0 */
+
+#include "broker_harness.h"
+
+static void watch (peer_t *caller, uint64_t id, const char *service)
+{
+    watch_args args = {.service = service};
+    ask (caller, id, "weft.Registry.Watch", WEFT_IN (watch_args, &args));
+}
+
+/*  The next ITEM of the last listen_to. */
+static watch_item item (peer_t *caller, uint64_t id)
+{
+    watch_item got = {0};
+    const wire_record_t *record = next (WIRE_ITEM);
+    CHECK_INT (record->id, id);
+    decode (caller, record, WEFT_OUT (watch_item, &got));
+    return got;
+}
+
+static watch_item only_item (peer_t *caller, uint64_t id)
+{
+    CHECK_INT (listen_to (caller), 1);
+    return item (caller, id);
+}
+
+TEST (h6_a_watch_begins_with_the_whole_list)
+{
+    start ();
+    worker_of (1, "Arith", 1);
+    worker_of (2, "Arith", 1);
+    peer_t *caller = client ();
+    watch (caller, 5, "Arith");
+    const watch_item first = only_item (caller, 5);
+    CHECK (first.full);
+    CHECK_INT (first.worker_count, 2);
+    CHECK_INT (first.method_count, 2);
+    CHECK_STR (first.methods [0].name, "Add");
+    CHECK_INT (first.methods [0].flags, 1);
+    finish ();
+}
+
+TEST (h7_joins_and_leaves_arrive_in_the_same_turn)
+{
+    start ();
+    peer_t *caller = client ();
+    watch (caller, 5, "Arith");
+    const watch_item first = only_item (caller, 5);
+    CHECK_INT (first.worker_count + first.method_count, 0);
+
+    peer_t *worker = worker_of (1, "Arith", 1);
+    const watch_item joined = only_item (caller, 5);
+    CHECK (!joined.full);
+    CHECK_INT (joined.previous, first.revision);
+    CHECK_STR (joined.workers [0].uuid, uuid (1));
+    CHECK_STR (joined.workers [0].state, "alive");
+    CHECK_INT (joined.method_count, 2); /* they changed: there were none */
+
+    say_draining (worker);
+    const watch_item draining = only_item (caller, 5);
+    CHECK_STR (draining.workers [0].state, "draining");
+    CHECK_INT (draining.previous, joined.revision);
+    CHECK_INT (draining.method_count, 0);
+
+    lose (worker);
+    const watch_item gone = only_item (caller, 5);
+    CHECK_STR (gone.workers [0].state, "gone");
+    CHECK_INT (gone.previous, draining.revision);
+    finish ();
+}
+
+TEST (h7_items_are_numbered)
+{
+    start ();
+    peer_t *caller = client ();
+    watch (caller, 5, "Arith");
+    worker_of (1, "Arith", 1);
+    CHECK_INT (listen_to (caller), 2);
+    CHECK_INT (next (WIRE_ITEM)->number, 0);
+    CHECK_INT (next (WIRE_ITEM)->number, 1);
+    finish ();
+}
+
+TEST (h8_a_watcher_hears_only_of_what_it_asked_for)
+{
+    start ();
+    peer_t *caller = client ();
+    watch (caller, 5, "Arith");
+    watch (caller, 6, "Geo");
+    listen_to (caller);
+    worker_of (1, "Geo", 1);
+    CHECK_STR (only_item (caller, 6).workers [0].uuid, uuid (1));
+    worker_of (2, "Other", 1);
+    check_silent (caller);
+    finish ();
+}
+
+TEST (silence_shows_as_suspect_and_a_beat_as_alive)
+{
+    start ();
+    pass (30 * S);
+    peer_t *worker = worker_of (1, "Arith", 1), *caller = client ();
+    watch (caller, 5, "Arith");
+    listen_to (caller);
+    pass (7 * S);
+    CHECK_STR (only_item (caller, 5).workers [0].state, "suspect");
+    say_beat (worker, 1);
+    CHECK_STR (only_item (caller, 5).workers [0].state, "alive");
+    pass (11 * S);
+    CHECK_INT (listen_to (caller), 2);
+    item (caller, 5);
+    CHECK_STR (item (caller, 5).workers [0].state, "gone");
+    finish ();
+}
+
+TEST (a_change_of_methods_is_told)
+{
+    start ();
+    peer_t *worker = worker_of (1, "Arith", 1), *caller = client ();
+    watch (caller, 5, "Arith");
+    listen_to (caller);
+    say_register (worker, uuid (1), 2, "Arith", NULL, 0);
+    const watch_item changed = only_item (caller, 5);
+    CHECK_INT (changed.method_count, 2);
+    CHECK_INT (changed.methods [0].flags, 0);
+    say_register (worker, uuid (1), 3, "Arith", "tcp://*:9", 0);
+    const watch_item moved = only_item (caller, 5);
+    CHECK_INT (moved.method_count, 0);
+    CHECK_STR (moved.workers [0].endpoints [0], "tcp://10.0.0.5:9");
+    finish ();
+}
+
+TEST (a_service_that_a_worker_gives_up_is_told)
+{
+    start ();
+    peer_t *worker = worker_of (1, "Arith,Geo", 1), *caller = client ();
+    watch (caller, 5, "Geo");
+    listen_to (caller);
+    say_register (worker, uuid (1), 2, "Arith", NULL, 0);
+    CHECK_STR (only_item (caller, 5).workers [0].state, "gone");
+    finish ();
+}
+
+TEST (a_cancelled_watch_ends_with_its_reply)
+{
+    start ();
+    peer_t *caller = client ();
+    watch (caller, 5, "Arith");
+    listen_to (caller);
+    say_cancel (caller, 5);
+    CHECK_INT (only (caller, WIRE_REPLY)->status, WEFT_CANCELLED);
+    worker_of (1, "Arith", 1);
+    check_silent (caller);
+    watch (caller, 5, "Arith");
+    listen_to (caller);
+    watch (caller, 5, "Arith");
+    check_refused (caller, WEFT_INVALID, "open already");
+    finish ();
+}
+
+TEST (a_watch_with_a_deadline_ends_at_it)
+{
+    watch_args args = {.service = "Arith"};
+    codec_error_t error;
+    buffer_t body, *out;
+    start ();
+    peer_t *caller = client ();
+    buffer_init (&body, SIZE_MAX);
+    CHECK (codec_encode (CODEC_MSGPACK, WEFT_IN (watch_args, &args), &body, &error));
+    out = records ();
+    wire_write_request (out, 5, text_of ("weft.Registry.Watch"), 500, body.data, body.size, false, NULL);
+    buffer_fini (&body);
+    say (caller, out);
+    listen_to (caller);
+    CHECK_INT (broker_next_us (broker), now_us + 500 * MS);
+    pass (500 * MS);
+    CHECK_INT (only (caller, WIRE_REPLY)->status, WEFT_DEADLINE_EXCEEDED);
+    finish ();
+}
+
+TEST (watches_are_bounded_and_leave_no_services_behind)
+{
+    broker_settings_t settings = usual_settings ();
+    char name [16];
+    settings.watches_max = 3;
+    settings.services_max = 2;
+    start_with (settings);
+    peer_t *caller = client (), *other = client ();
+    for (uint64_t id = 1; id <= 2; id++) {
+        snprintf (name, sizeof name, "S%d", (int) id);
+        watch (caller, id, name);
+        only_item (caller, id);
+    }
+    watch (caller, 3, "S3"); /* no room for another service */
+    check_reply (only (caller, WIRE_REPLY), 3, WEFT_OVERLOADED, 0, "no room");
+    watch (caller, 4, "S1");
+    only_item (caller, 4);
+    watch (caller, 5, "S1"); /* one watch too many */
+    CHECK_INT (only (caller, WIRE_REPLY)->status, WEFT_OVERLOADED);
+    CHECK_INT (broker_gauges (broker).services, 2);
+    lose (caller);
+    CHECK_INT (broker_gauges (broker).services, 0);
+    watch (other, 1, "S3");
+    only_item (other, 1);
+    finish ();
+}
+
+TEST (each_watcher_is_told_in_its_own_codec)
+{
+    start ();
+    peer_t *plain = client (), *json = client_with ("json");
+    watch (plain, 1, "Arith");
+    watch (json, 2, "Arith");
+    listen_to (plain);
+    listen_to (json);
+    worker_of (1, "Arith", 1);
+    CHECK_STR (only_item (plain, 1).workers [0].uuid, uuid (1));
+    CHECK_STR (only_item (json, 2).workers [0].uuid, uuid (1));
+    finish ();
+}
+
+TEST (an_ill_formed_service_cannot_be_watched)
+{
+    start ();
+    peer_t *caller = client ();
+    watch (caller, 1, "no such name");
+    check_reply (only (caller, WIRE_REPLY), 1, WEFT_INVALID, 0, "ill-formed service name");
+    finish ();
+}
