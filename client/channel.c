@@ -179,7 +179,7 @@ static void wait_again (channel_t *self, discovery_t *discovery)
     ids_take (&self->requests, discovery->request.id);
     request_leave (&discovery->request);
     link_wait (&self->broker, &discovery->request);
-    discovery_asked (discovery, self->now_us);
+    discovery_cut_off (discovery, self->now_us);
 }
 
 /*  Ends the attempts in one of a link's lists, those that are in it now. Watches start over. */

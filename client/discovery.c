@@ -33,7 +33,8 @@ bool discovery_wants (const discovery_t *self, int64_t now_us)
     case DISCOVERY_IDLE:
         return true;
     case DISCOVERY_WATCHING:
-        return self->count == 0 || now_us - self->updated_us >= self->refresh_us;
+        return self->count == 0 || now_us - self->updated_us >= self->refresh_us
+               || (self->confirm_us && now_us >= self->confirm_us);
     default:
         return false;
     }
@@ -49,6 +50,12 @@ void discovery_asked (discovery_t *self, int64_t now_us)
 void discovery_lost (discovery_t *self)
 {
     self->state = DISCOVERY_IDLE;
+}
+
+void discovery_cut_off (discovery_t *self, int64_t now_us)
+{
+    discovery_asked (self, now_us);
+    self->cut_off = true;
 }
 
 bool discovery_usable (const discovery_t *self)
@@ -174,8 +181,12 @@ discovery_result_t discovery_apply (discovery_t *self, const registry_change_t *
 {
     if (!change->full && (self->state != DISCOVERY_WATCHING || change->previous != self->revision))
         return DISCOVERY_GAP;
-    if (change->full)
+    if (change->full && !self->cut_off)
         erase_unnamed (self, change, endpoints, observer, arg);
+    if (change->full) {
+        self->confirm_us = self->cut_off ? now_us + WEFT_TTL_MS * 1000LL : 0;
+        self->cut_off = false;
+    }
     for (size_t i = 0; i < change->worker_count; i++) {
         const int changed = apply_row (self, &change->workers [i], endpoints);
         if (changed < 0)

@@ -6,7 +6,9 @@
  *                      ^                      |
  *                      `--- gap; stale; lost -'
  *
- *  A list once had is kept while it is asked for again, so a broker's absence takes nothing away. */
+ *  A list once had is kept while it is asked for again, so a broker's absence takes nothing away. Nor does its return: to a
+ *  broker that has just started the workers come back one by one, so its first list adds and changes, but those that it does not
+ *  name stay until a list that is asked for one TTL later confirms that they are gone. */
 
 #ifndef DISCOVERY_H_INCLUDED
 #define DISCOVERY_H_INCLUDED
@@ -21,6 +23,8 @@ typedef struct discovery {
     char service [WEFT_METHOD_NAME_MAX + 1];
     discovery_state_t state;
     bool listed;                    /* a whole list was had */
+    bool cut_off;                   /* the broker went away since */
+    int64_t confirm_us;             /* when to ask for a list that is believed in all; 0: it was */
     uint64_t revision;
     int64_t refresh_us;             /* older than this it is stale */
     int64_t updated_us;             /* when it was last told anything */
@@ -45,8 +49,11 @@ void discovery_free (discovery_t *self, endpoints_t *endpoints);
 bool discovery_wants (const discovery_t *self, int64_t now_us);
 void discovery_asked (discovery_t *self, int64_t now_us);
 
-/*  The stream ended, or its link was lost: what is had is kept. */
+/*  The stream ended: what is had is kept. */
 void discovery_lost (discovery_t *self);
+
+/*  The same because the broker went away. It counts as asked for: the caller asks the next broker. */
+void discovery_cut_off (discovery_t *self, int64_t now_us);
 
 /*  May calls go by it? An empty list is believed only once it is confirmed. */
 bool discovery_usable (const discovery_t *self);

@@ -498,3 +498,41 @@ TEST (several_brokers_may_be_given_and_a_worker_fails_over)
     weft_client_destroy (&client);
     mesh_destroy (&mesh);
 }
+static void count_event (weft_heart_event_t event, const weft_beat_answer_t *answer, void *arg)
+{
+    (void) answer;
+    ((int *) arg) [event]++;
+}
+
+static void beat_thrice (const weft_beat_answer_t *answer, weft_beat_t *next, void *arg)
+{
+    int *beats = arg;
+    CHECK (!answer->rejected && answer->interval_ms > 0 && answer->round_trip_us > 0);
+    next->delay_ms = 10; /* sooner than granted is allowed */
+    if (++*beats == 3)
+        next->kind = WEFT_BEAT_NONE;
+}
+
+TEST (b5_a_beater_that_asks_for_no_next_beat_ends_cleanly_at_a_real_broker)
+{
+    mesh_t *mesh = mesh_new ();
+    int events [4] = {0}, beats = 0;
+    static const char *const endpoints [] = {"tcp://127.0.0.1:7", NULL};
+    const weft_registrant_t registrant = {.service = "Printer", .endpoints = endpoints};
+    mesh_broker (mesh, NULL, NULL);
+    weft_heart_t *heart = weft_heart_new (mesh_endpoint (mesh), &registrant);
+    CHECK (heart);
+    weft_heart_set_beater (heart, beat_thrice, &beats);
+    weft_heart_set_observer (heart, count_event, events);
+    CHECK_INT (weft_heart_run (heart, 2000, 2), WEFT_OK);
+    CHECK_INT (beats, 3);
+    CHECK_INT (events [WEFT_HEART_NEW], 1);
+    CHECK_INT (events [WEFT_HEART_UPDATED], 2);
+    CHECK_INT (events [WEFT_HEART_DISCONNECTED], 1);
+    weft_heart_destroy (&heart);
+    weft_client_t *client = client_of (mesh);
+    await_workers (client, "Printer", 0);
+    weft_client_destroy (&client);
+    mesh_destroy (&mesh);
+}
+

@@ -167,8 +167,8 @@ TEST (a_new_broker_link_is_asked_for_all_lists_again)
     CHECK (watch);
     stage_list (watch->id, 0, 1, true, (const char *[]){"w2 alive", NULL}, true);
     const discovery_t *discovery = table_get (&stage.channel.services, "Test", 4);
-    CHECK_INT (discovery->count, 1);
-    CHECK_STR (discovery->members [0]->uuid, "w2");
+    CHECK_INT (discovery->count, 2); /* the new one, and the one that may not be back there yet */
+    CHECK_STR (discovery->members [1]->uuid, "w2");
     stage_end ();
 }
 

@@ -131,6 +131,29 @@ TEST (a_whole_list_drops_those_it_does_not_name)
     tear_down ();
 }
 
+TEST (a_broker_that_has_just_started_takes_no_worker_away_until_it_is_asked_again)
+{
+    set_up ();
+    discovery_asked (discovery, 0);
+    registry_worker_t rows [] = {row ("a", "alive"), row ("b", "alive")};
+    CHECK_INT (apply (0, 7, true, rows, 2, 0), DISCOVERY_OK);
+    discovery_cut_off (discovery, 1 * SECOND);
+    CHECK (!discovery_wants (discovery, 1 * SECOND)); /* it is asked for already */
+    CHECK_INT (apply (0, 1, true, rows, 0, 2 * SECOND), DISCOVERY_OK); /* nobody is back yet */
+    CHECK_INT (discovery->count, 2);
+    CHECK (discovery_usable (discovery));
+    CHECK_INT (apply (1, 2, false, rows, 1, 3 * SECOND), DISCOVERY_OK);
+    CHECK_INT (apply (2, 3, false, rows, 1, 11 * SECOND), DISCOVERY_OK); /* told something, but not of b */
+    CHECK (!discovery_wants (discovery, 12 * SECOND - 1));
+    CHECK (discovery_wants (discovery, 12 * SECOND));
+    discovery_asked (discovery, 12 * SECOND);
+    CHECK_INT (apply (3, 4, true, rows, 1, 12 * SECOND), DISCOVERY_OK); /* now it is believed */
+    CHECK_INT (discovery->count, 1);
+    CHECK_STR (discovery->members [0]->uuid, "a");
+    CHECK (!discovery_wants (discovery, 13 * SECOND));
+    tear_down ();
+}
+
 TEST (an_empty_list_is_not_believed_for_long)
 {
     set_up ();
