@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: MPL-2.0
  *
- *  bench.c - weft bench: keeps so many calls under way (a closed loop), checks every answer, and says how fast it went.
+ *  bench.c - weft bench: keeps so many calls under way (a closed loop), checks every answer, and says
+ *  how fast it went.
  *
  *  One thread: the loop tops up what is under way, waits for the client, and lets it run the callbacks. */
 
@@ -47,8 +48,8 @@ static void on_done (weft_call_t *call, void *arg)
 static bool start_one (bench_t *self)
 {
     self->started++;
-    if (weft_client_start_body (self->cli->client, self->signature->name, self->body->data, self->body->size, "msgpack",
-                                &self->options, on_done, self))
+    if (weft_client_start_body (self->cli->client, self->signature->name, self->body->data, self->body->size,
+                                "msgpack", &self->options, on_done, self))
         return true;
     self->started--;
     return false; /* out of memory: what is under way will free some */
@@ -59,7 +60,8 @@ static void show_progress (bench_t *self, int64_t now_us)
     char count [WORDS_SHORT_MAX], rate [WORDS_SHORT_MAX];
     const double seconds = (double) (now_us - self->start_us) / 1e6;
     cli_progress (self->cli, "%s calls, %s/s, %.0f s", words_count (count, self->finished),
-                  words_count (rate, seconds > 0 ? (uint64_t) ((double) self->finished / seconds) : 0), seconds);
+                  words_count (rate, seconds > 0 ? (uint64_t) ((double) self->finished / seconds) : 0),
+                  seconds);
 }
 
 /*  Until all are done; or the time is up, or Ctrl-C came, and those under way have ended. */
@@ -72,7 +74,8 @@ static void loop (bench_t *self, int interrupts)
     for (;;) {
         const int64_t now_us = clock_now_us ();
         const bool stopping = interrupted || (self->until_us && now_us >= self->until_us);
-        while (!stopping && self->started < self->wanted && self->started - self->finished < self->outstanding)
+        while (!stopping && self->started < self->wanted &&
+               self->started - self->finished < self->outstanding)
             if (!start_one (self))
                 break;
         if (self->started == self->finished)
@@ -96,7 +99,10 @@ static void loop (bench_t *self, int interrupts)
 static const struct {
     const char *name, *key;
     double quantile;
-} quantiles [] = {{"p50", "p50_us", 0.5}, {"p90", "p90_us", 0.9}, {"p99", "p99_us", 0.99}, {"p99.9", "p999_us", 0.999},
+} quantiles [] = {{"p50", "p50_us", 0.5},
+                  {"p90", "p90_us", 0.9},
+                  {"p99", "p99_us", 0.99},
+                  {"p99.9", "p999_us", 0.999},
                   {"max", "max_us", 1}};
 #define QUANTILES (sizeof quantiles / sizeof *quantiles)
 
@@ -121,7 +127,8 @@ static void print_json (const bench_t *self)
     object_int (&object, "errors", (int64_t) (self->finished - self->statuses [WEFT_OK]));
     object_double (&object, "calls_per_second", rate_of (self));
     for (size_t i = 0; i < QUANTILES; i++)
-        object_int (&object, quantiles [i].key, (int64_t) histogram_at (&self->latency, quantiles [i].quantile));
+        object_int (&object, quantiles [i].key,
+                    (int64_t) histogram_at (&self->latency, quantiles [i].quantile));
     object_object (&object, "statuses", &statuses);
     cli_print_object (self->cli, &object);
     object_fini (&object);
@@ -144,7 +151,8 @@ static void print_text (const bench_t *self)
     grid_add (&grid, "%s", words_count (text, (uint64_t) rate_of (self)));
     for (size_t i = 0; i < QUANTILES; i++) {
         grid_add (&grid, "%s", quantiles [i].name);
-        grid_add (&grid, "%s", words_duration (text, (int64_t) histogram_at (&self->latency, quantiles [i].quantile)));
+        grid_add (&grid, "%s",
+                  words_duration (text, (int64_t) histogram_at (&self->latency, quantiles [i].quantile)));
     }
     grid_add (&grid, "errors");
     grid_add (&grid, "%s", words_count (text, self->finished - self->statuses [WEFT_OK]));
@@ -179,8 +187,9 @@ static int try_one (bench_t *self)
                                                 self->body->size, "msgpack", &self->options, NULL, NULL);
     if (call)
         weft_call_wait (call, -1);
-    const int code = call && weft_call_status (call) == WEFT_OK ? EXITS_OK
-                                                                : cli_fail_call (self->cli, self->signature->name, call);
+    const int code = call && weft_call_status (call) == WEFT_OK
+                         ? EXITS_OK
+                         : cli_fail_call (self->cli, self->signature->name, call);
     weft_call_destroy (&call);
     return code;
 }
@@ -192,7 +201,8 @@ static int measure (cli_t *cli, const signature_t *signature, const buffer_t *bo
     bench_t self = {.cli = cli,
                     .signature = signature,
                     .body = body,
-                    .outstanding = options->outstanding ? (uint64_t) options->outstanding : OUTSTANDING_DEFAULT,
+                    .outstanding = options->outstanding ? (uint64_t) options->outstanding
+                                                        : OUTSTANDING_DEFAULT,
                     .wanted = options->count ? (uint64_t) options->count : UINT64_MAX};
     histogram_init (&self.latency);
     int code = commands_call_options (cli, &self.options, worker);
@@ -228,7 +238,8 @@ static int run (cli_t *cli)
 
 static const flag_t flags [] = {
     FLAG ('n', "number", "N", FLAG_NUMBER, count, "stop after so many calls"),
-    FLAG ('d', "duration", "TIME", FLAG_SECONDS, duration_us, "stop after so long, in seconds or as 500ms\n(default: 5s, unless -n)"),
+    FLAG ('d', "duration", "TIME", FLAG_SECONDS, duration_us,
+          "stop after so long, in seconds or as 500ms\n(default: 5s, unless -n)"),
     FLAG ('c', "outstanding", "N", FLAG_NUMBER, outstanding, "calls under way at once (default: 64)"),
     FLAG_VIA,
     FLAG_BALANCE,
@@ -242,9 +253,10 @@ const command_t command_bench = {
     .name = "bench",
     .arguments = "SERVICE.METHOD [JSON|@FILE|-]",
     .summary = "call a method over and over and say how fast it goes",
-    .details = "A closed loop: a call starts when another ends, so that N are under way. Every answer's status is\n"
-               "checked; times are of all calls, failed ones too. One call is made before, and not counted.\n"
-               "Ctrl-C ends it early, with the figures so far. If a call failed, the exit code is that of the first.\n",
+    .details =
+        "A closed loop: a call starts when another ends, so that N are under way. Every answer's status is\n"
+        "checked; times are of all calls, failed ones too. One call is made before, and not counted. Ctrl-C\n"
+        "ends it early, with the figures so far. If calls failed, the exit code is that of the first.\n",
     .examples = "  weft bench Arith.Add '{\"a\": 2, \"b\": 3}'\n"
                 "  weft bench Arith.Add '{\"a\": 2, \"b\": 3}' -c 1 -n 10000 --via broker\n"
                 "  weft bench Text.Count @body.json -d 30 -o json\n",

@@ -60,7 +60,8 @@ static int report_one (cli_t *cli, const weft_call_t *call, const signature_t *s
     if (cli->json)
         print_outcome (cli, call, signature);
     else if (status == WEFT_OK && !print_reply (cli, call, signature))
-        return cli_fail (cli, EXITS_OTHER, "%s: the reply does not fit the type it was registered with", signature->name);
+        return cli_fail (cli, EXITS_OTHER, "%s: the reply does not fit the type it was registered with",
+                         signature->name);
     return status == WEFT_OK ? EXITS_OK : cli_fail_call (cli, signature->name, call);
 }
 
@@ -87,8 +88,8 @@ static int make_call (cli_t *cli, const signature_t *signature, const buffer_t *
     const int failed = commands_call_options (cli, &options, worker);
     if (failed)
         return failed;
-    weft_call_t *call = weft_client_start_body (cli->client, signature->name, body->data, body->size, "msgpack", &options,
-                                                NULL, NULL);
+    weft_call_t *call = weft_client_start_body (cli->client, signature->name, body->data, body->size,
+                                                "msgpack", &options, NULL, NULL);
     if (!call)
         return cli_fail (cli, EXITS_OTHER, "%s: out of memory", signature->name);
     weft_call_wait (call, -1);
@@ -128,7 +129,8 @@ static int run (cli_t *cli)
     buffer_init (&body, 2u * WEFT_BODY_MAX);
     code = catalog_signature (cli, cli->options.args [0], &signature);
     if (code == EXITS_OK && signature.stream)
-        code = cli_fail (cli, EXITS_USAGE, "%s is a stream; call takes methods with one reply", signature.name);
+        code = cli_fail (cli, EXITS_USAGE, "%s is a stream; call takes methods with one reply",
+                         signature.name);
     if (code == EXITS_OK)
         code = input_body (cli, cli->options.args [1], &signature, &body);
     if (code == EXITS_OK)
@@ -144,7 +146,7 @@ static const flag_t flags [] = {
     FLAG_RETRY,
     FLAG_WORKER,
     FLAG_KEY,
-    FLAG (0, "request-key", "TEXT", FLAG_TEXT, request_key, "a name for this piece of work, which makes retries safe"),
+    FLAG (0, "request-key", "TEXT", FLAG_TEXT, request_key, "a name for this work, which makes retries safe"),
     FLAG_META,
     FLAG_END};
 
@@ -152,11 +154,12 @@ const command_t command_call = {
     .name = "call",
     .arguments = "SERVICE.METHOD [JSON|@FILE|-]",
     .summary = "call a method and print its reply",
-    .details = "The JSON is checked against the types that the service registered. It comes from the command\n"
-               "line, from @FILE, or from standard input (-). The reply is printed as JSON: indented on a\n"
-               "terminal, else on one line. With -o json it is an object with status, executed, origin, worker,\n"
-               "via, attempts, ledger (where the time went) and reply. With --balance broadcast every worker is\n"
-               "asked, and there is one line for each, its UUID first.\n",
+    .details =
+        "The JSON is checked against the types that the service registered. It comes from the command\n"
+        "line, from @FILE, or from standard input (-). The reply is printed as JSON: indented on a\n"
+        "terminal, else on one line. With -o json it is an object with status, executed, origin, worker,\n"
+        "via, attempts, ledger (where the time went) and reply. With --balance broadcast every worker is\n"
+        "asked, and there is one line for each, its UUID first.\n",
     .examples = "  weft call Arith.Add '{\"a\": 2, \"b\": 3}'\n"
                 "  weft call Text.Count @body.json --via broker -t 2s\n"
                 "  weft call Cache.Clear --balance broadcast\n"

@@ -13,7 +13,8 @@
 /* ---- fetching ---- */
 
 /*  Calls and reads. `*call` is the caller's, and holds what `reply` points to. */
-static weft_status_t fetch (cli_t *cli, const char *method, weft_value_t args, weft_value_t reply, weft_call_t **call)
+static weft_status_t fetch (cli_t *cli, const char *method, weft_value_t args, weft_value_t reply,
+                            weft_call_t **call)
 {
     const weft_call_options_t options = {.timeout_ms = cli_timeout_ms (cli), .via = WEFT_VIA_BROKER};
     const weft_status_t status = weft_client_call (cli->client, method, args, &options, call);
@@ -39,8 +40,9 @@ int catalog_list (cli_t *cli, const char *service, list_t *list)
                                         WEFT_OUT (list_reply, &list->is), &list->call);
     if (status == WEFT_OK)
         return EXITS_OK;
-    const int code = service && status == WEFT_NO_SERVICE ? fail_unknown (cli, "service", service)
-                                                          : cli_fail_call (cli, "weft.Registry.List", list->call);
+    const int code = service && status == WEFT_NO_SERVICE
+                         ? fail_unknown (cli, "service", service)
+                         : cli_fail_call (cli, "weft.Registry.List", list->call);
     list_free (list);
     return code;
 }
@@ -147,8 +149,8 @@ static void known_add (known_t *self, const char *name)
     if (self->size + strlen (name) + 2 > KNOWN_MAX)
         self->left_out++;
     else
-        self->size += (size_t) snprintf (self->known + self->size, KNOWN_MAX - self->size, "%s%s", self->size ? ", " : "",
-                                         name);
+        self->size += (size_t) snprintf (self->known + self->size, KNOWN_MAX - self->size, "%s%s",
+                                         self->size ? ", " : "", name);
 }
 
 static const char *known_text (known_t *self, const char *label, char text [WEFT_TEXT_MAX])
@@ -157,8 +159,8 @@ static const char *known_text (known_t *self, const char *label, char text [WEFT
     if (self->left_out)
         snprintf (more, sizeof more, " and %zu more", self->left_out);
     snprintf (text, WEFT_TEXT_MAX, "%s%s%s; %s: %s%s", self->near.best ? "; did you mean " : "",
-              self->near.best ? self->near.best : "", self->near.best ? "?" : "", label, self->size ? self->known : "none",
-              more);
+              self->near.best ? self->near.best : "", self->near.best ? "?" : "", label,
+              self->size ? self->known : "none", more);
     return text;
 }
 
@@ -183,7 +185,8 @@ int catalog_worker (cli_t *cli, const char *name, char uuid [UUID_SIZE + 1])
     if (worker)
         snprintf (uuid, UUID_SIZE + 1, "%s", worker->uuid);
     else if (code == EXITS_OK)
-        code = cli_fail (cli, EXITS_NOBODY, "no worker, or several, begin with \"%s\"; 'weft workers' lists them", name);
+        code = cli_fail (cli, EXITS_NOBODY,
+                         "no worker, or several, begin with \"%s\"; 'weft workers' lists them", name);
     list_free (&list);
     return code;
 }
@@ -219,7 +222,8 @@ static int builtin_signature (cli_t *cli, signature_t *self)
     }
     if (strcmp (self->name, "weft.Registry.Watch") == 0)
         return cli_fail (cli, EXITS_USAGE, "weft.Registry.Watch is a stream; 'weft watch SERVICE' shows it");
-    return cli_fail (cli, EXITS_NOBODY, "no built-in method \"%s\"%s", self->name, known_text (&known, "known", text));
+    return cli_fail (cli, EXITS_NOBODY, "no built-in method \"%s\"%s", self->name,
+                     known_text (&known, "known", text));
 }
 
 static int find_method (cli_t *cli, const definition_row *service, signature_t *self)
@@ -265,7 +269,8 @@ int catalog_signature (cli_t *cli, const char *name, signature_t *self)
 
     text_t service, method;
     if (strlen (name) > WEFT_METHOD_NAME_MAX || !wire_split_method (text_of (name), &service, &method))
-        return cli_fail (cli, EXITS_USAGE, "method \"%.80s\" is ill-formed; write it as Service.Method", name);
+        return cli_fail (cli, EXITS_USAGE, "method \"%.80s\" is ill-formed; write it as Service.Method",
+                         name);
     snprintf (self->name, sizeof self->name, "%s", name);
     self->service_size = service.size;
     self->method = self->name + service.size + 1;

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: MPL-2.0
  *
- *  catalog.h - what the mesh offers: rows of weft.Registry and weft.Worker (PROTOCOL.md, section 6), fetched and found.
+ *  catalog.h - what the mesh offers: rows of weft.Registry and weft.Worker (PROTOCOL.md, section 6),
+ *  fetched and found.
  *
  *  A fetched list lives until it is freed; fetching says what went wrong and returns the exit code. */
 
@@ -30,8 +31,9 @@ typedef struct {
     uint64_t pid, age_ms;
 } worker_row;
 WEFT_SCHEMA (worker_row, WEFT_FIELD (uuid, weft_string), WEFT_FIELD (incarnation, weft_uint64),
-             WEFT_ARRAY (services, weft_string, service_count), WEFT_ARRAY (endpoints, weft_string, endpoint_count),
-             WEFT_FIELD (cores, weft_uint64), WEFT_FIELD (capacity, weft_uint64), WEFT_FIELD (in_flight, weft_uint64),
+             WEFT_ARRAY (services, weft_string, service_count),
+             WEFT_ARRAY (endpoints, weft_string, endpoint_count), WEFT_FIELD (cores, weft_uint64),
+             WEFT_FIELD (capacity, weft_uint64), WEFT_FIELD (in_flight, weft_uint64),
              WEFT_FIELD (state, weft_string), WEFT_FIELD (name, weft_string), WEFT_FIELD (host, weft_string),
              WEFT_FIELD (pid, weft_uint64), WEFT_FIELD (age_ms, weft_uint64))
 
@@ -42,8 +44,12 @@ typedef struct {
     worker_row *workers;
     size_t worker_count;
 } list_reply;
-WEFT_SCHEMA (list_reply, WEFT_FIELD (revision, weft_uint64), WEFT_ARRAY (services, service_row, service_count),
+WEFT_SCHEMA (list_reply, WEFT_FIELD (revision, weft_uint64),
+             WEFT_ARRAY (services, service_row, service_count),
              WEFT_ARRAY (workers, worker_row, worker_count))
+
+/*  "inline" is a keyword of C, so the member has another name. */
+#define FIELD_INLINE {"inline", weft_bool_schema, WEFT_OFFSET_ (runs_inline, weft_bool), 0, 0, false, false}
 
 typedef struct {
     const char *name;
@@ -56,7 +62,7 @@ static inline const weft_schema_t *method_row_schema (void)
     static const weft_field_t fields [] = {
         WEFT_FIELD (name, weft_string),
         WEFT_FIELD (idempotent, weft_bool),
-        {"inline", weft_bool_schema, WEFT_OFFSET_ (runs_inline, weft_bool), 0, 0, false, false}, /* a C keyword */
+        FIELD_INLINE,
         WEFT_FIELD (stream, weft_bool),
         WEFT_FIELD (arguments, weft_any),
         WEFT_FIELD (reply, weft_any),
@@ -87,8 +93,8 @@ typedef struct {
     uint64_t calls, errors, p50_us, p99_us, max_us;
 } method_stats;
 WEFT_SCHEMA (method_stats, WEFT_FIELD (name, weft_string), WEFT_FIELD (calls, weft_uint64),
-             WEFT_FIELD (errors, weft_uint64), WEFT_FIELD (p50_us, weft_uint64), WEFT_FIELD (p99_us, weft_uint64),
-             WEFT_FIELD (max_us, weft_uint64))
+             WEFT_FIELD (errors, weft_uint64), WEFT_FIELD (p50_us, weft_uint64),
+             WEFT_FIELD (p99_us, weft_uint64), WEFT_FIELD (max_us, weft_uint64))
 
 typedef struct {
     const char *uuid;
@@ -98,8 +104,8 @@ typedef struct {
 } stats_reply;
 WEFT_SCHEMA (stats_reply, WEFT_FIELD (uuid, weft_string), WEFT_FIELD (in_flight, weft_uint64),
              WEFT_FIELD (capacity, weft_uint64), WEFT_FIELD (finished, weft_uint64),
-             WEFT_FIELD (refused, weft_uint64), WEFT_FIELD (late, weft_uint64), WEFT_FIELD (malformed, weft_uint64),
-             WEFT_ARRAY (methods, method_stats, method_count))
+             WEFT_FIELD (refused, weft_uint64), WEFT_FIELD (late, weft_uint64),
+             WEFT_FIELD (malformed, weft_uint64), WEFT_ARRAY (methods, method_stats, method_count))
 
 typedef struct {
     const char *service;
@@ -141,7 +147,8 @@ int catalog_describe (cli_t *cli, const char *what /* "service", for errors */, 
                       definitions_t *definitions);
 void definitions_free (definitions_t *definitions);
 
-/*  What one method takes and gives: from the registry, or of a built-in service. Unknown names are answered with the known ones. */
+/*  What one method takes and gives: from the registry, or of a built-in service. Unknown names are
+ *  answered with the known ones. */
 typedef struct {
     char name [WEFT_METHOD_NAME_MAX + 1]; /* "Service.Method" */
     size_t service_size;                  /* of it, up to the last dot */
@@ -152,7 +159,8 @@ typedef struct {
 int catalog_signature (cli_t *cli, const char *name, signature_t *signature);
 void signature_free (signature_t *signature);
 
-/*  Among the list's workers, the one whose UUID is, or alone begins with, `name` (4 letters or more). NULL: none, or several. */
+/*  Among the list's workers, the one whose UUID is, or alone begins with, `name` (4 letters or more).
+ *  NULL: none, or several. */
 const worker_row *catalog_find_worker (const list_reply *list, const char *name);
 const service_row *catalog_find_service (const list_reply *list, const char *name);
 bool catalog_serves (const worker_row *worker, const char *service);

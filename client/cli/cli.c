@@ -59,7 +59,8 @@ bool cli_flush (void)
     return fflush (stdout) == 0 && !ferror (stdout);
 }
 
-/*  True if nobody reads standard output any more. The failed write may be long past, and its errno with it. */
+/*  True if nobody reads standard output any more. The failed write may be long past, and its errno with
+ *  it. */
 static bool reader_is_gone (void)
 {
     struct pollfd out = {.fd = STDOUT_FILENO};
@@ -151,41 +152,45 @@ int cli_fail (cli_t *self, int code, const char *format, ...)
     return fail (self, code, NULL, text);
 }
 
+#define UNREACHABLE "broker %s cannot be reached: %s; 'weft doctor' looks closer"
+
 int cli_fail_status (cli_t *self, const char *what, weft_status_t status)
 {
     const int code = exits_of (status, WEFT_EXECUTED_NO, weft_client_stats (self->client).broker);
     if (code == EXITS_BROKER)
-        return cli_fail (self, code, "broker %s cannot be reached: %s; 'weft doctor' looks closer", self->options.broker,
-                         weft_status_text (status));
+        return cli_fail (self, code, UNREACHABLE, self->options.broker, weft_status_text (status));
     return cli_fail (self, code, "%s: %s: %s", what, weft_status_str (status), weft_status_text (status));
 }
 
 int cli_exit_of (const cli_t *self, const weft_call_t *call)
 {
-    return exits_of (weft_call_status (call), weft_call_executed (call), weft_client_stats (self->client).broker);
+    return exits_of (weft_call_status (call), weft_call_executed (call),
+                     weft_client_stats (self->client).broker);
+}
+
+/*  "; executed: maybe" where it is news. */
+static const char *fate (const weft_call_t *call)
+{
+    static const char *const fates [] = {"", "; executed: maybe", "; executed: yes"};
+    return weft_call_status (call) == WEFT_APP_ERROR ? "" : fates [weft_call_executed (call)];
 }
 
 int cli_fail_call (cli_t *self, const char *what, const weft_call_t *call)
 {
+    char text [WEFT_TEXT_MAX + 512], number [48] = "";
     if (!call)
         return cli_fail (self, EXITS_OTHER, "%s: out of memory", what);
     const weft_status_t status = weft_call_status (call);
     const int code = cli_exit_of (self, call);
     const char *const said = weft_call_text (call), *const reason = *said ? said : weft_status_text (status);
-    const bool ran = weft_call_executed (call) != WEFT_EXECUTED_NO;
-    char text [WEFT_TEXT_MAX + 512], number [48] = "";
 
-    if (code == EXITS_BROKER) {
-        snprintf (text, sizeof text, "broker %s cannot be reached: %s; 'weft doctor' looks closer", self->options.broker,
-                  reason);
-        return fail (self, code, call, text);
-    }
     if (status == WEFT_APP_ERROR)
         snprintf (number, sizeof number, " (code %lld)", (long long) weft_call_code (call));
-    snprintf (text, sizeof text, "%s: %s: %s%s%s", what, weft_status_str (status), reason, number,
-              ran && status != WEFT_APP_ERROR ? "; executed: " : "");
-    if (ran && status != WEFT_APP_ERROR)
-        strncat (text, weft_executed_str (weft_call_executed (call)), sizeof text - strlen (text) - 1);
+    if (code == EXITS_BROKER)
+        snprintf (text, sizeof text, UNREACHABLE "%s", self->options.broker, reason, fate (call));
+    else
+        snprintf (text, sizeof text, "%s: %s: %s%s%s", what, weft_status_str (status), reason, number,
+                  fate (call));
     return fail (self, code, call, text);
 }
 
@@ -199,7 +204,15 @@ void cli_note (cli_t *self, const char *format, ...)
     vsnprintf (text, sizeof text, format, args);
     va_end (args);
     cli_progress (self, "%s", "");
-    print_text_line (stderr, text);
+    if (!self->json) {
+        print_text_line (stderr, text);
+        return;
+    }
+    object_t object;
+    object_init (&object);
+    object_text (&object, "note", text);
+    write_object (&object, false, stderr);
+    object_fini (&object);
 }
 
 void cli_progress (cli_t *self, const char *format, ...)
@@ -250,7 +263,8 @@ void cli_print_object (cli_t *self, const object_t *object)
 
 void cli_print_grid (cli_t *self, const grid_t *grid)
 {
-    grid_print (grid, self->options.quiet ? GRID_UNTITLED : self->colour ? GRID_BOLD_TITLES : GRID_TITLES, stdout);
+    const grid_style_t titles = self->colour ? GRID_BOLD_TITLES : GRID_TITLES;
+    grid_print (grid, self->options.quiet ? GRID_UNTITLED : titles, stdout);
 }
 
 /* ---- the mesh ---- */
@@ -262,7 +276,8 @@ int cli_timeout_ms (const cli_t *self)
 
 int cli_connect_timeout_ms (const cli_t *self)
 {
-    return self->options.connect_timeout_us ? (int) (self->options.connect_timeout_us / 1000) : WEFT_CONNECT_TIMEOUT_MS;
+    return self->options.connect_timeout_us ? (int) (self->options.connect_timeout_us / 1000)
+                                            : WEFT_CONNECT_TIMEOUT_MS;
 }
 
 int cli_connect (cli_t *self, bool own_loop)

@@ -2,8 +2,8 @@
  *
  *  cli.h - what every command is given: its options, its way to say things, and its mesh.
  *
- *  A command's `run` returns the exit code. Whatever fails says so once, where it fails, and returns the code,
- *  so that callers only pass it on. */
+ *  A command's `run` returns the exit code. Whatever fails says so once, where it fails, and returns
+ *  the code, so that callers only pass it on. */
 
 #ifndef CLI_H_INCLUDED
 #define CLI_H_INCLUDED
@@ -23,12 +23,12 @@ struct cli {
     int lost;              /* exit code for data that could not be printed, which has been said */
 };
 
-/*  Reads the environment and the terminal. `options` must be parsed. False: the broker's endpoints are ill-formed, which
- *  has been said. */
+/*  Reads the environment and the terminal. `options` must be parsed. False: the broker's endpoints are
+ *  ill-formed, which has been said. */
 bool cli_init (cli_t *self);
 
-/*  Flushes standard output. Returns `code`, or EXITS_OTHER if output was lost, which is said then. A reader that went away
- *  (weft ls | head) is no loss. */
+/*  Flushes standard output. Returns `code`, or EXITS_OTHER if output was lost, which is said then. A
+ *  reader that went away (weft ls | head) is no loss. */
 int cli_fini (cli_t *self, int code);
 
 /* ---- saying ---- */
@@ -53,7 +53,8 @@ void cli_progress (cli_t *self, const char *format, ...) __attribute__ ((format 
 
 /* ---- data ---- */
 
-/*  Each prints one JSON value: indented on a terminal, unless the command turns `pretty` off, else on one line. */
+/*  Each prints one JSON value: indented on a terminal, unless the command turns `pretty` off, else on
+ *  one line. */
 void cli_print_value (cli_t *self, weft_value_t value);
 void cli_print_object (cli_t *self, const object_t *object);
 /*  MessagePack by its type. False: it does not fit its type; what could be printed was. */
@@ -78,7 +79,8 @@ int cli_connect_timeout_ms (const cli_t *self);
 /*  Walks a list of endpoints with commas between: copies the first, returns the rest, "" at the end. */
 const char *cli_next_endpoint (const char *list, char endpoint [WEFT_ENDPOINT_MAX + 1]);
 
-/*  The first SIGINT and the first SIGTERM as a descriptor to poll, instead of an end; the second ends the program. */
+/*  The first SIGINT and the first SIGTERM as a descriptor to poll, instead of an end; the second ends
+ *  the program. */
 int cli_catch_interrupts (void);
 
 #endif

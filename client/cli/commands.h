@@ -8,21 +8,26 @@
 #include "cli.h"
 #include "clock.h"
 
-extern const command_t command_call, command_ls, command_workers, command_describe, command_ping, command_watch,
-    command_bench, command_doctor, command_completion, command_help;
+extern const command_t command_call, command_ls, command_workers, command_describe, command_ping,
+    command_watch, command_bench, command_doctor, command_completion, command_help;
 
 /*  All of them, NULL at the end. */
 extern const command_t *const commands [];
 
 /*  Flags that several commands share. */
-#define FLAG_VIA    FLAG_ONE_OF (0, "via", "WAY", options_via, via, "auto, direct or broker (default: auto, direct if reachable)")
+#define FLAG_VIA                                                                                             \
+    FLAG_ONE_OF (0, "via", "WAY", options_via, via,                                                          \
+                 "auto, direct or broker (default: auto, direct if reachable)")
 #define FLAG_BALANCE                                                                                         \
     FLAG_ONE_OF (0, "balance", "MODE", options_balance, balance,                                             \
                  "p2c, random, round_robin, weighted, least, hash,\nprimary or broadcast (default: p2c)")
 #define FLAG_RETRY                                                                                           \
-    FLAG_ONE_OF (0, "retry", "MODE", options_retry, retry, "failfast, failtry or failover (default: failover)")
+    FLAG_ONE_OF (0, "retry", "MODE", options_retry, retry,                                                   \
+                 "failfast, failtry or failover (default: failover)")
 #define FLAG_KEY    FLAG (0, "key", "TEXT", FLAG_TEXT, key, "what --balance hash goes by")
-#define FLAG_WORKER FLAG_NAMES (0, "worker", "UUID", worker, NAMES_WORKER, "only this worker, by its UUID or the beginning of it")
+#define FLAG_WORKER                                                                                          \
+    FLAG_NAMES (0, "worker", "UUID", worker, NAMES_WORKER,                                                   \
+                "only this worker, by its UUID or the beginning of it")
 #define FLAG_META                                                                                            \
     FLAG (0, "meta", "KEY=VALUE", FLAG_TEXTS, meta, "metadata for the handler; may be given several times")
 

@@ -1,8 +1,10 @@
 /* SPDX-License-Identifier: MPL-2.0
  *
- *  completion.c - weft completion: scripts for the shells, which ask the program itself (weft __complete) what may follow.
+ *  completion.c - weft completion: scripts for the shells, which ask the program itself (weft
+ *  __complete) what may follow.
  *
- *  So commands, flags and choices come from the tables that the parser reads, and names from the live registry. */
+ *  So commands, flags and choices come from the tables that the parser reads, and names from the live
+ *  registry. */
 
 #include "completion.h"
 #include "catalog.h"
@@ -168,13 +170,15 @@ static const char bash [] =
     "        COMPREPLY=( $(compgen -f -P @ -- \"${cur#@}\") )\n"
     "        return\n"
     "    fi\n"
-    "    COMPREPLY=( $(\"${COMP_WORDS[0]}\" __complete \"${COMP_WORDS[@]:1:COMP_CWORD}\" 2>/dev/null | cut -f1) )\n"
+    "    COMPREPLY=(\n"
+    "        $(\"${COMP_WORDS[0]}\" __complete \"${COMP_WORDS[@]:1:COMP_CWORD}\" 2>/dev/null | cut -f1) )\n"
     "}\n"
     "complete -o nosort -F _weft weft\n";
 
 static const char zsh [] =
     "#compdef weft\n"
-    "# zsh completion for weft. Put it as _weft into a folder of $fpath, or load it with: . <(weft completion zsh)\n"
+    "# zsh completion for weft. Put it as _weft into a folder of $fpath, or load it with:\n"
+    "# . <(weft completion zsh)\n"
     "_weft ()\n"
     "{\n"
     "    local line name about\n"
@@ -216,7 +220,8 @@ static int run (cli_t *cli)
             fputs (scripts [i], stdout);
             return EXITS_OK;
         }
-    return cli_fail (cli, EXITS_USAGE, "completion: \"%s\" is none of bash, zsh, fish", cli->options.args [0]);
+    return cli_fail (cli, EXITS_USAGE, "completion: \"%s\" is none of bash, zsh, fish",
+                     cli->options.args [0]);
 }
 
 const command_t command_completion = {

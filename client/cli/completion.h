@@ -7,8 +7,8 @@
 
 #include "options.h"
 
-/*  Prints the candidates for the last of `words` (ends with NULL), given those before it: one a line, a tab, and what it is. Silent
- *  about all failures, and quick about them. */
+/*  Prints the candidates for the last of `words` (ends with NULL), given those before it: one a line, a
+ *  tab, and what it is. Silent about all failures, and quick about them. */
 void completion_print (const command_t *const *commands, int count, char **words);
 
 #endif

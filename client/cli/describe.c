@@ -25,7 +25,7 @@ static const weft_schema_t *shown_method_schema (void)
         WEFT_FIELD (arguments, weft_string),
         WEFT_FIELD (reply, weft_string),
         WEFT_FIELD (idempotent, weft_bool),
-        {"inline", weft_bool_schema, WEFT_OFFSET_ (runs_inline, weft_bool), 0, 0, false, false},
+        FIELD_INLINE,
         WEFT_FIELD (stream, weft_bool),
         WEFT_FIELD (calls, weft_uint64),
         WEFT_FIELD (errors, weft_uint64),
@@ -167,8 +167,9 @@ static void count_calls (cli_t *cli, const describe_reply *reply, shown *self)
 
 static const char *flag_names (const shown_method *method)
 {
-    static const char *const names [] = {"-", "idempotent", "inline", "idempotent,inline",
-                                         "stream", "idempotent,stream", "inline,stream", "idempotent,inline,stream"};
+    static const char *const names [] = {
+        "-",      "idempotent",        "inline",        "idempotent,inline",
+        "stream", "idempotent,stream", "inline,stream", "idempotent,inline,stream"};
     return names [method->idempotent + 2 * method->runs_inline + 4 * method->stream];
 }
 
@@ -245,9 +246,10 @@ const command_t command_describe = {
     .name = "describe",
     .arguments = "[SERVICE|UUID]",
     .summary = "show methods, their types, flags and call counts",
-    .details = "Services and methods are sorted by name. In a type, a \"?\" marks what may be left out. Counts are\n"
-               "summed over the live workers, each since its own start.\n"
-               "Flags: idempotent (may be retried), inline (runs where it was read), stream.\n",
+    .details =
+        "Services and methods are sorted by name. In a type, a \"?\" marks what may be left out. Counts are\n"
+        "summed over the live workers, each since its own start.\n"
+        "Flags: idempotent (may be retried), inline (runs where it was read), stream.\n",
     .examples = "  weft describe\n"
                 "  weft describe Arith\n"
                 "  weft describe 3f2a -o json\n",

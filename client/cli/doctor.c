@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: MPL-2.0
  *
- *  doctor.c - weft doctor: walks the path a call takes, step by step, and says what to do about what is broken.
+ *  doctor.c - weft doctor: walks the path a call takes, step by step, and says what to do about what is
+ *  broken.
  *
  *      broker:  address -> port -> handshake -> registry
  *      services: a live worker each;  workers: reached through the broker, and directly
@@ -66,7 +67,8 @@ __attribute__ ((format (printf, 5, 6))) static void find (doctor_t *self, verdic
                                                           const char *advice, const char *format, ...)
 {
     static const char *const verdicts [] = {"ok", "warning", "problem"};
-    static const char *const marks [] = {"ok    ", "warn  ", "FAIL  "}, *const colours [] = {"32", "33", "31"};
+    static const char *const marks [] = {"ok    ", "warn  ", "FAIL  "};
+    static const char *const colours [] = {"32", "33", "31"};
     char finding [1024];
     va_list args;
     va_start (args, format);
@@ -77,7 +79,8 @@ __attribute__ ((format (printf, 5, 6))) static void find (doctor_t *self, verdic
     self->warnings += verdict == WARNING;
     self->problems += verdict == PROBLEM;
     if (self->count < sizeof self->rows / sizeof *self->rows)
-        self->rows [self->count++] = (check_row){step, verdicts [verdict], keep (self, finding), keep (self, advice)};
+        self->rows [self->count++] = (check_row){step, verdicts [verdict], keep (self, finding),
+                                                 keep (self, advice)};
     if (self->cli->json)
         return;
     if (self->cli->colour)
@@ -154,8 +157,8 @@ static bool check_tcp (doctor_t *self, const char *address)
     }
     freeaddrinfo (addresses);
     find (self, GOOD, "address", "", "%s is %s", host + bracket, numeric);
-    find (self, error ? PROBLEM : GOOD, "port", error ? connect_advice (error) : "", "%s port %s: %s", numeric, colon + 1,
-          error ? strerror (error) : "open");
+    find (self, error ? PROBLEM : GOOD, "port", error ? connect_advice (error) : "", "%s port %s: %s",
+          numeric, colon + 1, error ? strerror (error) : "open");
     return error ? fail_with (self, EXITS_BROKER) : true;
 }
 
@@ -163,7 +166,8 @@ static bool check_ipc (doctor_t *self, const char *path)
 {
     struct stat found;
     if (path [0] != '@' && stat (path, &found) < 0) {
-        find (self, PROBLEM, "address", "is the broker on this host, and bound to this path?", "%s: %s", path, strerror (errno));
+        find (self, PROBLEM, "address", "is the broker on this host, and bound to this path?", "%s: %s", path,
+              strerror (errno));
         return fail_with (self, EXITS_BROKER);
     }
     if (path [0] != '@' && !S_ISSOCK (found.st_mode)) {
@@ -180,7 +184,8 @@ static bool check_address (doctor_t *self, const char *endpoint)
         return check_tcp (self, endpoint + 6);
     if (strncmp (endpoint, "ipc://", 6) == 0)
         return check_ipc (self, endpoint + 6);
-    find (self, PROBLEM, "address", "use the broker's tcp:// or ipc:// endpoint", "%s reaches only inside one process", endpoint);
+    find (self, PROBLEM, "address", "use the broker's tcp:// or ipc:// endpoint",
+          "%s reaches only inside one process", endpoint);
     return fail_with (self, EXITS_BROKER);
 }
 
@@ -196,14 +201,17 @@ static const char *handshake_advice (weft_status_t status)
 static bool check_handshake (doctor_t *self, const char *endpoint, probe_t *probe)
 {
     const bool opened = probe_open (probe, endpoint);
-    const weft_status_t status = opened ? probe_hello (probe, NULL, cli_connect_timeout_ms (self->cli)) : WEFT_INTERNAL;
+    const weft_status_t status = opened ? probe_hello (probe, NULL, cli_connect_timeout_ms (self->cli))
+                                        : WEFT_INTERNAL;
     char round_trip [WORDS_SHORT_MAX];
     if (opened && status == WEFT_OK) {
-        find (self, GOOD, "handshake", "", "speaks weft version %llu, server %s, %s", (unsigned long long) probe->version,
-              probe->server, words_duration (round_trip, probe->round_trip_us));
+        find (self, GOOD, "handshake", "", "speaks weft version %llu, server %s, %s",
+              (unsigned long long) probe->version, probe->server,
+              words_duration (round_trip, probe->round_trip_us));
         return true;
     }
-    find (self, PROBLEM, "handshake", handshake_advice (status), "%s: %s", weft_status_str (status), probe->text);
+    find (self, PROBLEM, "handshake", handshake_advice (status), "%s: %s", weft_status_str (status),
+          probe->text);
     const int code = exits_of (status, WEFT_EXECUTED_NO, true);
     return fail_with (self, code == EXITS_REFUSED ? code : EXITS_BROKER);
 }
@@ -218,9 +226,11 @@ static bool check_registry (doctor_t *self, probe_t *probe, list_reply *list)
     void *const body = status == WEFT_OK ? arena_alloc (&self->arena, probe->reply_size + 1) : NULL;
     if (body)
         memcpy (body, probe->reply, probe->reply_size); /* the probe's own copy ends with its next call */
-    if (body && codec_decode (CODEC_MSGPACK, body, probe->reply_size, WEFT_OUT (list_reply, list), &self->arena, &error)) {
+    if (body && codec_decode (CODEC_MSGPACK, body, probe->reply_size, WEFT_OUT (list_reply, list),
+                              &self->arena, &error)) {
         find (self, GOOD, "registry", "", "%zu services, %zu workers, revision %llu, %s", list->service_count,
-              list->worker_count, (unsigned long long) list->revision, words_duration (round_trip, probe->round_trip_us));
+              list->worker_count, (unsigned long long) list->revision,
+              words_duration (round_trip, probe->round_trip_us));
         return true;
     }
     find (self, PROBLEM, "registry", "the broker answers but does not list; look at its log", "%s: %s",
@@ -233,20 +243,22 @@ static bool check_registry (doctor_t *self, probe_t *probe, list_reply *list)
 static void check_services (doctor_t *self, const list_reply *list)
 {
     if (list->service_count == 0) {
-        find (self, PROBLEM, "services", "start a worker: weft-worker --broker ... --load ...", "no service is registered");
+        find (self, PROBLEM, "services", "start a worker: weft-worker --broker ... --load ...",
+              "no service is registered");
         fail_with (self, EXITS_NOBODY);
     }
     for (size_t i = 0; i < list->service_count; i++) {
         const service_row *const row = &list->services [i];
         if (row->workers == 0) {
-            find (self, PROBLEM, "service", "start a worker for it, or see why its workers went", "%s has no live worker", row->name);
+            find (self, PROBLEM, "service", "start a worker for it, or see why its workers went",
+                  "%s has no live worker", row->name);
             fail_with (self, EXITS_NOBODY);
         } else if (row->queued > 0 && row->in_flight >= row->capacity) {
-            find (self, WARNING, "service", "add workers", "%s: %llu calls wait, its workers are all busy", row->name,
-                  (unsigned long long) row->queued);
+            find (self, WARNING, "service", "add workers", "%s: %llu calls wait, its workers are all busy",
+                  row->name, (unsigned long long) row->queued);
         } else {
-            find (self, GOOD, "service", "", "%s has %llu live worker%s", row->name, (unsigned long long) row->workers,
-                  row->workers == 1 ? "" : "s");
+            find (self, GOOD, "service", "", "%s has %llu live worker%s", row->name,
+                  (unsigned long long) row->workers, row->workers == 1 ? "" : "s");
         }
     }
 }
@@ -285,8 +297,8 @@ static void check_worker (doctor_t *self, probe_t *broker, const worker_row *wor
         find (self, GOOD, "routed", "", "%s through the broker, %s", worker->uuid,
               words_duration (round_trip, broker->round_trip_us));
     } else {
-        find (self, PROBLEM, "routed", "the worker is stopped or stuck: look at its log, or restart it", "%s: %s: %s",
-              worker->uuid, weft_status_str (status), broker->text);
+        find (self, PROBLEM, "routed", "the worker is stopped or stuck: look at its log, or restart it",
+              "%s: %s: %s", worker->uuid, weft_status_str (status), broker->text);
         fail_with (self, exits_of (status, WEFT_EXECUTED_NO, true));
     }
     check_direct (self, worker);
@@ -313,7 +325,8 @@ static void check_limits (doctor_t *self)
         return;
     const unsigned long long limit = files.rlim_cur;
     if (limit < FILES_WANTED)
-        find (self, WARNING, "here", "raise it with ulimit -n: every connection takes one", "%llu open files are allowed", limit);
+        find (self, WARNING, "here", "raise it with ulimit -n: every connection takes one",
+              "%llu open files are allowed", limit);
     else
         find (self, GOOD, "here", "", "%llu open files are allowed", limit);
 }
@@ -369,9 +382,10 @@ const command_t command_doctor = {
     .name = "doctor",
     .arguments = "",
     .summary = "check the path that calls take, and say what to do about what is broken",
-    .details = "Each broker: its address, port, handshake and registry; each service: a live worker; workers: through\n"
-               "the broker and directly; and this host's limits. Exit code 0 if calls can be made, else that of the\n"
-               "first problem. Warnings do not change it.\n",
+    .details =
+        "Each broker: its address, port, handshake and registry; each service: a live worker; workers:\n"
+        "through the broker and directly; and this host's limits. Exit code 0 if calls can be made, else\n"
+        "that of the first problem. Warnings do not change it.\n",
     .examples = "  weft doctor\n"
                 "  weft doctor -b tcp://mesh.example:5555 -o json\n",
     .run = run};

@@ -3,16 +3,17 @@
 #include "exits.h"
 #include <stddef.h>
 
-const exit_meaning_t exit_meanings [] = {{EXITS_OK, "all went well"},
-                                         {EXITS_OTHER, "anything that has no code of its own"},
-                                         {EXITS_USAGE, "wrong usage or input: flags, names, JSON, types, sizes"},
-                                         {EXITS_BROKER, "no broker could be reached"},
-                                         {EXITS_NOBODY, "no such service, method or worker, or none is live"},
-                                         {EXITS_DEADLINE, "the time was up"},
-                                         {EXITS_APPLICATION, "the method itself failed"},
-                                         {EXITS_REFUSED, "refused: not known or not allowed"},
-                                         {EXITS_OVERLOADED, "overloaded: a queue or limit is full"},
-                                         {EXITS_OK, NULL}};
+const exit_meaning_t exit_meanings [] = {
+    {EXITS_OK, "all went well"},
+    {EXITS_OTHER, "anything that has no code of its own"},
+    {EXITS_USAGE, "wrong usage or input: flags, names, JSON, types, sizes"},
+    {EXITS_BROKER, "no broker could be reached"},
+    {EXITS_NOBODY, "no such service, method or worker, or none is live"},
+    {EXITS_DEADLINE, "the time was up"},
+    {EXITS_APPLICATION, "the method itself failed"},
+    {EXITS_REFUSED, "refused: not known or not allowed"},
+    {EXITS_OVERLOADED, "overloaded: a queue or limit is full"},
+    {EXITS_OK, NULL}};
 
 int exits_of (weft_status_t status, weft_executed_t executed, bool broker)
 {

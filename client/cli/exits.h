@@ -25,7 +25,8 @@ typedef struct {
 } exit_meaning_t;
 extern const exit_meaning_t exit_meanings [];
 
-/*  The exit code for an outcome. `broker`: whether the broker is connected, which tells who could not be reached. */
+/*  The exit code for an outcome. `broker`: whether the broker is connected, which tells who could not
+ *  be reached. */
 int exits_of (weft_status_t status, weft_executed_t executed, bool broker);
 
 #endif

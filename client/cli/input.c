@@ -50,7 +50,8 @@ static bool is_blank (const buffer_t *text)
     return true;
 }
 
-/*  What stands for no JSON: an empty object where a struct is wanted, so that what is missing is named; else null. */
+/*  What stands for no JSON: an empty object where a struct is wanted, so that what is missing is named;
+ *  else null. */
 static void set_default (const types_view_t *type, buffer_t *text)
 {
     const char *const json = type->kind == WEFT_KIND_STRUCT && !type->array ? "{}" : "null";
@@ -72,7 +73,8 @@ static const char *print_takes (const buffer_t *type, char text [TAKES_MAX])
     return text;
 }
 
-static int convert (cli_t *cli, const char *source, const buffer_t *text, const signature_t *signature, buffer_t *body)
+static int convert (cli_t *cli, const char *source, const buffer_t *text, const signature_t *signature,
+                    buffer_t *body)
 {
     const buffer_t *const type = &signature->arguments;
     codec_error_t error;

@@ -7,8 +7,8 @@
 
 #include "catalog.h"
 
-/*  Appends the body, as MessagePack, that `argument` ("{...}", "@file", "-", or NULL for none) makes for this method.
- *  EXITS_OK, or what is wrong with it has been said. */
+/*  Appends the body, as MessagePack, that `argument` ("{...}", "@file", "-", or NULL for none) makes
+ *  for this method. EXITS_OK, or what is wrong with it has been said. */
 int input_body (cli_t *cli, const char *argument, const signature_t *signature, buffer_t *body);
 
 #endif

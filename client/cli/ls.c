@@ -132,8 +132,9 @@ const command_t command_ls = {
     .name = "ls",
     .arguments = "[SERVICE]",
     .summary = "list the services, or one service's workers",
-    .details = "IN FLIGHT counts the calls that workers hold, QUEUED those that wait at the broker. With -o json\n"
-               "the rows are in \"services\" or \"workers\".\n",
+    .details =
+        "IN FLIGHT counts the calls that workers hold, QUEUED those that wait at the broker. With -o json\n"
+        "the rows are in \"services\" or \"workers\".\n",
     .examples = "  weft ls\n"
                 "  weft ls Arith\n"
                 "  weft ls -o json | jq -r '.services[].name'\n",
@@ -200,7 +201,9 @@ static int drain_worker (cli_t *cli, const char *uuid)
     const weft_call_options_t options = {.timeout_ms = cli_timeout_ms (cli), .via = WEFT_VIA_BROKER};
     weft_call_t *call = NULL;
     int code = EXITS_OK;
-    if (weft_client_call (cli->client, "weft.Registry.Drain", WEFT_IN (drain_args, &args), &options, &call) != WEFT_OK)
+    const weft_status_t status = weft_client_call (cli->client, "weft.Registry.Drain",
+                                                   WEFT_IN (drain_args, &args), &options, &call);
+    if (status != WEFT_OK)
         code = cli_fail_call (cli, "weft.Registry.Drain", call);
     else
         cli_note (cli, "worker %s finishes what it has and goes", uuid);

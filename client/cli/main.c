@@ -9,8 +9,8 @@
 #include <string.h>
 #include <unistd.h>
 
-/*  If one of the standard descriptors is closed, a socket would take its place and be written to. Standard output is
- *  opened for reading, so that a write to it fails as it should. */
+/*  If one of the standard descriptors is closed, a socket would take its place and be written to.
+ *  Standard output is opened for reading, so that a write to it fails as it should. */
 static void keep_standard_descriptors (void)
 {
     for (int fd = STDIN_FILENO; fd <= STDERR_FILENO; fd++)

@@ -24,7 +24,8 @@ const flag_t options_global_flags [] = {
     FLAG_ONE_OF ('o', "output", "text|json", outputs, output, "data and errors for people or for programs"),
     FLAG ('q', "quiet", NULL, FLAG_SWITCH, quiet, "no headings, notes or progress; errors all the same"),
     FLAG ('t', "timeout", "TIME", FLAG_MS, timeout_us, "for each call, as 500, 500ms or 2s (default: 5s)"),
-    FLAG (0, "connect-timeout", "TIME", FLAG_MS, connect_timeout_us, "to get through to a broker or worker (default: 2s)"),
+    FLAG (0, "connect-timeout", "TIME", FLAG_MS, connect_timeout_us,
+          "to get through to a broker or worker (default: 2s)"),
     FLAG ('h', "help", NULL, FLAG_SWITCH, help, "this text"),
     FLAG (0, "version", NULL, FLAG_SWITCH, version, "the version"),
     FLAG_END};
@@ -65,7 +66,8 @@ const flag_t *options_flag (const command_t *command, char letter, const char *n
     const flag_t *const tables [] = {options_global_flags, command ? command->flags : NULL};
     for (size_t i = 0; i < 2; i++)
         for (const flag_t *flag = tables [i]; flag && flag->name; flag++)
-            if (letter ? flag->letter == letter : strlen (flag->name) == size && memcmp (flag->name, name, size) == 0)
+            if (letter ? flag->letter == letter
+                       : strlen (flag->name) == size && memcmp (flag->name, name, size) == 0)
                 return flag;
     return NULL;
 }
@@ -216,7 +218,8 @@ static void parse_command (parser_t *self, const char *word)
     char text [OPTIONS_ERROR_MAX];
     for (size_t i = 0; self->commands [i]; i++)
         nearest_try (&near, self->commands [i]->name);
-    wrong (self, "unknown command \"%s\"%s", word, near.best ? hint (text, &near, "") : "; 'weft --help' lists them");
+    wrong (self, "unknown command \"%s\"%s", word,
+           near.best ? hint (text, &near, "") : "; 'weft --help' lists them");
 }
 
 static void parse_argument (parser_t *self, const char *word)
@@ -252,7 +255,8 @@ static void check_arguments (parser_t *self)
     } else if (options->arg_count < command->args_min) {
         char name [64];
         argument_name (command->arguments, options->arg_count, name);
-        wrong (self, "%s needs %s; usage: weft %s %s", command->name, name, command->name, command->arguments);
+        wrong (self, "%s needs %s; usage: weft %s %s", command->name, name, command->name,
+               command->arguments);
     }
 }
 
@@ -291,8 +295,9 @@ bool options_parse (options_t *self, const command_t *const *commands, int argc,
 static void print_flag (FILE *out, const flag_t *flag)
 {
     char left [64];
-    snprintf (left, sizeof left, "%s%c%s--%s%s%s", flag->letter ? "-" : " ", flag->letter ? flag->letter : ' ',
-              flag->letter ? ", " : "  ", flag->name, flag->value ? " " : "", flag->value ? flag->value : "");
+    snprintf (left, sizeof left, "%s%c%s--%s%s%s", flag->letter ? "-" : " ",
+              flag->letter ? flag->letter : ' ', flag->letter ? ", " : "  ", flag->name,
+              flag->value ? " " : "", flag->value ? flag->value : "");
     fprintf (out, "  %-*s", FLAG_COLUMN, left);
     if (strlen (left) >= FLAG_COLUMN)
         fprintf (out, "\n%*s", FLAG_COLUMN + 2, "");
@@ -325,15 +330,16 @@ void options_help (FILE *out, const command_t *const *commands)
     fprintf (out, "\nexit codes:\n");
     for (const exit_meaning_t *exit = exit_meanings; exit->meaning; exit++)
         fprintf (out, "  %d  %s\n", exit->code, exit->meaning);
-    fprintf (out, "\nData goes to standard output, everything else to standard error. With -o json an error is one\n"
-                  "JSON object on a line of standard error.\n"
-                  "'weft COMMAND --help' says more, with examples.\n");
+    fprintf (out,
+             "\nData goes to standard output, everything else to standard error. With -o json an error is\n"
+             "one JSON object on a line of standard error.\n"
+             "'weft COMMAND --help' says more, with examples.\n");
 }
 
 void options_command_help (FILE *out, const command_t *command)
 {
-    fprintf (out, "weft %s - %s\n\nusage: weft %s %s%s[flags]\n", command->name, command->summary, command->name,
-             command->arguments, *command->arguments ? " " : "");
+    fprintf (out, "weft %s - %s\n\nusage: weft %s %s%s[flags]\n", command->name, command->summary,
+             command->name, command->arguments, *command->arguments ? " " : "");
     if (command->details)
         fprintf (out, "\n%s", command->details);
     print_flags (out, "flags", command->flags);

@@ -104,14 +104,16 @@ extern const char *const options_via [], *const options_balance [], *const optio
     {letter, name, value, FLAG_CHOICE, offsetof (options_t, member), help, choices, NAMES_NOTHING}
 #define FLAG_END {0, NULL, NULL, FLAG_SWITCH, 0, NULL, NULL, NAMES_NOTHING}
 
-/*  Reads a command line; `commands` ends with NULL. All of it is read even after a mistake, so that -o and -q hold for the
- *  message too. False: `error` is one line about the first mistake. Texts point into argv. */
+/*  Reads a command line; `commands` ends with NULL. All of it is read even after a mistake, so that -o
+ *  and -q hold for the message too. False: `error` is one line about the first mistake. Texts point
+ *  into argv. */
 bool options_parse (options_t *self, const command_t *const *commands, int argc, char **argv,
                     char error [OPTIONS_ERROR_MAX]);
 
 const command_t *options_command (const command_t *const *commands, const char *name);
 
-/*  A flag of `command` (may be NULL) or of every command: by its letter, or by its name of `size` bytes. NULL: unknown. */
+/*  A flag of `command` (may be NULL) or of every command: by its letter, or by its name of `size`
+ *  bytes. NULL: unknown. */
 const flag_t *options_flag (const command_t *command, char letter, const char *name, size_t size);
 
 void options_help (FILE *out, const command_t *const *commands);

@@ -1,8 +1,10 @@
 /* SPDX-License-Identifier: MPL-2.0
  *
- *  ping.c - weft ping: round trips to the broker, or to workers, through the broker and straight to each endpoint.
+ *  ping.c - weft ping: round trips to the broker, or to workers, through the broker and straight to
+ *  each endpoint.
  *
- *  Each way is a probe of its own, so that its time is that way's and nobody chooses or mends anything meanwhile. */
+ *  Each way is a probe of its own, so that its time is that way's and nobody chooses or mends anything
+ *  meanwhile. */
 
 #include "catalog.h"
 #include "commands.h"
@@ -38,7 +40,8 @@ typedef struct {
 static void note_error (way_t *way, const probe_t *probe, weft_status_t status)
 {
     way->status = status;
-    snprintf (way->error, sizeof way->error, "%.*s", (int) sizeof way->error - 1, *probe->text ? probe->text : weft_status_text (status));
+    snprintf (way->error, sizeof way->error, "%.*s", (int) sizeof way->error - 1,
+              *probe->text ? probe->text : weft_status_text (status));
 }
 
 static void note_answer (way_t *way, int64_t us)
@@ -57,8 +60,9 @@ static bool open_way (const ping_t *self, way_t *way, probe_t *probe)
         char endpoint [WEFT_ENDPOINT_MAX + 1];
         at = cli_next_endpoint (at, endpoint);
         const bool opened = probe_open (probe, endpoint);
-        const weft_status_t status = opened ? probe_hello (probe, way->endpoint ? way->worker : NULL, timeout_ms)
-                                            : WEFT_INTERNAL;
+        const weft_status_t status = opened
+                                         ? probe_hello (probe, way->endpoint ? way->worker : NULL, timeout_ms)
+                                         : WEFT_INTERNAL;
         if (opened && status == WEFT_OK)
             return true;
         note_error (way, probe, status);
@@ -85,9 +89,9 @@ static void ping_way (ping_t *self, way_t *way)
         if (way->sent > 0)
             pause_between (self);
         way->sent++;
-        const weft_status_t status = way->worker
-                                         ? probe_ping_worker (&probe, way->endpoint ? NULL : way->worker, timeout_ms)
-                                         : probe_ping_broker (&probe, timeout_ms);
+        const char *const through = way->endpoint ? NULL : way->worker;
+        const weft_status_t status = way->worker ? probe_ping_worker (&probe, through, timeout_ms)
+                                                 : probe_ping_broker (&probe, timeout_ms);
         if (status == WEFT_OK)
             note_answer (way, probe.round_trip_us);
         else
@@ -163,17 +167,20 @@ static void print_ways_json (const ping_t *self)
 
 static void print_ways (const ping_t *self)
 {
-    static const grid_column_t columns [] = {{"TARGET", false}, {"VIA", false}, {"ANSWERED", true}, {"MIN", true},
-                                             {"AVG", true}, {"MAX", true}, {"", false}, {NULL, false}};
+    static const grid_column_t columns [] = {{"TARGET", false}, {"VIA", false}, {"ANSWERED", true},
+                                             {"MIN", true},     {"AVG", true},  {"MAX", true},
+                                             {"", false},       {NULL, false}};
     grid_t grid;
     grid_init (&grid, columns);
     for (size_t i = 0; i < self->count; i++) {
         const way_t *const way = &self->ways [i];
         char text [WORDS_SHORT_MAX];
         grid_add (&grid, "%s", way->worker ? way->worker : "broker");
-        grid_add (&grid, "%s", way->endpoint ? way->endpoint : way->worker ? "broker" : self->cli->options.broker);
+        const char *const through = way->worker ? "broker" : self->cli->options.broker;
+        grid_add (&grid, "%s", way->endpoint ? way->endpoint : through);
         grid_add (&grid, "%llu/%llu", (unsigned long long) way->answered, (unsigned long long) way->sent);
-        const int64_t times [] = {way->min_us, way->answered ? way->sum_us / (int64_t) way->answered : 0, way->max_us};
+        const int64_t times [] = {way->min_us, way->answered ? way->sum_us / (int64_t) way->answered : 0,
+                                  way->max_us};
         for (size_t j = 0; j < 3; j++)
             grid_add (&grid, "%s", way->answered ? words_duration (text, times [j]) : "-");
         grid_add (&grid, "%s", way->error);
@@ -198,11 +205,12 @@ static int judge (const ping_t *self)
         if (is_reached (self, way->worker))
             continue;
         if (way->worker)
-            return cli_fail (self->cli, EXITS_NOBODY, "worker %s does not answer: %s", way->worker, way->error);
+            return cli_fail (self->cli, EXITS_NOBODY, "worker %s does not answer: %s", way->worker,
+                             way->error);
         const int code = exits_of (way->status, WEFT_EXECUTED_NO, false);
         return cli_fail (self->cli, code == EXITS_REFUSED ? code : EXITS_BROKER,
-                         "broker %s cannot be reached: %s; 'weft doctor' looks closer", self->cli->options.broker,
-                         way->error);
+                         "broker %s cannot be reached: %s; 'weft doctor' looks closer",
+                         self->cli->options.broker, way->error);
     }
     return EXITS_OK;
 }
@@ -253,9 +261,10 @@ const command_t command_ping = {
     .name = "ping",
     .arguments = "[SERVICE|UUID]",
     .summary = "measure round trips to the broker or to workers",
-    .details = "Without an argument: to the broker. Else to that worker, or to each of that service: through the\n"
-               "broker, and straight to every endpoint that can be reached from here. The first round trip on a\n"
-               "new connection is not counted. A worker that answers on no way makes the exit code 4.\n",
+    .details =
+        "Without an argument: to the broker. Else to that worker, or to each of that service: through the\n"
+        "broker, and straight to every endpoint that can be reached from here. The first round trip on a\n"
+        "new connection is not counted. A worker that answers on no way makes the exit code 4.\n",
     .examples = "  weft ping\n"
                 "  weft ping Arith -c 20\n"
                 "  weft ping 3f2a -o json\n",

@@ -115,7 +115,8 @@ static void on_event (probe_t *self, const transport_event_t *event, awaited_t *
         end (self, awaited, WEFT_WORKER_LOST, text_of ("the connection was closed"));
     else if (event->kind == TRANSPORT_REFUSED)
         end (self, awaited, event->status,
-             text_of (event->status == WEFT_UNAUTHENTICATED ? "the key was refused" : "what answers there does not speak weft"));
+             text_of (event->status == WEFT_UNAUTHENTICATED ? "the key was refused"
+                                                            : "what answers there does not speak weft"));
 }
 
 static bool receive (probe_t *self)
@@ -146,8 +147,8 @@ static weft_status_t await (probe_t *self, awaited_t *awaited, int timeout_ms)
     return awaited->status;
 }
 
-static weft_status_t send_and_await (probe_t *self, const buffer_t *records, const void *attachment, size_t size,
-                                     uint64_t id, int timeout_ms)
+static weft_status_t send_and_await (probe_t *self, const buffer_t *records, const void *attachment,
+                                     size_t size, uint64_t id, int timeout_ms)
 {
     awaited_t awaited = {.id = id};
     message_t message;
@@ -156,7 +157,8 @@ static weft_status_t send_and_await (probe_t *self, const buffer_t *records, con
     if (records->failed || !message_add_bytes (&message, records->data, records->size) ||
         (attachment && !message_add_bytes (&message, attachment, size)))
         end (self, &awaited, WEFT_INTERNAL, text_of ("out of memory"));
-    else if (transport_send (self->socket, NULL, 0, &message) < 0 && errno != EAGAIN) /* lost: an event says so */
+    else if (transport_send (self->socket, NULL, 0, &message) < 0 &&
+             errno != EAGAIN) /* lost: an event says so */
         end (self, &awaited, WEFT_INTERNAL, text_of (zmq_strerror (errno)));
     message_fini (&message);
     const weft_status_t status = await (self, &awaited, timeout_ms);
@@ -175,16 +177,17 @@ weft_status_t probe_hello (probe_t *self, const char *worker, int timeout_ms)
     return status;
 }
 
-weft_status_t probe_call (probe_t *self, const char *method, const char *worker, const void *body, size_t size,
-                          int timeout_ms)
+weft_status_t probe_call (probe_t *self, const char *method, const char *worker, const void *body,
+                          size_t size, int timeout_ms)
 {
     const wire_options_t options = {.worker = text_of (worker)};
     const bool attached = size > WEFT_BODY_INLINE_MAX;
     buffer_t records;
     buffer_init (&records, WEFT_BATCH_MAX);
-    wire_write_request (&records, ++self->last_id, text_of (method), (uint32_t) timeout_ms, attached ? NULL : body, size,
-                        attached, worker ? &options : NULL);
-    const weft_status_t status = send_and_await (self, &records, attached ? body : NULL, size, self->last_id, timeout_ms);
+    wire_write_request (&records, ++self->last_id, text_of (method), (uint32_t) timeout_ms,
+                        attached ? NULL : body, size, attached, worker ? &options : NULL);
+    const weft_status_t status = send_and_await (self, &records, attached ? body : NULL, size, self->last_id,
+                                                 timeout_ms);
     buffer_fini (&records);
     return status;
 }
@@ -192,7 +195,8 @@ weft_status_t probe_call (probe_t *self, const char *method, const char *worker,
 weft_status_t probe_ping_broker (probe_t *self, int timeout_ms)
 {
     static const uint8_t nothing [] = {0x91, 0xa1, '-'}; /* {service: "-"}, which is none */
-    const weft_status_t status = probe_call (self, "weft.Registry.List", NULL, nothing, sizeof nothing, timeout_ms);
+    const weft_status_t status = probe_call (self, "weft.Registry.List", NULL, nothing, sizeof nothing,
+                                             timeout_ms);
     return status == WEFT_NO_SERVICE ? WEFT_OK : status;
 }
 

@@ -16,8 +16,8 @@ typedef struct {
     bool connected; /* as said last */
 } watch_t;
 
-static void print_json (watch_t *self, const struct timespec *now, const char *service, const char *worker, const char *state,
-                        const char *endpoint)
+static void print_json (watch_t *self, const struct timespec *now, const char *service, const char *worker,
+                        const char *state, const char *endpoint)
 {
     char seconds [32], time [48];
     struct tm parts;
@@ -34,18 +34,20 @@ static void print_json (watch_t *self, const struct timespec *now, const char *s
     object_fini (&object);
 }
 
-static void print_text (const struct timespec *now, const char *worker, const char *state, const char *endpoint)
+static void print_text (const struct timespec *now, const char *worker, const char *state,
+                        const char *endpoint)
 {
     char seconds [16], line [256];
     struct tm parts;
     strftime (seconds, sizeof seconds, "%H:%M:%S", localtime_r (&now->tv_sec, &parts));
-    snprintf (line, sizeof line, "%s.%03d  %-8s  %s%s%s", seconds, (int) (now->tv_nsec / 1000000), state, worker,
-              *endpoint ? "  " : "", endpoint);
+    snprintf (line, sizeof line, "%s.%03d  %-8s  %s%s%s", seconds, (int) (now->tv_nsec / 1000000), state,
+              worker, *endpoint ? "  " : "", endpoint);
     words_defuse (line);
     printf ("%s\n", line);
 }
 
-static void on_change (const char *service, const char *worker, const char *state, const char *endpoint, void *arg)
+static void on_change (const char *service, const char *worker, const char *state, const char *endpoint,
+                       void *arg)
 {
     watch_t *const self = arg;
     struct timespec now;
@@ -63,7 +65,8 @@ static void note_broker (watch_t *self)
 {
     const bool connected = weft_client_stats (self->cli->client).broker;
     if (connected != self->connected)
-        cli_note (self->cli, connected ? "the broker is back" : "the broker is gone; the list stays as it was");
+        cli_note (self->cli,
+                  connected ? "the broker is back" : "the broker is gone; the list stays as it was");
     self->connected = connected;
 }
 
@@ -94,14 +97,16 @@ static int run (cli_t *cli)
     return EXITS_OK;
 }
 
-static const flag_t flags [] = {FLAG (0, "count", "N", FLAG_NUMBER, count, "stop after so many lines"), FLAG_END};
+static const flag_t flags [] = {FLAG (0, "count", "N", FLAG_NUMBER, count, "stop after so many lines"),
+                                FLAG_END};
 
 const command_t command_watch = {
     .name = "watch",
     .arguments = "SERVICE",
     .summary = "print a line for each worker that comes, changes or goes",
-    .details = "First the workers that are there, then changes as they happen, until Ctrl-C. States: alive, suspect\n"
-               "(silent for a while), draining, gone. With -o json each line is an object.\n",
+    .details =
+        "First the workers that are there, then changes as they happen, until Ctrl-C. States: alive,\n"
+        "suspect (silent for a while), draining, gone. With -o json each line is an object.\n",
     .examples = "  weft watch Arith\n"
                 "  weft watch Arith -o json --count 10\n",
     .flags = flags,

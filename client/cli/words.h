@@ -11,8 +11,8 @@
 
 #define WORDS_SHORT_MAX 32 /* room for any duration or count, with its NUL */
 
-/*  "250", "250us", "1.5ms", "2s", "3m" as microseconds; a bare number counts units of `unit_us`. False if it is none, negative
- *  or beyond a year. */
+/*  "250", "250us", "1.5ms", "2s", "3m" as microseconds; a bare number counts units of `unit_us`. False
+ *  if it is none, negative or beyond a year. */
 bool words_to_duration (const char *text, int64_t unit_us, int64_t *us);
 
 /*  "76 us", "1.25 ms", "3.40 s"; always three digits that count. */

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: MPL-2.0
  *
- *  cli_test.c - the program weft against a real broker and workers: what it prints, where, and its exit code. */
+ *  cli_test.c - the program weft against a real broker and workers: what it prints, where, and its exit
+ *  code. */
 
 #include "mesh.h"
 #include <arpa/inet.h>
@@ -148,8 +149,9 @@ TEST (n16_methods_with_signatures_and_counts_are_listed_sorted)
 
     const result_t one = WEFT (mesh, "describe", "Arith", "-o", "json");
     CHECK_INT (one.code, 0);
-    CHECK (has (one.out, "{\"name\":\"Add\",\"arguments\":\"pair_args{a: int64, b: int64}\",\"reply\":\"int64\","
-                         "\"idempotent\":true,\"inline\":true,\"stream\":false,\"calls\":4,\"errors\":0}"));
+    CHECK (has (one.out,
+                "{\"name\":\"Add\",\"arguments\":\"pair_args{a: int64, b: int64}\",\"reply\":\"int64\","
+                "\"idempotent\":true,\"inline\":true,\"stream\":false,\"calls\":4,\"errors\":0}"));
     CHECK (has (one.out, "\"name\":\"Divide\""));
     CHECK (has (one.out, "\"calls\":1,\"errors\":1}"));
     CHECK (!strstr (one.out, "Echo"));
@@ -165,8 +167,9 @@ TEST (a_call_prints_its_reply_on_each_way)
     for (size_t i = 0; i < 3; i++)
         check_prints (WEFT (mesh, "call", "Arith.Add", "{\"a\": 2, \"b\": 40}", "--via", ways [i]), "42\n");
     check_prints (WEFT (mesh, "call", "Arith.Multiply", "[6, 7]"), "42\n");
-    check_prints (WEFT (mesh, "call", "Echo.Shape", "{\"title\": \"t\", \"points\": [{\"x\": 1.5, \"y\": 2.5}]}"),
-                  "{\"title\":\"t\",\"points\":[{\"x\":1.5,\"y\":2.5}]}\n");
+    check_prints (
+        WEFT (mesh, "call", "Echo.Shape", "{\"title\": \"t\", \"points\": [{\"x\": 1.5, \"y\": 2.5}]}"),
+        "{\"title\":\"t\",\"points\":[{\"x\":1.5,\"y\":2.5}]}\n");
     check_prints (WEFT (mesh, "call", "Echo.Echo", "\"aGVsbG8=\""), "\"aGVsbG8=\"\n");
     CHECK (strncmp (WEFT (mesh, "call", "Who.Am").out, "{\"pid\":", 7) == 0);
     CHECK (strncmp (WEFT (mesh, "call", "Who.Am", "{}").out, "{\"pid\":", 7) == 0);
@@ -181,7 +184,8 @@ TEST (json_comes_from_a_file_or_standard_input)
     snprintf (at, sizeof at, "@%s", path);
     write_file (path, "{\"a\": 1,\n \"b\": 2}\n", 18);
     check_prints (WEFT (mesh, "call", "Arith.Add", at), "3\n");
-    check_prints (mesh_run (mesh, "{\"a\": 1, \"b\": 4}", "weft", "call", "Arith.Add", "-", "-b", mesh_endpoint (mesh), NULL),
+    check_prints (mesh_run (mesh, "{\"a\": 1, \"b\": 4}", "weft", "call", "Arith.Add", "-", "-b",
+                            mesh_endpoint (mesh), NULL),
                   "5\n");
     mesh_destroy (&mesh);
 }
@@ -231,7 +235,8 @@ TEST (one_worker_can_be_asked_by_the_beginning_of_its_uuid)
     snprintf (prefix, sizeof prefix, "%.8s", process_uuid (worker));
     snprintf (expected, sizeof expected, "\"worker\":\"%s\"", process_uuid (worker));
     for (int i = 0; i < 4; i++)
-        CHECK (has (WEFT (mesh, "call", "Arith.Add", "[1, 2]", "-o", "json", "--worker", prefix).out, expected));
+        CHECK (
+            has (WEFT (mesh, "call", "Arith.Add", "[1, 2]", "-o", "json", "--worker", prefix).out, expected));
     check_fails (WEFT (mesh, "call", "Arith.Add", "[1, 2]", "--worker", "zzzz"), 4, "\"zzzz\"");
     mesh_destroy (&mesh);
 }
@@ -242,18 +247,23 @@ TEST (wrong_input_is_named_and_exits_with_2)
 {
     mesh_t *mesh = new_mesh (NULL);
     check_fails (WEFT (mesh, "call", "Arith.Add", "{\"a\": 1, \"b\" 2}"), 2, "line 1, column 14");
-    check_fails (WEFT (mesh, "call", "Arith.Add", "{\"a\": 1, \"b\": \"x\"}"), 2, "field b: expected int64, got string");
+    check_fails (WEFT (mesh, "call", "Arith.Add", "{\"a\": 1, \"b\": \"x\"}"), 2,
+                 "field b: expected int64, got string");
     check_fails (WEFT (mesh, "call", "Arith.Add", "{\"a\": 1}"), 2, "field b");
     check_fails (WEFT (mesh, "call", "Arith.Add"), 2, "it takes pair_args{a: int64, b: int64}");
-    check_fails (WEFT (mesh, "call", "Arith.Add", "[1, 2]", "--tiemout", "5"), 2, "unknown flag --tiemout; did you mean --timeout?");
+    check_fails (WEFT (mesh, "call", "Arith.Add", "[1, 2]", "--tiemout", "5"), 2,
+                 "unknown flag --tiemout; did you mean --timeout?");
     check_fails (WEFT (mesh, "call", "Arith.Add", "@/nonexistent/body.json"), 2,
                  "cannot read /nonexistent/body.json: No such file or directory");
     check_fails (WEFT (mesh, "call", "Arith.Add", "@/"), 2, "cannot read /");
-    check_fails (WEFT (mesh, "call", "Arith", "{}"), 2, "\"Arith\" is ill-formed; write it as Service.Method");
+    check_fails (WEFT (mesh, "call", "Arith", "{}"), 2,
+                 "\"Arith\" is ill-formed; write it as Service.Method");
     check_fails (WEFT (mesh, "call", "Arith.Add", "[1, 2]", "--meta", "novalue"), 2, "--meta: \"novalue\"");
     check_fails (WEFT (mesh, "wrokers"), 2, "unknown command \"wrokers\"; did you mean workers?");
-    check_fails (mesh_run (mesh, NULL, "weft", "-b", "tpc://here:1", "ls", NULL), 2, "--broker: \"tpc://here:1\"");
-    check_fails (mesh_run (mesh, NULL, "weft", "-b", "tcp://here:99999", "ls", NULL), 2, "the port must be 1 to 65535");
+    check_fails (mesh_run (mesh, NULL, "weft", "-b", "tpc://here:1", "ls", NULL), 2,
+                 "--broker: \"tpc://here:1\"");
+    check_fails (mesh_run (mesh, NULL, "weft", "-b", "tcp://here:99999", "ls", NULL), 2,
+                 "the port must be 1 to 65535");
     mesh_destroy (&mesh);
 }
 
@@ -287,7 +297,8 @@ TEST (an_unreachable_broker_is_named_and_exits_with_3)
         CHECK_INT (got.code, 3);
         CHECK (now_ms () - start_ms < patient_ms (4500));
     }
-    check_fails (mesh_run (mesh, NULL, "weft", "call", "Arith.Add", "[1, 2]", "-b", endpoint, NULL), 3, endpoint);
+    check_fails (mesh_run (mesh, NULL, "weft", "call", "Arith.Add", "[1, 2]", "-b", endpoint, NULL), 3,
+                 endpoint);
     check_fails (mesh_run (mesh, NULL, "weft", "watch", "Arith", "-b", endpoint, NULL), 3, endpoint);
     close (fd);
     mesh_destroy (&mesh);
@@ -296,7 +307,8 @@ TEST (an_unreachable_broker_is_named_and_exits_with_3)
 TEST (unknown_names_are_answered_with_the_known_ones_and_exit_with_4)
 {
     mesh_t *mesh = new_mesh (NULL);
-    check_fails (WEFT (mesh, "call", "Arth.Add", "{}"), 4, "no service \"Arth\"; did you mean Arith?; services: Arith, Count, Echo");
+    check_fails (WEFT (mesh, "call", "Arth.Add", "{}"), 4,
+                 "no service \"Arth\"; did you mean Arith?; services: Arith, Count, Echo");
     check_fails (WEFT (mesh, "call", "Arith.Ad", "{}"), 4,
                  "service Arith has no method \"Ad\"; did you mean Add?; methods: Add, Divide, Multiply");
     check_fails (WEFT (mesh, "ls", "Nowhere"), 4, "no service \"Nowhere\"; services: Arith");
@@ -311,7 +323,8 @@ TEST (a_deadline_exits_with_5)
 {
     mesh_t *mesh = new_mesh (NULL);
     const int64_t start_ms = now_ms ();
-    check_fails (WEFT (mesh, "call", "Slow.Hang", "{\"ms\": 1000}", "-t", "150ms"), 5, "Slow.Hang: DEADLINE_EXCEEDED");
+    check_fails (WEFT (mesh, "call", "Slow.Hang", "{\"ms\": 1000}", "-t", "150ms"), 5,
+                 "Slow.Hang: DEADLINE_EXCEEDED");
     CHECK (now_ms () - start_ms < patient_ms (4000));
     mesh_destroy (&mesh);
 }
@@ -329,8 +342,8 @@ TEST (a_full_queue_exits_with_8)
     mesh_t *mesh = mesh_new ();
     mesh_broker (mesh, NULL, NULL);
     mesh_worker (mesh, "--concurrency", "1", "--queue-max", "1", NULL);
-    const result_t got = WEFT (mesh, "bench", "Slow.Hang", "{\"ms\": 50}", "-n", "16", "-c", "16", "--via", "direct", "--retry",
-                               "failfast");
+    const result_t got = WEFT (mesh, "bench", "Slow.Hang", "{\"ms\": 50}", "-n", "16", "-c", "16", "--via",
+                               "direct", "--retry", "failfast");
     CHECK_INT (got.code, 8);
     CHECK (has (got.err, "the first: OVERLOADED"));
     mesh_destroy (&mesh);
@@ -361,7 +374,8 @@ TEST (a_reader_that_goes_away_is_no_error)
 TEST (output_that_cannot_be_written_exits_with_1)
 {
     mesh_t *mesh = new_mesh (NULL);
-    check_fails (shell (mesh, "sh", "$WEFT ls >/dev/full"), 1, "cannot write the output: No space left on device");
+    check_fails (shell (mesh, "sh", "$WEFT ls >/dev/full"), 1,
+                 "cannot write the output: No space left on device");
     check_fails (shell (mesh, "sh", "$WEFT ls >&-"), 1, "cannot write the output: ");
     mesh_destroy (&mesh);
 }
@@ -393,8 +407,8 @@ TEST (watch_tells_who_comes_and_who_goes)
 {
     process_t *first;
     mesh_t *mesh = new_mesh (&first);
-    process_t *const watch = mesh_start (mesh, "weft", "watch", "Arith", "-o", "json", "--count", "3", "-b", mesh_endpoint (mesh),
-                                         NULL);
+    process_t *const watch = mesh_start (mesh, "weft", "watch", "Arith", "-o", "json", "--count", "3", "-b",
+                                         mesh_endpoint (mesh), NULL);
     process_line (watch, "{\"time\":");
     process_t *const second = mesh_worker (mesh, NULL);
     process_signal (second, SIGKILL);
@@ -414,7 +428,8 @@ TEST (watch_tells_who_comes_and_who_goes)
 TEST (watch_ends_with_ctrl_c)
 {
     mesh_t *mesh = new_mesh (NULL);
-    process_t *const watch = mesh_start (mesh, "weft", "watch", "Arith", "-o", "json", "-b", mesh_endpoint (mesh), NULL);
+    process_t *const watch = mesh_start (mesh, "weft", "watch", "Arith", "-o", "json", "-b",
+                                         mesh_endpoint (mesh), NULL);
     process_line (watch, "{\"time\":");
     process_signal (watch, SIGINT);
     CHECK_INT (process_wait (watch), 0);
@@ -426,7 +441,8 @@ TEST (bench_counts_every_call_and_names_failures)
     mesh_t *mesh = new_mesh (NULL);
     static const char *const ways [] = {"direct", "broker"};
     for (size_t i = 0; i < 2; i++) {
-        const result_t got = WEFT (mesh, "bench", "Arith.Add", "[1, 2]", "-n", "500", "-c", "8", "-o", "json", "--via", ways [i]);
+        const result_t got = WEFT (mesh, "bench", "Arith.Add", "[1, 2]", "-n", "500", "-c", "8", "-o", "json",
+                                   "--via", ways [i]);
         CHECK_STR (got.err, "");
         CHECK_INT (got.code, 0);
         CHECK (has (got.out, "\"calls\":500,\"errors\":0,"));
@@ -437,7 +453,8 @@ TEST (bench_counts_every_call_and_names_failures)
     CHECK (has (got.out, "calls/s"));
     CHECK (has (got.out, "p99.9"));
     check_fails (WEFT (mesh, "bench", "Arith.Divide", "[1, 0]", "-n", "10"), 6, "division by zero");
-    got = WEFT (mesh, "bench", "Slow.Hang", "{\"ms\": 200}", "-n", "64", "-c", "64", "-t", "350ms", "--retry", "failfast");
+    got = WEFT (mesh, "bench", "Slow.Hang", "{\"ms\": 200}", "-n", "64", "-c", "64", "-t", "350ms", "--retry",
+                "failfast");
     CHECK_INT (got.code, 5);
     CHECK (has (got.err, " calls failed; the first: DEADLINE_EXCEEDED"));
     CHECK (has (got.out, "DEADLINE_EXCEEDED"));
@@ -529,11 +546,13 @@ TEST (completion_offers_commands_flags_choices_and_live_names)
     mesh_t *mesh = new_mesh (NULL);
     CHECK_INT (setenv ("WEFT_BROKER", mesh_endpoint (mesh), 1), 0);
     CHECK (has (mesh_run (mesh, NULL, "weft", "__complete", "de", NULL).out, "describe\t"));
-    CHECK (has (mesh_run (mesh, NULL, "weft", "__complete", "call", "X.Y", "--bal", NULL).out, "--balance\t"));
+    CHECK (
+        has (mesh_run (mesh, NULL, "weft", "__complete", "call", "X.Y", "--bal", NULL).out, "--balance\t"));
     check_prints (mesh_run (mesh, NULL, "weft", "__complete", "call", "--via", "d", NULL), "direct\n");
     check_prints (mesh_run (mesh, NULL, "weft", "__complete", "call", "--via=d", NULL), "--via=direct\n");
     check_prints (mesh_run (mesh, NULL, "weft", "__complete", "call", "--via", "=", "d", NULL), "direct\n");
-    check_prints (mesh_run (mesh, NULL, "weft", "__complete", "call", "Arith.", NULL), "Arith.Add\nArith.Divide\nArith.Multiply\n");
+    check_prints (mesh_run (mesh, NULL, "weft", "__complete", "call", "Arith.", NULL),
+                  "Arith.Add\nArith.Divide\nArith.Multiply\n");
     check_prints (mesh_run (mesh, NULL, "weft", "__complete", "ls", "Ar", NULL), "Arith\tservice\n");
     check_prints (mesh_run (mesh, NULL, "weft", "__complete", "workers", "in", NULL), "info\n");
     CHECK_INT (count_lines (mesh_run (mesh, NULL, "weft", "__complete", "workers", "info", "", NULL).out), 1);
@@ -556,8 +575,9 @@ TEST (completion_is_quick_and_silent_without_a_broker)
 TEST (completion_works_in_bash)
 {
     mesh_t *mesh = new_mesh (NULL);
-    check_prints (shell (mesh, "bash", ". <($WEFT completion bash); COMP_WORDS=($WEFT call Arith.M); COMP_CWORD=2; _weft; "
-                                       "echo \"${COMPREPLY[@]}\""),
+    check_prints (shell (mesh, "bash",
+                         ". <($WEFT completion bash); COMP_WORDS=($WEFT call Arith.M); COMP_CWORD=2; _weft; "
+                         "echo \"${COMPREPLY[@]}\""),
                   "Arith.Multiply\n");
     mesh_destroy (&mesh);
 }
@@ -573,9 +593,11 @@ TEST (a_terminal_gets_titles_in_bold_indented_json_and_progress)
     CHECK (!strstr (got.out, "\033["));
     got = shell (mesh, "sh", "script -qec '$WEFT call Who.Am' /dev/null");
     CHECK (strncmp (got.out, "{\r\n  \"pid\": ", 12) == 0);
-    got = shell (mesh, "sh", "script -qec '$WEFT bench Arith.Add \"[1, 2]\" -d 500ms -c 1 >/dev/null' /dev/null");
+    got = shell (mesh, "sh",
+                 "script -qec '$WEFT bench Arith.Add \"[1, 2]\" -d 500ms -c 1 >/dev/null' /dev/null");
     CHECK (has (got.out, " calls, "));
-    got = shell (mesh, "sh", "script -qec '$WEFT -q bench Arith.Add \"[1, 2]\" -d 500ms -c 1 >/dev/null' /dev/null");
+    got = shell (mesh, "sh",
+                 "script -qec '$WEFT -q bench Arith.Add \"[1, 2]\" -d 500ms -c 1 >/dev/null' /dev/null");
     CHECK_STR (got.out, "");
     mesh_destroy (&mesh);
 }
@@ -635,7 +657,8 @@ TEST (man_pages_name_every_command_and_flag)
 {
     mesh_t *mesh = mesh_new ();
     static const char *const programs [] = {"weft", "weft-broker", "weft-worker"};
-    static const char *const commands [] = {"call", "ls", "workers", "describe", "ping", "watch", "bench", "doctor", "completion"};
+    static const char *const commands [] = {"call",  "ls",    "workers", "describe",  "ping",
+                                            "watch", "bench", "doctor",  "completion"};
     for (size_t i = 0; i < 3; i++) {
         char *const page = man_page (programs [i]);
         check_flags_documented (mesh_run (mesh, NULL, programs [i], "--help", NULL).out, page);

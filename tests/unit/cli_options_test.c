@@ -9,7 +9,8 @@
 static const flag_t call_flags [] = {FLAG_ONE_OF (0, "via", "WAY", options_via, via, "the way"),
                                      FLAG (0, "meta", "KEY=VALUE", FLAG_TEXTS, meta, "metadata"),
                                      FLAG ('c', "count", "N", FLAG_NUMBER, count, "how many"),
-                                     FLAG ('d', "duration", "TIME", FLAG_SECONDS, duration_us, "how long"), FLAG_END};
+                                     FLAG ('d', "duration", "TIME", FLAG_SECONDS, duration_us, "how long"),
+                                     FLAG_END};
 static const command_t call = {.name = "call",
                                .arguments = "SERVICE.METHOD [JSON]",
                                .summary = "call it",
@@ -17,7 +18,8 @@ static const command_t call = {.name = "call",
                                .flags = call_flags,
                                .args_min = 1,
                                .args_max = 2};
-static const command_t list = {.name = "list", .arguments = "[SERVICE]", .summary = "list it", .examples = "", .args_max = 1};
+static const command_t list = {
+    .name = "list", .arguments = "[SERVICE]", .summary = "list it", .examples = "", .args_max = 1};
 static const command_t *const table [] = {&call, &list, NULL};
 
 static options_t options;
@@ -114,7 +116,8 @@ TEST (a_mistake_is_named_and_the_nearest_known_suggested)
     check_wrong ("", "no command; 'weft --help' lists them");
     check_wrong ("call", "call needs SERVICE.METHOD; usage: weft call SERVICE.METHOD [JSON]");
     check_wrong ("list a b", "list: \"b\" is one argument too many; usage: weft list [SERVICE]");
-    check_wrong ("call A.B --via drect", "--via: \"drect\" is none of auto, direct, broker; did you mean direct?");
+    check_wrong ("call A.B --via drect",
+                 "--via: \"drect\" is none of auto, direct, broker; did you mean direct?");
     check_wrong ("call A.B -t soon", "--timeout: \"soon\" is no time; write it like 500ms or 2s");
     check_wrong ("call A.B -t 0", "--timeout: \"0\" is out of range; from 1ms to 24h");
     check_wrong ("call A.B -t 25h", "--timeout: \"25h\" is out of range; from 1ms to 24h");
@@ -176,7 +179,8 @@ TEST (help_lists_commands_flags_and_exit_codes)
 TEST (help_of_a_command_has_usage_flags_and_examples)
 {
     char *text = help_of (&call);
-    CHECK (strncmp (text, "weft call - call it\n\nusage: weft call SERVICE.METHOD [JSON] [flags]\n", 66) == 0);
+    CHECK (strncmp (text, "weft call - call it\n\nusage: weft call SERVICE.METHOD [JSON] [flags]\n", 66) ==
+           0);
     CHECK (strstr (text, "      --via WAY               the way\n") != NULL);
     CHECK (strstr (text, "examples:\n  weft call A.B\n") != NULL);
     free (text);

@@ -72,12 +72,25 @@ TEST (cells_are_made_harmless)
 
 TEST (each_outcome_has_its_exit_code)
 {
-    static const int codes [WEFT_STATUS_COUNT] = {
-        [WEFT_OK] = 0,          [WEFT_CANCELLED] = 1,       [WEFT_APP_ERROR] = 6,         [WEFT_INVALID] = 2,
-        [WEFT_DEADLINE_EXCEEDED] = 5, [WEFT_HANDLER_TIMEOUT] = 5, [WEFT_CONNECT_TIMEOUT] = 4, [WEFT_NO_SERVICE] = 4,
-        [WEFT_NO_WORKERS] = 4,  [WEFT_UNIMPLEMENTED] = 4,   [WEFT_PERMISSION_DENIED] = 7, [WEFT_UNAUTHENTICATED] = 7,
-        [WEFT_OVERLOADED] = 8,  [WEFT_TOO_LARGE] = 2,       [WEFT_DRAINING] = 4,          [WEFT_WORKER_LOST] = 1,
-        [WEFT_BROKER_LOST] = 3, [WEFT_SHUTDOWN] = 1,        [WEFT_INTERNAL] = 1};
+    static const int codes [WEFT_STATUS_COUNT] = {[WEFT_OK] = 0,
+                                                  [WEFT_CANCELLED] = 1,
+                                                  [WEFT_APP_ERROR] = 6,
+                                                  [WEFT_INVALID] = 2,
+                                                  [WEFT_DEADLINE_EXCEEDED] = 5,
+                                                  [WEFT_HANDLER_TIMEOUT] = 5,
+                                                  [WEFT_CONNECT_TIMEOUT] = 4,
+                                                  [WEFT_NO_SERVICE] = 4,
+                                                  [WEFT_NO_WORKERS] = 4,
+                                                  [WEFT_UNIMPLEMENTED] = 4,
+                                                  [WEFT_PERMISSION_DENIED] = 7,
+                                                  [WEFT_UNAUTHENTICATED] = 7,
+                                                  [WEFT_OVERLOADED] = 8,
+                                                  [WEFT_TOO_LARGE] = 2,
+                                                  [WEFT_DRAINING] = 4,
+                                                  [WEFT_WORKER_LOST] = 1,
+                                                  [WEFT_BROKER_LOST] = 3,
+                                                  [WEFT_SHUTDOWN] = 1,
+                                                  [WEFT_INTERNAL] = 1};
     for (int i = 0; i < WEFT_STATUS_COUNT; i++)
         CHECK_INT (exits_of ((weft_status_t) i, WEFT_EXECUTED_NO, true), codes [i]);
     CHECK_INT (exits_of ((weft_status_t) 99, WEFT_EXECUTED_NO, true), EXITS_OTHER);

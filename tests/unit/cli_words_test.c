@@ -8,8 +8,9 @@ TEST (durations_are_read_with_or_without_a_unit)
     static const struct {
         const char *text;
         int64_t unit_us, us;
-    } good [] = {{"250", 1000, 250000},  {"2", 1000000, 2000000}, {"500ms", 1000000, 500000}, {"1.5s", 1000, 1500000},
-                 {"3m", 1000, 180000000}, {"7us", 1000, 7},       {"0", 1000, 0},             {"1h", 1, 3600000000}};
+    } good [] = {{"250", 1000, 250000},   {"2", 1000000, 2000000}, {"500ms", 1000000, 500000},
+                 {"1.5s", 1000, 1500000}, {"3m", 1000, 180000000}, {"7us", 1000, 7},
+                 {"0", 1000, 0},          {"1h", 1, 3600000000}};
     for (size_t i = 0; i < sizeof good / sizeof *good; i++) {
         int64_t us = -1;
         CHECK (words_to_duration (good [i].text, good [i].unit_us, &us));
@@ -19,7 +20,8 @@ TEST (durations_are_read_with_or_without_a_unit)
 
 TEST (what_is_no_duration_is_refused)
 {
-    static const char *const bad [] = {"", "ms", "-1", "5x", "5 ms", "5msx", "1.2.3", ".5", "1e3", "99999999999s", "0x10", "inf"};
+    static const char *const bad [] = {"",      "ms", "-1",  "5x",           "5 ms", "5msx",
+                                       "1.2.3", ".5", "1e3", "99999999999s", "0x10", "inf"};
     int64_t us;
     for (size_t i = 0; i < sizeof bad / sizeof *bad; i++)
         CHECK (!words_to_duration (bad [i], 1000, &us));
@@ -66,7 +68,8 @@ TEST (the_nearest_word_is_suggested_if_it_is_near)
     static const char *const known [] = {"describe", "doctor", "watch", "ls"};
     static const struct {
         const char *word, *best;
-    } cases [] = {{"descrbe", "describe"}, {"wacth", "watch"}, {"docter", "doctor"}, {"sl", "ls"}, {"frobnicate", NULL}, {"x", NULL}};
+    } cases [] = {{"descrbe", "describe"}, {"wacth", "watch"}, {"docter", "doctor"}, {"sl", "ls"},
+                  {"frobnicate", NULL},    {"x", NULL}};
     for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
         nearest_t near = nearest (cases [i].word);
         for (size_t j = 0; j < sizeof known / sizeof *known; j++)
