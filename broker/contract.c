@@ -60,9 +60,8 @@ static bool read_methods (contracts_t *self, const wire_service_t *service, refu
 {
     mp_reader_t methods = service->methods;
 
-    if (service->method_count == 0 || service->method_count > WEFT_METHODS_MAX)
-        return refuse (refusal, WEFT_INVALID, "service \"%.*s\" has %s methods", QUOTED (service->name),
-                       service->method_count ? "too many" : "no");
+    if (service->method_count > WEFT_METHODS_MAX)
+        return refuse (refusal, WEFT_INVALID, "service \"%.*s\" has too many methods", QUOTED (service->name));
     for (uint32_t i = 0; i < service->method_count; i++)
         if (!wire_next_method (&methods, &self->scratch [i]) || !check_method (service, &self->scratch [i], refusal))
             return false;
@@ -104,7 +103,7 @@ static contract_t *contract_new (const buffer_t *spelling, uint32_t count)
     if (!self)
         return NULL;
     self->bytes = malloc (spelling->size);
-    self->methods = calloc (count, sizeof *self->methods);
+    self->methods = calloc (count + 1, sizeof *self->methods); /* never none: a registrant may have no methods */
     if (!self->bytes || !self->methods) {
         contract_free (self);
         return NULL;

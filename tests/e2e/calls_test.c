@@ -44,7 +44,8 @@ TEST (n1_a_call_object_carries_method_arguments_reply_error_and_completion)
     int64_t sum = 0;
     weft_call_t *call = weft_client_start (trio.client, "Arith.Add", WEFT_IN (pair_args, &args), NULL, NULL, NULL);
     CHECK_STR (weft_call_method (call), "Arith.Add");
-    CHECK_MEM (weft_call_args_body (call, &size), size, "\x92\x02\x03", 3);
+    const void *encoded = weft_call_args_body (call, &size);
+    CHECK_MEM (encoded, size, "\x92\x02\x03", 3);
     check_outcome (call, WEFT_OK, WEFT_EXECUTED_YES);
     CHECK (weft_call_done (call));
     CHECK_INT (weft_call_origin (call), WEFT_ORIGIN_APPLICATION);
@@ -541,6 +542,7 @@ TEST (n11_a_peer_that_is_not_weft_is_refused_with_a_clear_error)
     const int peer = accept (fd, NULL, NULL);
     static const char http [] = "HTTP/1.1 400 Bad Request\r\nConnection: close\r\nContent-Length: 0\r\n\r\n";
     CHECK (peer >= 0 && write (peer, http, sizeof http - 1) > 0);
+    close (peer);
     CHECK (weft_call_wait (call, -1));
     CHECK_INT (weft_call_executed (call), WEFT_EXECUTED_NO);
     CHECK (weft_call_status (call) != WEFT_OK);
@@ -548,6 +550,5 @@ TEST (n11_a_peer_that_is_not_weft_is_refused_with_a_clear_error)
         check_failed (__FILE__, __LINE__, weft_call_text (call));
     weft_call_destroy (&call);
     weft_client_destroy (&client);
-    close (peer);
     close (fd);
 }
