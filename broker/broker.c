@@ -204,6 +204,8 @@ buffer_t *peer_open_record (broker_t *self, peer_t *peer)
 
 static void written (broker_t *self, peer_t *peer)
 {
+    if (outbox_bytes (&peer->outbox) > self->settings.outbox_max / 8)
+        self->pressed = true;
     if (peer->outbox.failed)
         peer_doom (self, peer, "does not read what is sent to it");
     else
@@ -235,7 +237,14 @@ void broker_again (broker_t *self, peer_t *peer)
 peer_t *broker_next_dirty (broker_t *self)
 {
     list_node_t *node = list_pop (&self->dirty);
+    if (!node)
+        self->pressed = false;
     return node ? CONTAINER_OF (node, peer_t, dirty) : NULL;
+}
+
+bool broker_pressed (const broker_t *self)
+{
+    return self->pressed;
 }
 
 bool broker_take (broker_t *self, peer_t *peer, message_t *message, int64_t now_us)

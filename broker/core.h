@@ -50,6 +50,7 @@ struct broker {
     int64_t now_us;             /* of the event being handled */
     int64_t started_us, ticked_us;
     bool draining;
+    bool pressed;               /* some outbox wants to be taken before more comes in */
     broker_counters_t counters;
     size_t watches;
     chains_t watches_by_id;

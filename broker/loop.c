@@ -204,7 +204,8 @@ static bool receive_all (loop_t *self)
     size_t bytes = 0;
     const char *fault;
 
-    for (int count = 0; count < TURN_MESSAGES_MAX && bytes < TURN_BYTES_MAX; count++) {
+    for (int count = 0; count < TURN_MESSAGES_MAX && bytes < TURN_BYTES_MAX && !broker_pressed (self->broker);
+         count++) {
         const int rc = transport_receive (self->router, &self->routing_id, &self->in, &fault);
         if (rc == 0)
             return true;

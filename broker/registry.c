@@ -109,7 +109,7 @@ static route_t *route_find (service_t *service, text_t name)
 /*  Takes over what one more contract says; the newest speaks last. */
 static bool merge_contract (service_t *service, const contract_t *contract)
 {
-    route_t *grown = realloc (service->routes, (service->route_count + contract->count) * sizeof *grown);
+    route_t *grown = realloc (service->routes, (service->route_count + contract->count + 1) * sizeof *grown);
     if (!grown)
         return false;
     service->routes = grown;

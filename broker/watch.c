@@ -181,6 +181,8 @@ void watch_push (broker_t *self, service_t *service, worker_t *worker)
     item.revision = registry_touch (&self->registry, service);
     if (!worker_serves (worker, service))
         row.state = "gone";
+    if (self->draining)
+        return; /* workers leave us because we stop: nobody should leave them for that */
     if (list_empty (&service->watches)) {
         service->routes_told = service->routes_digest;
         return;

@@ -175,6 +175,34 @@ TEST (n15_duplicate_and_ill_formed_methods_are_refused)
     finish ();
 }
 
+/*  Something that is only to be found, not called: weft_heart registers such. */
+static void say_register_bare (peer_t *peer, const char *id, const char *version)
+{
+    const char *endpoints [] = {"tcp://*:9100", NULL};
+    buffer_t *out = records ();
+    wire_write_register_begin (out, id, 1, 1);
+    mp_write_array (out, 3);
+    mp_write_text (out, "Printer");
+    mp_write_text (out, version);
+    mp_write_array (out, 0);
+    wire_write_register_end (out, endpoints, 1, NULL, "h", 1, 1);
+    say (peer, out);
+    only (peer, WIRE_BEAT_OK);
+}
+
+TEST (a_service_may_have_no_methods)
+{
+    start ();
+    say_register_bare (greeted_worker (), uuid (1), "1");
+    say_register_bare (greeted_worker (), uuid (2), "2");
+    say_register_bare (greeted_worker (), uuid (3), "3");
+    peer_t *caller = client ();
+    CHECK_INT (list (caller, "Printer").worker_count, 3);
+    say_call (caller, 1, "Printer.Print", 1000);
+    CHECK_INT (only (caller, WIRE_REPLY)->status, WEFT_UNIMPLEMENTED);
+    finish ();
+}
+
 TEST (only_workers_register)
 {
     start ();

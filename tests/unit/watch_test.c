@@ -178,6 +178,18 @@ TEST (a_watch_with_a_deadline_ends_at_it)
     finish ();
 }
 
+TEST (a_stopping_broker_does_not_report_workers_that_leave_it_for_that)
+{
+    start ();
+    peer_t *worker = worker_of (1, "Arith", 1), *caller = client ();
+    watch (caller, 5, "Arith");
+    listen_to (caller);
+    broker_drain (broker, now_us);
+    lose (worker);
+    only (caller, WIRE_DRAINING);
+    finish ();
+}
+
 TEST (watches_are_bounded_and_leave_no_services_behind)
 {
     broker_settings_t settings = usual_settings ();
