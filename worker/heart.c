@@ -160,7 +160,6 @@ void heart_refused (heart_t *self, const wire_refused_t *refused, int64_t now_us
 
     if (refused->status == WEFT_NO_WORKERS && self->registered && (asking || self->state == HEART_RESTING)) {
         self->registered = false; /* it forgot us: it was restarted */
-        self->beat.kind = WEFT_BEAT_REGISTER;
         ask (self, now_us);
         return;
     }

@@ -177,9 +177,23 @@ static bool as_attachment (buffer_t *body, zmq_msg_t *frame)
     return true;
 }
 
+/*  A broker may take less than we do; a frame over its limit would cost the connection. */
+static void fit_reply (session_t *self, weft_request_t *request)
+{
+    if (!request->link->broker || request->reply.size <= self->standing.body_max)
+        return;
+    snprintf (request->text, sizeof request->text, "the reply of %s is over the broker's limit of %llu bytes",
+              request->method->full_name, (unsigned long long) self->standing.body_max);
+    request->status = WEFT_TOO_LARGE;
+    request->executed = WEFT_EXECUTED_YES;
+    request->origin = WEFT_ORIGIN_WORKER;
+    buffer_clear (&request->reply);
+}
+
 /*  Answers a request whose handler has returned, or that failed before. */
 static void answer (session_t *self, weft_request_t *request)
 {
+    fit_reply (self, request);
     session_link_t *link = request->link;
     wire_info_t info = info_of (request->status, request->executed, request->origin, request->text);
     const int64_t begun_us = atomic_load_explicit (&request->begun_us, memory_order_relaxed);

@@ -136,6 +136,7 @@ static bool on_welcome (standing_t *self, const wire_record_t *record)
         return false;
     const codec_t codec = codec_find (welcome.codec);
     self->codec = codec == CODEC_UNKNOWN ? CODEC_MSGPACK : codec;
+    self->body_max = welcome.body_max;
     self->welcome = true;
     for (uint32_t i = 0; i < welcome.broker_count; i++)
         learn (self, welcome.brokers [i]);

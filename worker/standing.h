@@ -43,6 +43,7 @@ typedef struct {
     bool welcome;               /* the broker has answered HELLO */
     bool stood;                 /* was registered once: a later refusal is not final */
     codec_t codec;
+    uint64_t body_max;          /* that the broker takes */
     uint64_t incarnation;
     uint64_t window, window_told;
     uint64_t fence;             /* sequence of a beat sent since standing_fence; 0: none yet */

@@ -398,8 +398,8 @@ static bool take_options (weft_worker_t *self, const weft_worker_options_t *opti
         return wrong (error, "body_max must be at most %d", INT32_MAX);
     if (own->name && strlen (own->name) > WEFT_PEER_NAME_MAX)
         return wrong (error, "name \"%.80s\" is longer than %d bytes", own->name, WEFT_PEER_NAME_MAX);
-    return copy_text (&self->name, own->name ? own->name : program_invocation_short_name)
-           && copy_text (&self->bind, own->bind) && copy_text (&self->advertise, own->advertise);
+    self->name = strndup (own->name ? own->name : program_invocation_short_name, WEFT_PEER_NAME_MAX);
+    return self->name && copy_text (&self->bind, own->bind) && copy_text (&self->advertise, own->advertise);
 }
 
 static session_options_t session_options (weft_worker_t *self)

@@ -160,6 +160,22 @@ TEST (a_reply_over_the_limit_is_too_large_and_it_ran)
     fixture_close (&f);
 }
 
+TEST (a_reply_over_the_brokers_limit_is_not_sent_to_it)
+{
+    fixture_t f;
+    session_link_t *caller = fixture_serving (&f);
+    f.session.standing.body_max = 100;
+    for (int i = 0; i < 2; i++) {
+        session_link_t *link = i ? caller : &f.session.link;
+        fixture_request (&f, link, 1, "T.Fill", 1000, "\x7f", 1, NULL);
+        fixture_run (&f);
+        const seen_t *reply = fixture_one (&f, link, WIRE_REPLY);
+        CHECK_INT (reply->status, i ? WEFT_OK : WEFT_TOO_LARGE);
+        CHECK_STR (reply->text, i ? "" : "the reply of T.Fill is over the broker's limit of 100 bytes");
+    }
+    fixture_close (&f);
+}
+
 TEST (handlers_see_the_callers_metadata)
 {
     fixture_t f;

@@ -2,6 +2,7 @@
  *
  *  worker_test.c - a whole worker, its sockets and threads, against a broker that only pretends. */
 
+#include <sched.h>
 #include <signal.h>
 #include <stdlib.h>
 #include <unistd.h>
@@ -13,13 +14,23 @@ typedef struct {
 } pair;
 WEFT_SCHEMA (pair, WEFT_FIELD (a, weft_int64), WEFT_FIELD (b, weft_int64))
 
-static atomic_int released, running;
+static atomic_int released, running, served;
 
 static weft_status_t add (weft_request_t *request, const void *args, void *reply)
 {
     const pair *in = args;
     (void) request;
     *(int64_t *) reply = in->a + in->b;
+    atomic_fetch_add (&served, 1);
+    return WEFT_OK;
+}
+
+static weft_status_t blob (weft_request_t *request, const void *args, void *reply)
+{
+    weft_bytes *out = reply;
+    (void) args;
+    out->size = 15000000;
+    out->data = weft_request_alloc (request, out->size);
     return WEFT_OK;
 }
 
@@ -47,6 +58,7 @@ static weft_status_t hang (weft_request_t *request, const void *args, void *repl
 
 static const weft_method_t arith [] = {
     WEFT_METHOD ("Add", add, pair, weft_int64, WEFT_IDEMPOTENT), WEFT_METHOD ("AddHere", add, pair, weft_int64, WEFT_INLINE),
+    WEFT_METHOD ("Blob", blob, weft_none, weft_bytes, WEFT_INLINE),
     WEFT_METHOD ("Hold", hold, weft_none, weft_none, 0), WEFT_METHOD ("Hang", hang, weft_none, weft_none, 0),
     WEFT_METHOD_END};
 
@@ -284,14 +296,13 @@ TEST (a_worker_goes_to_another_broker)
 
 /*  ------------------------------------------------------------------ direct callers  */
 
-/*  A caller's socket, whose HELLO and one request for `method` are sent, with `size` bytes of a pair. */
-static void *call_directly (void *context, const char *endpoint, const char *method, size_t size)
+/*  Connects a caller's socket and sends HELLO and one request for `method`, with `size` bytes of a pair. */
+static void hello_and_call (void *socket, const char *endpoint, const char *method, size_t size)
 {
     static const char *const codecs [] = {"msgpack", NULL};
     char address [WEFT_ENDPOINT_MAX + 1];
     message_t message;
     buffer_t records;
-    void *socket = transport_socket (context, ZMQ_DEALER, 0);
 
     snprintf (address, sizeof address, "%s", endpoint);
     if (strncmp (address, "tcp://0.0.0.0:", 14) == 0)
@@ -304,6 +315,12 @@ static void *call_directly (void *context, const char *endpoint, const char *met
     CHECK (message_add_bytes (&message, records.data, records.size));
     CHECK_INT (transport_send (socket, NULL, 0, &message), 0);
     buffer_fini (&records);
+}
+
+static void *call_directly (void *context, const char *endpoint, const char *method, size_t size)
+{
+    void *socket = transport_socket (context, ZMQ_DEALER, 0);
+    hello_and_call (socket, endpoint, method, size);
     return socket;
 }
 
@@ -373,6 +390,65 @@ TEST (a_direct_caller_that_dies_cancels_its_handlers)
     zmq_close (socket);
     fake_call (&broker, 1, "Arith.Add", "\x92\x07\x06", 3, NULL); /* the only slot is free again */
     CHECK_INT (broker.status, WEFT_OK);
+    weft_worker_destroy (&worker);
+    transport_context_release ();
+    fake_stop (&broker);
+}
+
+/*  Replies that a caller has: of messages that are there, or of one that must come. */
+static int count_replies (void *socket)
+{
+    zmq_pollitem_t item = {socket, 0, ZMQ_POLLIN, 0};
+    message_t message;
+    wire_record_t record;
+    zmq_msg_t *attachment;
+    const char *fault;
+    int count = 0;
+
+    CHECK_INT (zmq_poll (&item, 1, 20000), 1);
+    message_init (&message);
+    CHECK_INT (transport_receive (socket, NULL, &message, &fault), 1);
+    message_cursor_t cursor = message_cursor (&message);
+    while (message_next (&cursor, &record, &attachment, &fault) > 0)
+        count += record.kind == WIRE_REPLY;
+    message_fini (&message);
+    return count;
+}
+
+static void send_add (void *socket, uint64_t id)
+{
+    message_t message;
+    buffer_t records;
+    buffer_init (&records, 1000);
+    message_init (&message);
+    wire_write_request (&records, id, text_of ("Arith.AddHere"), 60000, "\x92\x07\x06", 3, false, NULL);
+    CHECK (message_add_bytes (&message, records.data, records.size));
+    CHECK_INT (transport_send (socket, NULL, 0, &message), 0);
+    buffer_fini (&records);
+}
+
+TEST (a_caller_that_does_not_read_holds_nobody_up_and_loses_nothing)
+{
+    enum { CALLS = 300 };
+    fake_broker_t broker;
+    void *context = transport_context_acquire ();
+    const int one = 1;
+    fake_start (&broker, NULL);
+    weft_worker_t *worker = start (&broker, NULL);
+    void *slow = transport_socket (context, ZMQ_DEALER, 0);
+    CHECK_INT (zmq_setsockopt (slow, ZMQ_RCVHWM, &one, sizeof one), 0);
+    hello_and_call (slow, weft_worker_endpoint (worker, 0), "Arith.Blob", 0); /* fills the way to it */
+    for (int i = 0; i < CALLS; i++) {
+        const int before = atomic_load (&served);
+        send_add (slow, (uint64_t) i + 2);
+        while (atomic_load (&served) == before) /* so that they are not one message */
+            sched_yield ();
+    }
+    fake_call (&broker, 1, "Arith.Add", "\x92\x07\x06", 3, NULL);
+    CHECK_INT (broker.status, WEFT_OK);
+    for (int replies = 0; replies < CALLS + 1;)
+        replies += count_replies (slow);
+    zmq_close (slow);
     weft_worker_destroy (&worker);
     transport_context_release ();
     fake_stop (&broker);

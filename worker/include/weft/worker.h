@@ -79,7 +79,8 @@ typedef struct {
  *  wrong; weft_worker_error (NULL) then says which. */
 WEFT_EXPORT weft_worker_t *weft_worker_new (const char *brokers, const weft_worker_options_t *options);
 
-/*  Stops at once (no drain) if it runs, frees, and nulls the caller's pointer. Not from a handler. */
+/*  Stops at once (no drain) if it runs, frees, and nulls the caller's pointer. Handlers that run see weft_request_cancelled and
+ *  are waited for, at most the drain timeout; what those use that go on even then must outlive them. Not from a handler. */
 WEFT_EXPORT void weft_worker_destroy (weft_worker_t **self);
 
 /*  Adds service `name` with all methods of the table, which is borrowed for the worker's life, as
@@ -96,7 +97,7 @@ WEFT_EXPORT weft_status_t weft_worker_start (weft_worker_t *self, int timeout_ms
 WEFT_EXPORT weft_status_t weft_worker_wait_ready (weft_worker_t *self, int timeout_ms);
 
 /*  Stops taking calls, hands back those not begun, finishes the others within the drain
- *  timeout, says goodbye. Returns when done; OK, or DEADLINE_EXCEEDED if handlers were abandoned. */
+ *  timeout, says goodbye. Returns when done; OK, or DEADLINE_EXCEEDED if handlers were abandoned. Not from a handler. */
 WEFT_EXPORT weft_status_t weft_worker_stop (weft_worker_t *self);
 
 /*  start, wait for SIGTERM or SIGINT (handled for the duration) or a Drain from the broker, stop.
