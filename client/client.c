@@ -17,6 +17,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
+#include "client_inside.h"
 #include "clock.h"
 #include "sockets.h"
 
@@ -750,6 +751,14 @@ weft_client_stats_t weft_client_stats (weft_client_t *self)
     const weft_client_stats_t stats = channel_stats (&self->channel);
     pthread_mutex_unlock (&self->lock);
     return stats;
+}
+
+uint64_t client_turns (weft_client_t *self)
+{
+    pthread_mutex_lock (&self->lock);
+    const uint64_t turns = self->turns;
+    pthread_mutex_unlock (&self->lock);
+    return turns;
 }
 
 int weft_client_fd (const weft_client_t *self)

@@ -108,10 +108,10 @@ const channel_command_t *stage_command (int kind)
     return NULL;
 }
 
-bool stage_quiet (void)
+void stage_forget (void)
 {
     keep_all ();
-    return stage.record_at == stage.record_count && stage.command_at == stage.command_count;
+    stage.record_at = stage.record_count = stage.command_at = stage.command_count = 0;
 }
 
 /*  Events. */
@@ -254,7 +254,7 @@ void stage_begin (const channel_options_t *options)
 
 void stage_begin_listed (const channel_options_t *options, size_t workers)
 {
-    char names [8][16];
+    char names [8][32];
     const char *rows [9] = {NULL};
     stage_begin (options);
     stage_link (CHANNEL_BROKER, TRANSPORT_READY);

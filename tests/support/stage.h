@@ -62,7 +62,7 @@ void stage_list (uint64_t id, uint64_t previous, uint64_t revision, bool full, c
 const stage_record_t *stage_record (wire_kind_t kind);
 const stage_record_t *stage_request (const char *method); /* the next REQUEST of that method */
 const channel_command_t *stage_command (int kind);
-bool stage_quiet (void); /* nothing more was said */
+void stage_forget (void); /* all that was said */
 
 /*  The next CONNECT is to that worker: it is answered with READY and WELCOME; its alias. */
 uint64_t stage_connect (const char *worker);

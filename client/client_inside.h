@@ -1,0 +1,13 @@
+/* SPDX-License-Identifier: MPL-2.0
+ *
+ *  client_inside.h - what the client's own tests may know. */
+
+#ifndef CLIENT_INSIDE_H_INCLUDED
+#define CLIENT_INSIDE_H_INCLUDED
+
+#include <weft/client.h>
+
+/*  How often somebody looked at the sockets: an idle client must not. */
+uint64_t client_turns (weft_client_t *self);
+
+#endif
