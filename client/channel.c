@@ -295,10 +295,12 @@ static void broker_down (channel_t *self, weft_executed_t executed, const char *
     drop_broker (self, &outcome);
 }
 
-/*  When all brokers there are refuse, those who wait need not wait longer. */
-static void broker_refused (channel_t *self, weft_status_t status, const char *why)
+/*  When all brokers there are refuse, those who wait need not wait longer. What only looks like a refusal must come twice: a
+ *  connection to a local port where nobody listens may by chance be one to itself. */
+static void broker_refused (channel_t *self, weft_status_t status, const char *why, bool certain)
 {
-    const bool all = ++self->broker_refusals >= self->broker_count;
+    self->broker_refusals += certain ? 2 : 1;
+    const bool all = self->broker_refusals >= 2 * self->broker_count;
     link_t *link = &self->broker;
     text_space_t space;
     const outcome_t outcome = outcome_here (all ? status : WEFT_BROKER_LOST, WEFT_EXECUTED_NO, &space, "broker %s refused: %s",
@@ -492,7 +494,7 @@ static bool on_refused (channel_t *self, link_t *link, const wire_record_t *reco
     char text [WEFT_TEXT_MAX + 1];
     snprintf (text, sizeof text, "%.*s", TEXT_ARG (refused.text));
     if (link->alias == CHANNEL_BROKER)
-        broker_refused (self, refused.status, text);
+        broker_refused (self, refused.status, text, true);
     else
         endpoint_down (self, endpoint_of (link), true, text);
     return false;
@@ -613,7 +615,10 @@ static void on_broker_event (channel_t *self, transport_event_kind_t event, weft
         broker_down (self, WEFT_EXECUTED_MAYBE, "the connection was lost");
         break;
     case TRANSPORT_REFUSED:
-        broker_refused (self, status, status == WEFT_UNAUTHENTICATED ? "the key is not accepted" : "it does not speak this protocol");
+        if (status == WEFT_UNAUTHENTICATED)
+            broker_refused (self, status, "the key is not accepted", true);
+        else
+            broker_refused (self, status, "it does not speak this protocol", false);
         break;
     case TRANSPORT_FAILED:
         broker_down (self, WEFT_EXECUTED_NO, "nobody listens there");

@@ -224,7 +224,9 @@ static void sleep_as_leader (weft_client_t *self, waiter_t *me, int64_t until_us
     self->asleep = true;
     self->sleeps_until_us = limit_us;
     pthread_mutex_unlock (&self->lock);
-    const unsigned sources = sockets_sleep (&self->sockets, clock_now_us (), limit_us);
+    const int64_t now_us = clock_now_us ();
+    const unsigned sources = me == &self->background ? sockets_sleep_behind (&self->sockets, now_us, limit_us)
+                                                     : sockets_sleep (&self->sockets, now_us, limit_us);
     pthread_mutex_lock (&self->lock);
     if (self->leader != me)
         return; /* deposed: somebody else looks after these */
@@ -235,8 +237,8 @@ static void sleep_as_leader (weft_client_t *self, waiter_t *me, int64_t until_us
 /*  Drives until the call is done, the time is up, or the lead is lost. Without a call: until then, or stopping. */
 static void lead (weft_client_t *self, waiter_t *me, const weft_call_t *call, int64_t until_us)
 {
-    if (self->leader && self->asleep)
-        sockets_wake (&self->sockets); /* the background thread: it finds itself deposed */
+    if (self->leader)
+        sockets_nudge (&self->sockets); /* the background thread: it finds itself deposed */
     self->leader = me;
     self->asleep = false;
     for (;;) {
@@ -508,8 +510,9 @@ static void stop_threads (weft_client_t *self)
 {
     self->stopping = true;
     wake_leader (self);
-    pthread_cond_signal (&self->background.woken);
     if (self->has_thread) {
+        sockets_nudge (&self->sockets);
+        pthread_cond_signal (&self->background.woken);
         pthread_mutex_unlock (&self->lock);
         pthread_join (self->thread, NULL);
         pthread_mutex_lock (&self->lock);

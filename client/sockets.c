@@ -2,6 +2,7 @@
 
 #include "sockets.h"
 #include <errno.h>
+#include <poll.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/epoll.h>
@@ -90,12 +91,13 @@ bool sockets_init (sockets_t *self, uint64_t seed)
 {
     *self = (sockets_t){.epoll = epoll_create1 (EPOLL_CLOEXEC),
                         .wake = transport_wake_open (),
+                        .nudge = transport_wake_open (),
                         .timer = timerfd_create (CLOCK_MONOTONIC, TFD_NONBLOCK | TFD_CLOEXEC),
                         .armed_us = DEADLINES_NEVER};
     list_init (&self->stuck);
     table_init (&self->aliases, seed);
     self->context = transport_context_acquire ();
-    return self->context && self->epoll >= 0 && watch_fd (self, self->wake, WAKE)
+    return self->context && self->epoll >= 0 && self->nudge >= 0 && watch_fd (self, self->wake, WAKE)
            && watch_fd (self, self->timer, TIMER)
            && open_socket (self, ZMQ_ROUTER, &self->workers, &self->workers_monitor, WORKERS);
 }
@@ -117,8 +119,8 @@ void sockets_fini (sockets_t *self, int linger_ms)
         transport_context_release ();
     }
     table_fini (&self->aliases);
-    const int descriptors [] = {self->epoll, self->wake, self->timer};
-    for (size_t i = 0; i < 3; i++)
+    const int descriptors [] = {self->epoll, self->wake, self->timer, self->nudge};
+    for (size_t i = 0; i < 4; i++)
         if (descriptors [i] >= 0)
             close (descriptors [i]);
 }
@@ -402,15 +404,37 @@ int64_t sockets_next_us (const sockets_t *self)
     return list_empty (&self->stuck) ? DEADLINES_NEVER : self->retry_us;
 }
 
+/*  Milliseconds as poll and epoll take them, never too short. */
+static int timeout_ms (int64_t now_us, int64_t until_us)
+{
+    if (until_us == DEADLINES_NEVER)
+        return -1;
+    const int64_t left_ms = until_us <= now_us ? 0 : (until_us - now_us + 999) / 1000;
+    return left_ms > INT32_MAX ? INT32_MAX : (int) left_ms;
+}
+
 unsigned sockets_sleep (const sockets_t *self, int64_t now_us, int64_t until_us)
 {
     struct epoll_event events [8];
     unsigned sources = 0;
-    const int64_t left_ms = until_us <= now_us ? 0 : until_us == DEADLINES_NEVER ? -1 : (until_us - now_us + 999) / 1000;
-    const int count = epoll_wait (self->epoll, events, 8, left_ms > INT32_MAX ? INT32_MAX : (int) left_ms);
+    const int count = epoll_wait (self->epoll, events, 8, timeout_ms (now_us, until_us));
     for (int i = 0; i < count; i++)
         sources |= events [i].data.u32;
     return sources;
+}
+
+unsigned sockets_sleep_behind (const sockets_t *self, int64_t now_us, int64_t until_us)
+{
+    struct pollfd items [] = {{.fd = self->epoll, .events = POLLIN}, {.fd = self->nudge, .events = POLLIN}};
+    poll (items, 2, timeout_ms (now_us, until_us));
+    if (items [1].revents)
+        transport_wake_clear (self->nudge);
+    return sockets_sleep (self, 0, 0);
+}
+
+void sockets_nudge (const sockets_t *self)
+{
+    transport_wake (self->nudge);
 }
 
 void sockets_note (sockets_t *self, unsigned sources)

@@ -17,6 +17,7 @@ typedef struct {
     void *broker, *broker_monitor;      /* NULL while there is none */
     void *workers, *workers_monitor;
     int epoll, wake, timer;
+    int nudge;                          /* ends the background thread's sleep, and nobody else's */
     unsigned check;                     /* bits of sources */
     table_t aliases;                    /* address → alias of the connection that is made there */
     list_t stuck;                       /* messages that a peer had no room for */
@@ -43,8 +44,11 @@ bool sockets_busy (const sockets_t *self);
 /*  When it has something to do by itself. */
 int64_t sockets_next_us (const sockets_t *self);
 
-/*  Waits for something to come in, at most until `until_us`; returns what did, for sockets_note. Needs no lock. */
+/*  Waits for something to come in, at most until `until_us`; returns what did, for sockets_note. Needs no lock. The second is the
+ *  background thread's: it may be sent away by sockets_nudge while somebody else sleeps here too. */
 unsigned sockets_sleep (const sockets_t *self, int64_t now_us, int64_t until_us);
+unsigned sockets_sleep_behind (const sockets_t *self, int64_t now_us, int64_t until_us);
+void sockets_nudge (const sockets_t *self);
 void sockets_note (sockets_t *self, unsigned sources);
 
 /*  Ends a sleep, now or the next. Any thread. */

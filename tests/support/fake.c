@@ -37,8 +37,11 @@ static void open_socket (fake_t *self, size_t place)
     size_t size = sizeof self->endpoints [place];
     self->sockets [place] = transport_socket (self->context, ZMQ_ROUTER, 0);
     CHECK (self->sockets [place]);
+    if (!again) /* an address for this process alone: nobody takes a port that was let go for a while */
+        snprintf (endpoint, size, "tcp://127.%d.%d.%d:*", (getpid () >> 14 & 127) + 1, (getpid () >> 7 & 127) + 1,
+                  (getpid () & 127) + 1);
     /* the port may be ours only once libzmq's thread has let go of it */
-    while (zmq_bind (self->sockets [place], again ? endpoint : "tcp://127.0.0.1:*") < 0)
+    while (zmq_bind (self->sockets [place], endpoint) < 0)
         CHECK (again && errno == EADDRINUSE);
     CHECK (zmq_getsockopt (self->sockets [place], ZMQ_LAST_ENDPOINT, endpoint, &size) == 0);
 }

@@ -238,6 +238,20 @@ TEST (n11_a_broker_that_refuses_is_a_clear_error_at_once)
     stage_end ();
 }
 
+TEST (n11_something_that_speaks_another_protocol_is_believed_the_second_time)
+{
+    stage_begin (NULL);
+    weft_call_t *call = stage_call ("Test.Get", NULL);
+    stage_link (BROKER, TRANSPORT_REFUSED);
+    CHECK (!stage_done (call));
+    stage_pass (30 * STAGE_MS);
+    stage_link (BROKER, TRANSPORT_REFUSED);
+    stage_check (call, WEFT_INVALID, WEFT_EXECUTED_NO);
+    CHECK_STR (weft_call_text (call), "broker tcp://b1:1 refused: it does not speak this protocol");
+    stage_free (call);
+    stage_end ();
+}
+
 /*  Connections. */
 
 TEST (a_worker_that_left_keeps_its_connection_until_its_calls_are_done)

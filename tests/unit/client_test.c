@@ -260,6 +260,7 @@ TEST (s10_an_unreachable_broker_is_a_connect_timeout_that_names_it)
 TEST (weft_call_wait_gives_up_waiting_but_not_the_call)
 {
     set_up (1);
+    check_sum (1, 1, NULL);
     weft_call_t *call = start ("Test.Never", NULL, NULL, NULL);
     CHECK (!weft_call_wait (call, 0));
     CHECK (!weft_call_wait (call, 20));
@@ -567,7 +568,7 @@ static void on_change (const char *service, const char *worker, const char *stat
     CHECK (arg == &changes_told);
     CHECK_STR (service, "Test");
     CHECK_STR (state, "alive");
-    CHECK (strncmp (endpoint, "tcp://127.0.0.1:", 16) == 0);
+    CHECK (strncmp (endpoint, "tcp://127.", 10) == 0);
     CHECK_INT (strlen (worker), 36);
     changes_told++;
 }
