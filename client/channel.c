@@ -299,7 +299,7 @@ static void broker_down (channel_t *self, weft_executed_t executed, const char *
  *  connection to a local port where nobody listens may by chance be one to itself. */
 static void broker_refused (channel_t *self, weft_status_t status, const char *why, bool certain)
 {
-    self->broker_refusals += certain ? 2 : 1;
+    self->broker_refusals += certain ? 2u : 1u;
     const bool all = self->broker_refusals >= 2 * self->broker_count;
     link_t *link = &self->broker;
     text_space_t space;
@@ -478,7 +478,8 @@ static void on_welcome (channel_t *self, link_t *link, const wire_record_t *reco
         link->body_max = welcome.body_max;
     if (link->alias != CHANNEL_BROKER)
         return;
-    self->broker_failures = self->broker_refusals = 0;
+    self->broker_failures = 0;
+    self->broker_refusals = 0;
     for (uint32_t i = 0; i < welcome.broker_count; i++)
         add_broker (self, welcome.brokers [i]);
 }
