@@ -43,7 +43,7 @@ struct loop {
     char *endpoints [CONFIG_LIST_MAX + 1];
     broker_t *broker;
     void *context, *router, *monitor;
-    int signals;
+    int router_fd, monitor_fd, signals;
     table_t links;          /* by routing id */
     descriptor_t *descriptors;
     size_t descriptor_count;
@@ -405,8 +405,8 @@ static void sleep_until_work (loop_t *self)
 {
     if (self->more || !list_empty (&self->lost) || readable (self->router) || readable (self->monitor))
         return;
-    struct pollfd fds [] = {{.fd = descriptor_of (self->router), .events = POLLIN},
-                            {.fd = descriptor_of (self->monitor), .events = POLLIN},
+    struct pollfd fds [] = {{.fd = self->router_fd, .events = POLLIN},
+                            {.fd = self->monitor_fd, .events = POLLIN},
                             {.fd = self->signals, .events = POLLIN}};
     poll (fds, 3, timeout_ms (self));
 }
@@ -506,7 +506,11 @@ static bool open_sockets (loop_t *self, config_error_t *error)
     if (!self->router)
         return false;
     self->monitor = transport_monitor_open (self->context, self->router);
-    return self->monitor && bind_all (self, error);
+    if (!self->monitor)
+        return false;
+    self->router_fd = descriptor_of (self->router);
+    self->monitor_fd = descriptor_of (self->monitor);
+    return bind_all (self, error);
 }
 
 loop_t *loop_new (config_t *config, loop_reload_fn *reload, void *arg, config_error_t *error)

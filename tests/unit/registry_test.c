@@ -239,7 +239,7 @@ static bool resolves (const char *endpoint, const char *address, const char *con
 
 TEST (a_worker_advertises_its_own_address_or_what_is_allowed)
 {
-    static const char *const patterns [] = {"10.1.0.0/16", "*.mesh.local", "gate", "fd00::/8", NULL};
+    static const char *const patterns [] = {"10.1.0.0/16", "*.mesh.local", "gate", "fd00::/8", "192.168.128.0/17", NULL};
     static const char *const any [] = {"any", NULL};
     char out [WEFT_ENDPOINT_MAX + 1];
 
@@ -255,6 +255,8 @@ TEST (a_worker_advertises_its_own_address_or_what_is_allowed)
     CHECK (!resolves ("tcp://localhost:5", "10.0.0.5", NULL, out));
     CHECK (resolves ("tcp://10.1.2.3:5", "10.0.0.5", patterns, out));
     CHECK (!resolves ("tcp://10.2.2.3:5", "10.0.0.5", patterns, out));
+    CHECK (resolves ("tcp://192.168.200.1:5", "10.0.0.5", patterns, out));
+    CHECK (!resolves ("tcp://192.168.100.1:5", "10.0.0.5", patterns, out));
     CHECK (resolves ("tcp://a.mesh.local:5", "10.0.0.5", patterns, out));
     CHECK (!resolves ("tcp://mesh.local:5", "10.0.0.5", patterns, out));
     CHECK (resolves ("tcp://GATE:5", "10.0.0.5", patterns, out));
@@ -340,8 +342,15 @@ TEST (idempotent_only_if_all_its_workers_say_so)
     CHECK (!reply.services [0].methods [0].idempotent);
     CHECK (reply.services [0].methods [0].inlined);
     CHECK_INT (reply.worker_count, 2);
+    worker_of (3, "Arith", 1); /* the newest does not outvote the doubtful one */
+    CHECK (!describe (caller, "Arith").services [0].methods [0].idempotent);
     lose (doubtful);
     CHECK (describe (caller, "Arith").services [0].methods [0].idempotent);
+    doubtful = greeted_worker ();
+    say_register (doubtful, uuid (4), 1, "Geo", NULL, 0);
+    only (doubtful, WIRE_BEAT_OK);
+    worker_of (5, "Geo", 1);
+    CHECK (!describe (caller, "Geo").services [0].methods [0].idempotent);
     finish ();
 }
 

@@ -40,6 +40,18 @@ TEST (h6_a_watch_begins_with_the_whole_list)
     finish ();
 }
 
+TEST (g10_a_watch_does_not_begin_with_the_expired)
+{
+    start ();
+    pass (30 * S);
+    worker_of (1, "Arith", 1);
+    peer_t *caller = client ();
+    now_us += 10 * S; /* no tick */
+    watch (caller, 5, "Arith");
+    CHECK_INT (only_item (caller, 5).worker_count, 0);
+    finish ();
+}
+
 TEST (h7_joins_and_leaves_arrive_in_the_same_turn)
 {
     start ();
