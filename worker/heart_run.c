@@ -198,7 +198,7 @@ static void turn (weft_heart_t *self)
     heart_tick (&self->heart, now_us);
     write_due (self, now_us);
     uplink_flush (&self->uplink, &self->outbox);
-    receive (self, now_us); /* after the last word to the socket, for the same reason */
+    receive (self, clock_now_us ()); /* after the last word to the socket, for the same reason */
 }
 
 static void sleep_until_news (weft_heart_t *self)

@@ -81,9 +81,7 @@ static void write_file (const char *path, const char *text, size_t size)
 /*  Runs a line of shell in which $WEFT is the program. */
 static result_t shell (mesh_t *mesh, const char *shell_name, const char *line)
 {
-    char path [512];
-    snprintf (path, sizeof path, "%s/client/cli/weft", getenv ("WEFT_BUILD_DIR"));
-    CHECK (setenv ("WEFT", path, 1) == 0 && setenv ("WEFT_BROKER", mesh_endpoint (mesh), 1) == 0);
+    CHECK (setenv ("WEFT", mesh_program ("weft"), 1) == 0 && setenv ("WEFT_BROKER", mesh_endpoint (mesh), 1) == 0);
     const result_t result = mesh_run (mesh, NULL, shell_name, "-c", line, NULL);
     unsetenv ("WEFT_BROKER");
     return result;

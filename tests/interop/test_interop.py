@@ -353,7 +353,6 @@ class Registry(mesh.Mesh):
         self.assertIn("service", self.refused(services=[]))
         self.assertIn("service", self.refused(services=service(name="")))
         self.assertIn("method", self.refused(services=service(method="")))
-        self.assertIn("method", self.refused(services=[["A", "1", []]]))
         self.assertIn("sp ace", self.refused(services=service(name="sp ace")))
         self.assertIn("weft", self.refused(services=service(name="weft.Registry")))
         self.assertIn("A", self.refused(services=service() + service()))

@@ -67,6 +67,12 @@ static const char *build_file (const char *name, char path [512])
     return name;
 }
 
+const char *mesh_program (const char *name)
+{
+    static char path [512];
+    return build_file (name, path);
+}
+
 static void remove_folder (const char *folder)
 {
     char command [128];

@@ -24,6 +24,9 @@ void mesh_destroy (mesh_t **self); /* kills what still runs; reports a process t
 /*  The temporary folder. */
 const char *mesh_folder (const mesh_t *self);
 
+/*  Where a file of the build is; the name itself if it is not there. Valid until the next call. */
+const char *mesh_program (const char *name);
+
 /*  Starts a program of the build, or a command from PATH, with arguments up to NULL. */
 process_t *mesh_start (mesh_t *self, const char *program, ...) __attribute__ ((sentinel));
 
