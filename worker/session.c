@@ -19,6 +19,7 @@
 #include <string.h>
 #include "session.h"
 
+#define LINGER_US      100000  /* callers that had not heard of the drain may be on their way this long */
 #define PART_US        1000000 /* how long a drained worker waits for its peers' goodbyes */
 #define SWEEP_MIN_US   1000    /* between two looks at all requests */
 #define LEDGER_MIN_US  1000    /* shorter times are not worth their bytes */
@@ -708,6 +709,7 @@ void session_drain (session_t *self, int64_t now_us)
     self->state = SESSION_DRAINING;
     self->drain_by_us = now_us + self->options.drain_timeout_us;
     self->part_by_us = now_us + PART_US;
+    self->linger_by_us = now_us + LINGER_US;
     for (; node; node = list_after (&self->peers, node)) {
         session_link_t *peer = CONTAINER_OF (node, session_link_t, of_peers);
         if (peer->state != LINK_WELCOME)
@@ -730,16 +732,18 @@ void session_quit (session_t *self, int64_t now_us)
     if (self->state == SESSION_DONE)
         return;
     self->state = SESSION_DRAINING;
-    self->drain_by_us = self->part_by_us = now_us;
+    self->drain_by_us = self->part_by_us = self->linger_by_us = now_us;
     drop_waiting (self, WEFT_DRAINING, "this worker is going away");
     settle (self);
 }
 
-/*  Nothing more will come: the broker has seen that we drain, and the callers have left; or they had their time. */
+/*  Nothing more will come: the broker has seen that we drain, and the callers have left, those included that were just
+ *  connecting; or they had their time. */
 static bool all_have_parted (const session_t *self)
 {
     const bool broker = !standing_connected (&self->standing) || self->standing.fenced;
-    return (broker && self->peers.count == 0) || self->now_us >= self->part_by_us;
+    const bool callers = self->peers.count == 0 && self->now_us >= self->linger_by_us;
+    return (broker && callers) || self->now_us >= self->part_by_us;
 }
 
 static void finish_drain (session_t *self)
@@ -835,7 +839,7 @@ int64_t session_next_us (const session_t *self)
     if (self->state == SESSION_DRAINING) {
         next_us = earlier (next_us, self->drain_by_us);
         if (self->requests.count == 0)
-            next_us = earlier (next_us, self->part_by_us);
+            next_us = earlier (next_us, self->now_us < self->linger_by_us ? self->linger_by_us : self->part_by_us);
     }
     return next_us;
 }
