@@ -229,6 +229,8 @@ static int builtin_signature (cli_t *cli, signature_t *self)
 static int find_method (cli_t *cli, const definition_row *service, signature_t *self)
 {
     char text [WEFT_TEXT_MAX];
+    if (service->method_count == 0) /* methods go with the last worker */
+        return cli_fail (cli, EXITS_NOBODY, "service %s has no live worker", service->name);
     known_t known = known_none (self->method);
     for (size_t i = 0; i < service->method_count; i++) {
         const method_row *const method = &service->methods [i];

@@ -152,13 +152,13 @@ int cli_fail (cli_t *self, int code, const char *format, ...)
     return fail (self, code, NULL, text);
 }
 
-#define UNREACHABLE "broker %s cannot be reached: %s; 'weft doctor' looks closer"
+#define UNREACHABLE "broker %s%scannot be reached: %s; 'weft doctor' looks closer"
 
 int cli_fail_status (cli_t *self, const char *what, weft_status_t status)
 {
     const int code = exits_of (status, WEFT_EXECUTED_NO, weft_client_stats (self->client).broker);
     if (code == EXITS_BROKER)
-        return cli_fail (self, code, UNREACHABLE, self->options.broker, weft_status_text (status));
+        return cli_fail (self, code, UNREACHABLE, self->options.broker, " ", weft_status_text (status));
     return cli_fail (self, code, "%s: %s: %s", what, weft_status_str (status), weft_status_text (status));
 }
 
@@ -186,8 +186,11 @@ int cli_fail_call (cli_t *self, const char *what, const weft_call_t *call)
 
     if (status == WEFT_APP_ERROR)
         snprintf (number, sizeof number, " (code %lld)", (long long) weft_call_code (call));
+    const bool named = strstr (reason, self->options.broker);
+
     if (code == EXITS_BROKER)
-        snprintf (text, sizeof text, UNREACHABLE "%s", self->options.broker, reason, fate (call));
+        snprintf (text, sizeof text, UNREACHABLE "%s", named ? "" : self->options.broker, named ? "" : " ",
+                  reason, fate (call));
     else
         snprintf (text, sizeof text, "%s: %s: %s%s%s", what, weft_status_str (status), reason, number,
                   fate (call));

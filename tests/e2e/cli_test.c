@@ -317,6 +317,20 @@ TEST (unknown_names_are_answered_with_the_known_ones_and_exit_with_4)
     mesh_destroy (&mesh);
 }
 
+TEST (a_service_without_workers_is_told_from_an_unknown_one)
+{
+    process_t *worker;
+    mesh_t *mesh = new_mesh (&worker);
+    process_signal (worker, SIGTERM);
+    CHECK_INT (process_wait (worker), 0);
+    check_fails (WEFT (mesh, "call", "Arith.Add", "[1, 2]"), 4, "service Arith has no live worker");
+    check_fails (WEFT (mesh, "ping", "Arith"), 4, "service Arith has no live worker");
+    const result_t got = WEFT (mesh, "doctor");
+    CHECK_INT (got.code, 4);
+    CHECK (has (got.out, "FAIL  service    Arith has no live worker\n"));
+    mesh_destroy (&mesh);
+}
+
 TEST (a_deadline_exits_with_5)
 {
     mesh_t *mesh = new_mesh (NULL);
