@@ -417,15 +417,15 @@ void call_shut (channel_t *self, weft_call_t *call)
     give_up (self, call, &outcome);
 }
 
-/*  What it waits for, for the texts of timeouts. */
-static void describe (const channel_t *self, const weft_call_t *call, text_space_t *space)
+/*  What it waits for, and why in vain, for the texts of timeouts. */
+static void describe (const channel_t *self, const weft_call_t *call, text_space_t *what, const char **why)
 {
-    char *text = space->bytes;
-    const size_t size = sizeof space->bytes;
+    char *text = what->bytes;
+    const size_t size = sizeof what->bytes;
     const link_t *link = call->attempt.request.link;
+    *why = call->state == CALL_LISTING || (link && !call->direct) ? self->broker_fault : "";
     if (call->state == CALL_LISTING)
-        snprintf (text, size, "list of %s from broker %s%s", call->discovery->service, self->broker.address,
-                  link_takes (&self->broker) ? "" : ", which is not connected");
+        snprintf (text, size, "list of %s from broker %s", call->discovery->service, self->broker.address);
     else if (call->state == CALL_CONNECTING && call->direct)
         snprintf (text, size, "connection to worker %s at %s", call->worker, link->address);
     else if (call->state == CALL_CONNECTING)
@@ -440,21 +440,22 @@ static void describe (const channel_t *self, const weft_call_t *call, text_space
 static outcome_t deadline_outcome (const channel_t *self, const weft_call_t *call, text_space_t *space)
 {
     const int ms = call->settings.timeout_ms;
-    text_space_t where;
-    describe (self, call, &where);
+    text_space_t what;
+    const char *why;
+    describe (self, call, &what, &why);
     switch (call->state) {
     case CALL_FANNED:
         return outcome_here (WEFT_DEADLINE_EXCEEDED, WEFT_EXECUTED_NO, space, "%zu of %zu workers did not reply in %d ms",
                              call->parts_open, call->part_count, ms);
     case CALL_SENT:
-        return outcome_here (WEFT_DEADLINE_EXCEEDED, WEFT_EXECUTED_NO, space, "no reply from %.900s in %d ms",
-                             where.bytes, ms);
+        return outcome_here (WEFT_DEADLINE_EXCEEDED, WEFT_EXECUTED_NO, space, "no reply from %.800s in %d ms",
+                             what.bytes, ms);
     case CALL_BACKOFF:
-        return outcome_here (WEFT_DEADLINE_EXCEEDED, WEFT_EXECUTED_NO, space, "after %d ms waiting to try again after %.900s",
+        return outcome_here (WEFT_DEADLINE_EXCEEDED, WEFT_EXECUTED_NO, space, "after %d ms waiting to try again after %.800s",
                              ms, weft_call_text (call));
     default:
-        return outcome_here (WEFT_DEADLINE_EXCEEDED, WEFT_EXECUTED_NO, space, "after %d ms still waiting for a %.900s", ms,
-                             where.bytes);
+        return outcome_here (WEFT_DEADLINE_EXCEEDED, WEFT_EXECUTED_NO, space, "after %d ms still waiting for a %.800s%s", ms,
+                             what.bytes, why);
     }
 }
 
@@ -473,10 +474,11 @@ static void deadline_passed (channel_t *self, weft_call_t *call)
 
 static void connect_timed_out (channel_t *self, weft_call_t *call)
 {
-    text_space_t where, space;
-    describe (self, call, &where);
-    outcome_t outcome = outcome_here (WEFT_CONNECT_TIMEOUT, WEFT_EXECUTED_NO, &space, "no %.900s in %d ms", where.bytes,
-                                      call->settings.connect_timeout_ms);
+    text_space_t what, space;
+    const char *why;
+    describe (self, call, &what, &why);
+    outcome_t outcome = outcome_here (WEFT_CONNECT_TIMEOUT, WEFT_EXECUTED_NO, &space, "no %.800s in %d ms%s", what.bytes,
+                                      call->settings.connect_timeout_ms, why);
     give_up (self, call, &outcome);
 }
 

@@ -292,15 +292,17 @@ static void broker_down (channel_t *self, weft_executed_t executed, const char *
 {
     text_space_t space;
     const outcome_t outcome = outcome_here (WEFT_BROKER_LOST, executed, &space, "broker %s: %s", self->broker.address, why);
+    if (self->broker_count == 1)
+        snprintf (self->broker_fault, sizeof self->broker_fault, ": %s", why);
+    else
+        snprintf (self->broker_fault, sizeof self->broker_fault, "; %s, tried last: %s", self->broker.address, why);
     drop_broker (self, &outcome);
 }
 
-/*  When all brokers there are refuse, those who wait need not wait longer. What only looks like a refusal must come twice: a
- *  connection to a local port where nobody listens may by chance be one to itself. */
-static void broker_refused (channel_t *self, weft_status_t status, const char *why, bool certain)
+/*  When all brokers there are refuse, those who wait need not wait longer. */
+static void broker_refused (channel_t *self, weft_status_t status, const char *why)
 {
-    self->broker_refusals += certain ? 2u : 1u;
-    const bool all = self->broker_refusals >= 2 * self->broker_count;
+    const bool all = ++self->broker_refusals >= self->broker_count;
     link_t *link = &self->broker;
     text_space_t space;
     const outcome_t outcome = outcome_here (all ? status : WEFT_BROKER_LOST, WEFT_EXECUTED_NO, &space, "broker %s refused: %s",
@@ -480,6 +482,7 @@ static void on_welcome (channel_t *self, link_t *link, const wire_record_t *reco
         return;
     self->broker_failures = 0;
     self->broker_refusals = 0;
+    self->broker_fault [0] = '\0';
     for (uint32_t i = 0; i < welcome.broker_count; i++)
         add_broker (self, welcome.brokers [i]);
 }
@@ -495,7 +498,7 @@ static bool on_refused (channel_t *self, link_t *link, const wire_record_t *reco
     char text [WEFT_TEXT_MAX + 1];
     snprintf (text, sizeof text, "%.*s", TEXT_ARG (refused.text));
     if (link->alias == CHANNEL_BROKER)
-        broker_refused (self, refused.status, text, true);
+        broker_refused (self, refused.status, text);
     else
         endpoint_down (self, endpoint_of (link), true, text);
     return false;
@@ -616,10 +619,12 @@ static void on_broker_event (channel_t *self, transport_event_kind_t event, weft
         broker_down (self, WEFT_EXECUTED_MAYBE, "the connection was lost");
         break;
     case TRANSPORT_REFUSED:
+        /* without a key's refusal this may as well be a broker that stops, or a proxy before one that is not there: it
+         * is tried again, and the connect timeout tells what was seen */
         if (status == WEFT_UNAUTHENTICATED)
-            broker_refused (self, status, "the key is not accepted", true);
+            broker_refused (self, status, "the key is not accepted");
         else
-            broker_refused (self, status, "it does not speak this protocol", false);
+            broker_down (self, WEFT_EXECUTED_NO, "it closes the connection as one that does not speak this protocol");
         break;
     case TRANSPORT_FAILED:
         broker_down (self, WEFT_EXECUTED_NO, "nobody listens there");
@@ -650,7 +655,7 @@ static void link_due (channel_t *self, link_t *link)
     if (link == &self->broker && link->state == LINK_IDLE)
         open_broker (self);
     else if (link == &self->broker)
-        broker_down (self, WEFT_EXECUTED_NO, "no connection in time");
+        broker_down (self, WEFT_EXECUTED_NO, "it does not answer");
     else
         endpoint_down (self, endpoint_of (link), false, connecting ? "no connection in time" : "it does not close");
 }

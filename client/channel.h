@@ -56,7 +56,8 @@ typedef struct {
     char brokers [WEFT_BROKERS_MAX][WEFT_ENDPOINT_MAX + 1];
     size_t broker_count, broker_at;
     unsigned broker_failures;       /* in a row */
-    size_t broker_refusals;         /* in a row, certain ones twice */
+    size_t broker_refusals;         /* in a row */
+    char broker_fault [400];        /* why there is no link: ": nobody listens there"; "" while there is one */
     size_t routed;                  /* calls in flight through the broker */
     link_t broker;
 

@@ -537,7 +537,7 @@ TEST (n11_a_peer_that_is_not_weft_is_refused_with_a_clear_error)
     char endpoint [64];
     const int fd = silent_port (endpoint);
     weft_client_t *client = weft_client_new (endpoint, NULL);
-    const weft_call_options_t options = {.timeout_ms = 10000, .connect_timeout_ms = 10000};
+    const weft_call_options_t options = {.timeout_ms = 10000, .connect_timeout_ms = 500};
     weft_call_t *call = weft_client_start (client, "Arith.Add", WEFT_NOTHING, &options, NULL, NULL);
     const int peer = accept (fd, NULL, NULL);
     static const char http [] = "HTTP/1.1 400 Bad Request\r\nConnection: close\r\nContent-Length: 0\r\n\r\n";
