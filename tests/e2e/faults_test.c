@@ -238,6 +238,7 @@ TEST (a_broker_restart_under_load_fails_no_direct_call_and_workers_are_back_with
         mesh_worker (mesh, NULL);
     weft_client_t *client = client_of (mesh);
     await_workers (client, "Arith", 3);
+    CHECK_INT (weft_client_discover (client, "Foo", 5000), WEFT_OK); /* known before the broker goes */
     traffic_t direct;
     traffic_start (&direct, client, WEFT_VIA_DIRECT, "Foo.Sum"); /* not idempotent: nothing hides a failure */
     for (int round = 0; round < 3; round++) {
