@@ -178,6 +178,15 @@ static bool as_attachment (buffer_t *body, zmq_msg_t *frame)
     return true;
 }
 
+/*  It ran, but its reply cannot be sent. */
+static void spoil (weft_request_t *request, weft_status_t status)
+{
+    request->status = status;
+    request->executed = WEFT_EXECUTED_YES;
+    request->origin = WEFT_ORIGIN_WORKER;
+    buffer_clear (&request->reply);
+}
+
 /*  A broker may take less than we do; a frame over its limit would cost the connection. */
 static void fit_reply (session_t *self, weft_request_t *request)
 {
@@ -185,36 +194,32 @@ static void fit_reply (session_t *self, weft_request_t *request)
         return;
     snprintf (request->text, sizeof request->text, "the reply of %s is over the broker's limit of %llu bytes",
               request->method->full_name, (unsigned long long) self->standing.body_max);
-    request->status = WEFT_TOO_LARGE;
-    request->executed = WEFT_EXECUTED_YES;
-    request->origin = WEFT_ORIGIN_WORKER;
-    buffer_clear (&request->reply);
+    spoil (request, WEFT_TOO_LARGE);
 }
 
 /*  Answers a request whose handler has returned, or that failed before. */
 static void answer (session_t *self, weft_request_t *request)
 {
-    fit_reply (self, request);
     session_link_t *link = request->link;
-    wire_info_t info = info_of (request->status, request->executed, request->origin, request->text);
     const int64_t begun_us = atomic_load_explicit (&request->begun_us, memory_order_relaxed);
     const int64_t queue_us = begun_us - request->arrived_us, handler_us = request->ended_us - begun_us;
-    const bool attached = request->reply.size > WEFT_BODY_INLINE_MAX;
-    const void *body = request->reply.data;
-    const size_t size = request->reply.size;
     zmq_msg_t frame;
 
-    info.code = request->code;
+    fit_reply (self, request);
+    bool attached = request->reply.size > WEFT_BODY_INLINE_MAX;
+    if (attached && !as_attachment (&request->reply, &frame)) {
+        snprintf (request->text, sizeof request->text, "out of memory for the reply");
+        spoil (request, WEFT_INTERNAL);
+        attached = false;
+    }
+    wire_info_t info = info_of (request->status, request->executed, request->origin, request->text);
+    info.code = request->status == WEFT_APP_ERROR ? request->code : 0;
     if (request->status != WEFT_OK || queue_us >= LEDGER_MIN_US)
         info.queue_us = queue_us > 0 ? (uint64_t) queue_us : 0;
     if (request->status != WEFT_OK || handler_us >= LEDGER_MIN_US)
         info.handler_us = handler_us > 0 ? (uint64_t) handler_us : 0;
-    if (attached && !as_attachment (&request->reply, &frame)) {
-        turn_down (self, link, request->id, WEFT_INTERNAL, 0, "out of memory for the reply");
-        return;
-    }
-    wire_write_reply (open_record (self, link), request->id, request->status, attached ? NULL : body, size, attached,
-                      &info);
+    wire_write_reply (open_record (self, link), request->id, request->status, request->reply.data, request->reply.size,
+                      attached, &info);
     outbox_close_record (&link->outbox, attached ? &frame : NULL);
     if (attached)
         zmq_msg_close (&frame);

@@ -502,7 +502,9 @@ weft_status_t weft_worker_add (weft_worker_t *self, const char *name, const weft
 static bool open_all (weft_worker_t *self, char *error)
 {
     const session_options_t options = session_options (self);
-    const size_t frame_max = self->options.body_max + FRAME_ROOM;
+    /* what is over our own limit only is answered, not hung up on */
+    const size_t body_max = self->options.body_max > WEFT_BODY_MAX ? self->options.body_max : WEFT_BODY_MAX;
+    const size_t frame_max = body_max + FRAME_ROOM;
 
     if (!session_init (&self->session, &options) || !(self->context = transport_context_acquire ()))
         return wrong (error, "out of memory");

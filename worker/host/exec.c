@@ -141,26 +141,25 @@ static bool same_service (const char *a, const char *b)
     return strncmp (a, b, size) == 0 && !strchr (b + size, '.');
 }
 
-/*  Adds `count` methods of one service. The table is the worker's from now on. */
-static bool add_service (weft_worker_t *worker, exec_method_t *methods, size_t count)
+/*  Adds `count` methods of one service. */
+static bool add_service (weft_worker_t *worker, exec_method_t *methods, size_t count, weft_method_t *table)
 {
-    weft_method_t *table = calloc (count + 1, sizeof *table);
+    char service [WEFT_METHOD_NAME_MAX + 1];
     const char *dot = strrchr (methods [0].name, '.');
-    char *service = strndup (methods [0].name, (size_t) (dot - methods [0].name));
 
-    for (size_t i = 0; table && i < count; i++)
+    snprintf (service, sizeof service, "%.*s", (int) (dot - methods [0].name), methods [0].name);
+    for (size_t i = 0; i < count; i++)
         table [i] = (weft_method_t){.name = strrchr (methods [i].name, '.') + 1,
                                     .handler = run,
                                     .args = weft_any_schema,
                                     .reply = methods [i].text ? weft_string_schema : weft_any_schema,
                                     .flags = methods [i].idempotent ? WEFT_IDEMPOTENT : 0,
                                     .user = &methods [i]};
-    const bool added = table && service && weft_worker_add (worker, service, table, NULL) == WEFT_OK;
-    free (service);
-    return added; /* the table lives as long as the process */
+    table [count] = (weft_method_t) WEFT_METHOD_END;
+    return weft_worker_add (worker, service, table, NULL) == WEFT_OK;
 }
 
-bool exec_add (weft_worker_t *worker, exec_method_t *methods, size_t count, char *error)
+bool exec_add (weft_worker_t *worker, exec_method_t *methods, size_t count, weft_method_t *tables, char *error)
 {
     text_t service, name;
     size_t end;
@@ -174,10 +173,11 @@ bool exec_add (weft_worker_t *worker, exec_method_t *methods, size_t count, char
     for (size_t from = 0; from < count; from = end) {
         for (end = from + 1; end < count && same_service (methods [from].name, methods [end].name);)
             end++;
-        if (!add_service (worker, methods + from, end - from)) {
+        if (!add_service (worker, methods + from, end - from, tables)) {
             snprintf (error, WEFT_TEXT_MAX + 1, "%s", weft_worker_error (worker));
             return false;
         }
+        tables += end - from + 1;
     }
     return true;
 }

@@ -7,7 +7,7 @@
 
 #include <weft/worker.h>
 
-typedef struct exec_method {
+typedef struct {
     const char *command;        /* for /bin/sh -c; borrowed, as is the name */
     const char *name;           /* "Service.Method" */
     bool idempotent;
@@ -15,8 +15,8 @@ typedef struct exec_method {
     size_t reply_max;
 } exec_method_t;
 
-/*  Adds the methods, service by service. `methods` is borrowed for the worker's life. False: weft_worker_error or `error` (of
- *  WEFT_TEXT_MAX + 1) says why. */
-bool exec_add (weft_worker_t *worker, exec_method_t *methods, size_t count, char *error);
+/*  Adds the methods, service by service, after sorting them. `methods` and `tables`, room for 2 × count entries, are
+ *  borrowed for the worker's life. False: `error` (of WEFT_TEXT_MAX + 1) says why. */
+bool exec_add (weft_worker_t *worker, exec_method_t *methods, size_t count, weft_method_t *tables, char *error);
 
 #endif

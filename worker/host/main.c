@@ -30,6 +30,7 @@ typedef struct {
     load_fn *loads [OBJECTS_MAX];
     size_t object_count;
     exec_method_t methods [WEFT_METHODS_MAX];
+    weft_method_t tables [2 * WEFT_METHODS_MAX];
     size_t method_count;
     const char *command;        /* of the last --exec */
     const char *labels [WEFT_LABELS_MAX + 1];
@@ -342,7 +343,7 @@ static weft_worker_t *make_worker (host_t *host, bool load)
         complain (USAGE, "%s", weft_worker_error (NULL));
         return NULL;
     }
-    bool made = exec_add (worker, host->methods, host->method_count, error);
+    bool made = exec_add (worker, host->methods, host->method_count, host->tables, error);
     if (!made)
         complain (USAGE, "%s", error);
     for (size_t i = 0; made && load && i < host->object_count; i++)
