@@ -9,13 +9,15 @@
 #include <stdlib.h>
 #include <string.h>
 
-outcome_t outcome_here (weft_status_t status, weft_executed_t executed, text_space_t *space, const char *format, ...)
+outcome_t outcome_here (weft_status_t status, weft_executed_t executed, text_space_t *space,
+                        const char *format, ...)
 {
     va_list args;
     va_start (args, format);
     vsnprintf (space->bytes, sizeof space->bytes, format, args);
     va_end (args);
-    return (outcome_t){.status = status, .executed = executed, .origin = WEFT_ORIGIN_CLIENT, .text = space->bytes};
+    return (outcome_t){
+        .status = status, .executed = executed, .origin = WEFT_ORIGIN_CLIENT, .text = space->bytes};
 }
 
 /*  Waiting. */
@@ -111,8 +113,10 @@ static void write_request (channel_t *self, weft_call_t *call, link_t *link, uin
         zmq_msg_init (&frame);
         zmq_msg_copy (&frame, &owner->args_frame);
     }
-    wire_write_request (outbox_open_record (&link->outbox), id, (text_t){call->method, call->service.size + 1 + call->name.size},
-                        remaining_ms (self, call), attached ? NULL : body, size, attached, options_of (call, &options));
+    wire_write_request (outbox_open_record (&link->outbox), id,
+                        (text_t){call->method, call->service.size + 1 + call->name.size},
+                        remaining_ms (self, call), attached ? NULL : body, size, attached,
+                        options_of (call, &options));
     outbox_close_record (&link->outbox, attached ? &frame : NULL);
     if (attached)
         zmq_msg_close (&frame);
@@ -120,7 +124,8 @@ static void write_request (channel_t *self, weft_call_t *call, link_t *link, uin
 }
 
 /*  Why it cannot be sent there; false if it can. */
-static bool is_unsendable (const weft_call_t *call, const link_t *link, outcome_t *outcome, text_space_t *space)
+static bool is_unsendable (const weft_call_t *call, const link_t *link, outcome_t *outcome,
+                           text_space_t *space)
 {
     size_t size;
     call_args (call, &size);
@@ -131,8 +136,8 @@ static bool is_unsendable (const weft_call_t *call, const link_t *link, outcome_
         return true;
     }
     if (outbox_bytes (&link->outbox) + size + WEFT_BATCH_MAX > WEFT_OUTBOX_MAX) {
-        *outcome = outcome_here (WEFT_OVERLOADED, WEFT_EXECUTED_NO, space, "%s does not read what waits for it",
-                                 link->address);
+        *outcome = outcome_here (WEFT_OVERLOADED, WEFT_EXECUTED_NO, space,
+                                 "%s does not read what waits for it", link->address);
         return true;
     }
     return false;
@@ -202,11 +207,17 @@ void attempt_failed (channel_t *self, attempt_t *attempt, outcome_t *outcome)
 
 /*  Replies. */
 
+/*  A peer may claim anything. */
+static int64_t claimed_us (uint64_t us)
+{
+    return us < INT64_MAX ? (int64_t) us : INT64_MAX;
+}
+
 static void note_ledger (weft_call_t *call, const wire_info_t *info)
 {
-    call->ledger.broker_queue_us = (int64_t) info->broker_us;
-    call->ledger.worker_queue_us = (int64_t) info->queue_us;
-    call->ledger.handler_us = (int64_t) info->handler_us;
+    call->ledger.broker_queue_us = claimed_us (info->broker_us);
+    call->ledger.worker_queue_us = claimed_us (info->queue_us);
+    call->ledger.handler_us = claimed_us (info->handler_us);
 }
 
 /*  What the reply teaches about the worker that sent it. */
@@ -234,8 +245,9 @@ static void reply_ok (channel_t *self, attempt_t *attempt, const wire_record_t *
     text_space_t space;
     outcome_t outcome = {.status = WEFT_OK, .executed = WEFT_EXECUTED_YES, .origin = WEFT_ORIGIN_APPLICATION};
     if (record->body_size > self->options.body_max)
-        outcome = outcome_here (WEFT_TOO_LARGE, WEFT_EXECUTED_YES, &space, "the reply has %zu bytes; at most %zu are taken",
-                                record->body_size, self->options.body_max);
+        outcome = outcome_here (WEFT_TOO_LARGE, WEFT_EXECUTED_YES, &space,
+                                "the reply has %zu bytes; at most %zu are taken", record->body_size,
+                                self->options.body_max);
     else if (!call_take_body (call, record->body, record->body_size, attachment))
         outcome = outcome_here (WEFT_OVERLOADED, WEFT_EXECUTED_YES, &space, "out of memory for the reply");
     leave_link (self, attempt);
@@ -260,11 +272,14 @@ void attempt_replied (channel_t *self, attempt_t *attempt, const wire_record_t *
         snprintf (text, sizeof text, "%.*s", TEXT_ARG (info.text));
     else
         snprintf (text, sizeof text, "%s", weft_status_text (status));
-    outcome_t outcome = {.status = status, .text = text, .code = info.code,
-                         .executed = info.executed >= 0 ? (weft_executed_t) info.executed : weft_status_executed (status),
-                         .origin = info.origin >= 0 ? (weft_origin_t) info.origin : default_origin (call, status),
-                         .retry_after_us = info.retry_after_ms < 86400000 ? (int64_t) info.retry_after_ms * 1000 : 0,
-                         .chosen = !call->direct && attempt->endpoint};
+    outcome_t outcome = {
+        .status = status,
+        .text = text,
+        .code = info.code,
+        .executed = info.executed >= 0 ? (weft_executed_t) info.executed : weft_status_executed (status),
+        .origin = info.origin >= 0 ? (weft_origin_t) info.origin : default_origin (call, status),
+        .retry_after_us = info.retry_after_ms < 86400000 ? (int64_t) info.retry_after_ms * 1000 : 0,
+        .chosen = !call->direct && attempt->endpoint};
     if (status == WEFT_APP_ERROR)
         call_take_body (call, record->body, record->body_size, attachment);
     attempt_failed (self, attempt, &outcome);
@@ -311,10 +326,10 @@ void call_fail (channel_t *self, weft_call_t *call, outcome_t *outcome)
     int64_t delay_us = free && verdict == RETRY_OTHER ? 0 : retry_backoff_us (call->attempts, &self->dice);
     if (delay_us < outcome->retry_after_us)
         delay_us = outcome->retry_after_us;
-    if (verdict == RETRY_END || self->now_us + delay_us >= call->deadline_us
-        || call->tried_count == CALL_TRIED_MAX
-        || (verdict == RETRY_SAME && !call->worker [0] && outcome->executed != WEFT_EXECUTED_NO)
-        || (!free && !retry_budget_take (&self->budget, self->now_us))) {
+    if (verdict == RETRY_END || self->now_us + delay_us >= call->deadline_us ||
+        call->tried_count == CALL_TRIED_MAX ||
+        (verdict == RETRY_SAME && !call->worker [0] && outcome->executed != WEFT_EXECUTED_NO) ||
+        (!free && !retry_budget_take (&self->budget, self->now_us))) {
         call_end (self, call, outcome);
         return;
     }
@@ -354,9 +369,13 @@ static void part_ended (channel_t *self, weft_call_t *part)
         call->first = part;
     if (part->status == WEFT_OK && call->parts_open > 0)
         return;
-    memcpy (call->worker, call->first && part->status == WEFT_OK ? call->first->worker : part->worker, sizeof call->worker);
-    const outcome_t outcome = {.status = part->status, .executed = part->executed, .origin = part->origin,
-                               .code = part->code, .text = weft_call_text (part)};
+    memcpy (call->worker, call->first && part->status == WEFT_OK ? call->first->worker : part->worker,
+            sizeof call->worker);
+    const outcome_t outcome = {.status = part->status,
+                               .executed = part->executed,
+                               .origin = part->origin,
+                               .code = part->code,
+                               .text = weft_call_text (part)};
     call->direct = part->direct;
     call->attempts = part->attempts;
     call_end (self, call, &outcome);
@@ -433,8 +452,8 @@ static void describe (const channel_t *self, const weft_call_t *call, text_space
     else if (call->direct)
         snprintf (text, size, "worker %s", call->worker);
     else
-        snprintf (text, size, "%s%s through broker %s", call->worker [0] ? "worker " : "any worker", call->worker,
-                  self->broker.address);
+        snprintf (text, size, "%s%s through broker %s", call->worker [0] ? "worker " : "any worker",
+                  call->worker, self->broker.address);
 }
 
 static outcome_t deadline_outcome (const channel_t *self, const weft_call_t *call, text_space_t *space)
@@ -445,17 +464,18 @@ static outcome_t deadline_outcome (const channel_t *self, const weft_call_t *cal
     describe (self, call, &what, &why);
     switch (call->state) {
     case CALL_FANNED:
-        return outcome_here (WEFT_DEADLINE_EXCEEDED, WEFT_EXECUTED_NO, space, "%zu of %zu workers did not reply in %d ms",
-                             call->parts_open, call->part_count, ms);
+        return outcome_here (WEFT_DEADLINE_EXCEEDED, WEFT_EXECUTED_NO, space,
+                             "%zu of %zu workers did not reply in %d ms", call->parts_open, call->part_count,
+                             ms);
     case CALL_SENT:
         return outcome_here (WEFT_DEADLINE_EXCEEDED, WEFT_EXECUTED_NO, space, "no reply from %.800s in %d ms",
                              what.bytes, ms);
     case CALL_BACKOFF:
-        return outcome_here (WEFT_DEADLINE_EXCEEDED, WEFT_EXECUTED_NO, space, "after %d ms waiting to try again after %.800s",
-                             ms, weft_call_text (call));
+        return outcome_here (WEFT_DEADLINE_EXCEEDED, WEFT_EXECUTED_NO, space,
+                             "after %d ms waiting to try again after %.800s", ms, weft_call_text (call));
     default:
-        return outcome_here (WEFT_DEADLINE_EXCEEDED, WEFT_EXECUTED_NO, space, "after %d ms still waiting for a %.800s%s", ms,
-                             what.bytes, why);
+        return outcome_here (WEFT_DEADLINE_EXCEEDED, WEFT_EXECUTED_NO, space,
+                             "after %d ms still waiting for a %.800s%s", ms, what.bytes, why);
     }
 }
 
@@ -477,8 +497,8 @@ static void connect_timed_out (channel_t *self, weft_call_t *call)
     text_space_t what, space;
     const char *why;
     describe (self, call, &what, &why);
-    outcome_t outcome = outcome_here (WEFT_CONNECT_TIMEOUT, WEFT_EXECUTED_NO, &space, "no %.800s in %d ms%s", what.bytes,
-                                      call->settings.connect_timeout_ms, why);
+    outcome_t outcome = outcome_here (WEFT_CONNECT_TIMEOUT, WEFT_EXECUTED_NO, &space, "no %.800s in %d ms%s",
+                                      what.bytes, call->settings.connect_timeout_ms, why);
     give_up (self, call, &outcome);
 }
 
@@ -521,7 +541,8 @@ static weft_call_t *new_part (channel_t *self, weft_call_t *call, const endpoint
 void call_fan (channel_t *self, weft_call_t *call, endpoint_t *const *list, size_t count)
 {
     text_space_t space;
-    outcome_t outcome = outcome_here (WEFT_OVERLOADED, WEFT_EXECUTED_NO, &space, "out of memory for %zu workers", count);
+    outcome_t outcome =
+        outcome_here (WEFT_OVERLOADED, WEFT_EXECUTED_NO, &space, "out of memory for %zu workers", count);
     call->parts = calloc (count, sizeof *call->parts);
     for (size_t i = 0; call->parts && i < count; i++) {
         weft_call_t *part = new_part (self, call, list [i]);

@@ -4,9 +4,9 @@
 #include <stdio.h>
 #include <string.h>
 
-#define SAMPLES 4           /* misses before everybody is looked at */
+#define SAMPLES          4    /* misses before everybody is looked at */
 #define LATENCY_GUESS_US 1000 /* of a service nobody has answered for yet */
-#define LOAD_PERCENT 125    /* HASH: of the average, before a key moves on */
+#define LOAD_PERCENT     125  /* HASH: of the average, before a key moves on */
 
 static bool is_fit (const balancer_question_t *question, const endpoint_t *endpoint)
 {
@@ -19,7 +19,8 @@ static bool is_fit (const balancer_question_t *question, const endpoint_t *endpo
 }
 
 /*  Any fit one, each as likely as the others. */
-static endpoint_t *pick_random (const balancer_question_t *question, endpoint_t *const *list, size_t count, dice_t *dice)
+static endpoint_t *pick_random (const balancer_question_t *question, endpoint_t *const *list, size_t count,
+                                dice_t *dice)
 {
     for (int i = 0; i < SAMPLES; i++) {
         endpoint_t *endpoint = list [dice_below (dice, count)];
@@ -43,7 +44,8 @@ static double cost (const endpoint_t *endpoint, const endpoint_t *other)
     return (double) latency_us * (endpoint->outstanding + 1.0);
 }
 
-static endpoint_t *pick_p2c (const balancer_question_t *question, endpoint_t *const *list, size_t count, dice_t *dice)
+static endpoint_t *pick_p2c (const balancer_question_t *question, endpoint_t *const *list, size_t count,
+                             dice_t *dice)
 {
     endpoint_t *one = pick_random (question, list, count, dice);
     if (!one || count < 2)
@@ -56,8 +58,8 @@ static endpoint_t *pick_p2c (const balancer_question_t *question, endpoint_t *co
     return one;
 }
 
-static endpoint_t *pick_in_turn (balancer_t *self, const balancer_question_t *question, endpoint_t *const *list,
-                                 size_t count)
+static endpoint_t *pick_in_turn (balancer_t *self, const balancer_question_t *question,
+                                 endpoint_t *const *list, size_t count)
 {
     for (size_t i = 0; i < count; i++) {
         endpoint_t *endpoint = list [self->turn++ % count];
@@ -83,7 +85,8 @@ static endpoint_t *pick_weighted (const balancer_question_t *question, endpoint_
     return picked;
 }
 
-static endpoint_t *pick_least (const balancer_question_t *question, endpoint_t *const *list, size_t count, dice_t *dice)
+static endpoint_t *pick_least (const balancer_question_t *question, endpoint_t *const *list, size_t count,
+                               dice_t *dice)
 {
     endpoint_t *picked = NULL;
     uint64_t ties = 0;
@@ -133,8 +136,8 @@ static endpoint_t *pick_hash (const balancer_question_t *question, endpoint_t *c
     return picked;
 }
 
-static endpoint_t *pick_primary (balancer_t *self, const balancer_question_t *question, endpoint_t *const *list,
-                                 size_t count, dice_t *dice)
+static endpoint_t *pick_primary (balancer_t *self, const balancer_question_t *question,
+                                 endpoint_t *const *list, size_t count, dice_t *dice)
 {
     for (size_t i = 0; i < count; i++)
         if (strcmp (list [i]->uuid, self->primary) == 0 && is_fit (question, list [i]))

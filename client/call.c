@@ -7,7 +7,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-#define KEPT_MAX (64 * 1024) /* memory a pooled call may hold on to, per buffer */
+#define KEPT_MAX    (64 * 1024) /* memory a pooled call may hold on to, per buffer */
 #define STRINGS_MAX (1024 * 1024)
 
 /*  Pool. */
@@ -172,14 +172,16 @@ bool call_ask (weft_call_t *self, const char *method, const weft_call_options_t 
             return false;
     }
     const int timeout_ms = self->settings.timeout_ms, connect_ms = self->settings.connect_timeout_ms;
-    if (timeout_ms < 1 || timeout_ms > WEFT_CALL_TIMEOUT_MS_MAX || connect_ms < 1
-        || connect_ms > WEFT_CALL_TIMEOUT_MS_MAX)
+    if (timeout_ms < 1 || timeout_ms > WEFT_CALL_TIMEOUT_MS_MAX || connect_ms < 1 ||
+        connect_ms > WEFT_CALL_TIMEOUT_MS_MAX)
         return flawed (self, "%s must be 1 to 86400000 ms",
-                       timeout_ms < 1 || timeout_ms > WEFT_CALL_TIMEOUT_MS_MAX ? "timeout_ms" : "connect_timeout_ms");
+                       timeout_ms < 1 || timeout_ms > WEFT_CALL_TIMEOUT_MS_MAX ? "timeout_ms"
+                                                                               : "connect_timeout_ms");
     if (self->discover) {
         self->service = (text_t){self->method, kept};
-        return wire_name_valid (self->service) && size == kept ? true
-               : flawed (self, "ill-formed service name \"%.80s\"", method);
+        return wire_name_valid (self->service) && size == kept
+                   ? true
+                   : flawed (self, "ill-formed service name \"%.80s\"", method);
     }
     if (size != kept || !wire_split_method ((text_t){self->method, kept}, &self->service, &self->name))
         return flawed (self, "ill-formed method \"%.80s\": expected Service.Method", method);

@@ -12,9 +12,9 @@
 #include <string.h>
 
 #define RECONNECT_FIRST_US 20000
-#define RECONNECT_MAX_US 1000000
-#define GOODBYE_US 2000000      /* after it, a draining worker that does not close is left */
-#define CALLS_RESERVED 64
+#define RECONNECT_MAX_US   1000000
+#define GOODBYE_US         2000000 /* after it, a draining worker that does not close is left */
+#define CALLS_RESERVED     64
 
 /*  Out. */
 
@@ -30,10 +30,10 @@ static bool grow (void **array, size_t *capacity, size_t element_size)
 }
 
 /*  False when out of memory: then the link is left as it was. */
-static bool command (channel_t *self, int kind, uint64_t alias, const char *address)
+static bool command (channel_t *self, channel_command_kind_t kind, uint64_t alias, const char *address)
 {
-    if (self->command_count == self->command_capacity
-        && !grow ((void **) &self->commands, &self->command_capacity, sizeof *self->commands))
+    if (self->command_count == self->command_capacity &&
+        !grow ((void **) &self->commands, &self->command_capacity, sizeof *self->commands))
         return false;
     channel_command_t *added = &self->commands [self->command_count++];
     *added = (channel_command_t){.kind = kind, .alias = alias};
@@ -130,7 +130,8 @@ static void time_link (channel_t *self, link_t *link, int64_t in_us)
 bool channel_connect (channel_t *self, endpoint_t *endpoint)
 {
     const char *address = endpoint_address (endpoint, self->options.reach, self->options.reach_arg);
-    if (!address || self->closed || endpoint->link.ending || self->endpoints.by_alias.count >= WEFT_CLIENT_ENDPOINTS_MAX)
+    if (!address || self->closed || endpoint->link.ending ||
+        self->endpoints.by_alias.count >= WEFT_CLIENT_ENDPOINTS_MAX)
         return false;
     const uint64_t alias = ids_put (&self->endpoints.by_alias, endpoint);
     if (!alias)
@@ -217,10 +218,11 @@ static void endpoint_down (channel_t *self, endpoint_t *endpoint, bool refused, 
     const bool was_ready = link->state == LINK_READY;
     const bool expected = link->draining;
     text_space_t lost_space, waiting_space;
-    const outcome_t lost = outcome_here (WEFT_WORKER_LOST, refused ? WEFT_EXECUTED_NO : WEFT_EXECUTED_MAYBE, &lost_space,
-                                         "worker %s: %s", endpoint->uuid, why);
-    const outcome_t failed = outcome_here (WEFT_WORKER_LOST, WEFT_EXECUTED_NO, &waiting_space,
-                                           "cannot connect to worker %s at %s: %s", endpoint->uuid, link->address, why);
+    const outcome_t lost = outcome_here (WEFT_WORKER_LOST, refused ? WEFT_EXECUTED_NO : WEFT_EXECUTED_MAYBE,
+                                         &lost_space, "worker %s: %s", endpoint->uuid, why);
+    const outcome_t failed =
+        outcome_here (WEFT_WORKER_LOST, WEFT_EXECUTED_NO, &waiting_space,
+                      "cannot connect to worker %s at %s: %s", endpoint->uuid, link->address, why);
     if (!expected)
         endpoint_unreachable (endpoint, self->now_us, &self->dice);
     drop_endpoint (self, endpoint);
@@ -247,7 +249,8 @@ static void reap_orphans (channel_t *self)
 
 void channel_left (channel_t *self, link_t *link)
 {
-    if (link->alias == CHANNEL_BROKER || !link->draining || link->state != LINK_READY || !list_empty (&link->sent))
+    if (link->alias == CHANNEL_BROKER || !link->draining || link->state != LINK_READY ||
+        !list_empty (&link->sent))
         return;
     say_goodbye (self, link);
     time_link (self, link, GOODBYE_US);
@@ -291,11 +294,13 @@ static void drop_broker (channel_t *self, const outcome_t *outcome)
 static void broker_down (channel_t *self, weft_executed_t executed, const char *why)
 {
     text_space_t space;
-    const outcome_t outcome = outcome_here (WEFT_BROKER_LOST, executed, &space, "broker %s: %s", self->broker.address, why);
+    const outcome_t outcome =
+        outcome_here (WEFT_BROKER_LOST, executed, &space, "broker %s: %s", self->broker.address, why);
     if (self->broker_count == 1)
         snprintf (self->broker_fault, sizeof self->broker_fault, ": %s", why);
     else
-        snprintf (self->broker_fault, sizeof self->broker_fault, "; %s, tried last: %s", self->broker.address, why);
+        snprintf (self->broker_fault, sizeof self->broker_fault, "; %s, tried last: %s", self->broker.address,
+                  why);
     drop_broker (self, &outcome);
 }
 
@@ -305,8 +310,8 @@ static void broker_refused (channel_t *self, weft_status_t status, const char *w
     const bool all = ++self->broker_refusals >= self->broker_count;
     link_t *link = &self->broker;
     text_space_t space;
-    const outcome_t outcome = outcome_here (all ? status : WEFT_BROKER_LOST, WEFT_EXECUTED_NO, &space, "broker %s refused: %s",
-                                            link->address, why);
+    const outcome_t outcome = outcome_here (all ? status : WEFT_BROKER_LOST, WEFT_EXECUTED_NO, &space,
+                                            "broker %s refused: %s", link->address, why);
     drop_broker (self, &outcome);
     for (size_t left = link->waiting.count; all && left > 0 && !list_empty (&link->waiting); left--) {
         request_t *request = CONTAINER_OF (list_first (&link->waiting), request_t, node);
@@ -324,7 +329,8 @@ static void broker_refused (channel_t *self, weft_status_t status, const char *w
 /*  Nothing more comes from a broker that drains, so when nothing is left there the next one is tried. */
 static void leave_draining_broker (channel_t *self)
 {
-    if (self->broker.draining && self->broker.state == LINK_READY && self->routed == 0 && self->broker_count > 1)
+    if (self->broker.draining && self->broker.state == LINK_READY && self->routed == 0 &&
+        self->broker_count > 1)
         broker_down (self, WEFT_EXECUTED_NO, "it stops");
 }
 
@@ -355,8 +361,8 @@ static void send_watch (channel_t *self, discovery_t *discovery)
     buffer_clear (&self->scratch);
     mp_write_array (&self->scratch, 1);
     mp_write_text (&self->scratch, discovery->service);
-    wire_write_request (outbox_open_record (&link->outbox), id, text_of ("weft.Registry.Watch"), WIRE_NO_DEADLINE,
-                        self->scratch.data, self->scratch.size, false,
+    wire_write_request (outbox_open_record (&link->outbox), id, text_of ("weft.Registry.Watch"),
+                        WIRE_NO_DEADLINE, self->scratch.data, self->scratch.size, false,
                         self->options.codec == CODEC_MSGPACK ? NULL : &in_msgpack);
     outbox_close_record (&link->outbox, NULL);
     channel_touch (self, link);
@@ -395,8 +401,8 @@ void channel_ask (channel_t *self, discovery_t *discovery)
 static void keep_change (const discovery_t *discovery, const registry_worker_t *row, void *arg)
 {
     channel_t *self = arg;
-    if (self->change_count == self->change_capacity
-        && !grow ((void **) &self->changes, &self->change_capacity, sizeof *self->changes))
+    if (self->change_count == self->change_capacity &&
+        !grow ((void **) &self->changes, &self->change_capacity, sizeof *self->changes))
         return;
     channel_change_t *change = &self->changes [self->change_count++];
     snprintf (change->service, sizeof change->service, "%s", discovery->service);
@@ -414,10 +420,10 @@ static void on_item (channel_t *self, link_t *link, const wire_record_t *record)
     registry_change_t change = {0};
     codec_error_t error;
     discovery_result_t result = DISCOVERY_GAP;
-    if (codec_decode (CODEC_MSGPACK, record->body, record->body_size, WEFT_OUT (registry_change_t, &change), &self->arena,
-                      &error))
-        result = discovery_apply (discovery, &change, &self->endpoints, self->now_us, self->observed ? keep_change : NULL,
-                                  self);
+    if (codec_decode (CODEC_MSGPACK, record->body, record->body_size, WEFT_OUT (registry_change_t, &change),
+                      &self->arena, &error))
+        result = discovery_apply (discovery, &change, &self->endpoints, self->now_us,
+                                  self->observed ? keep_change : NULL, self);
     else
         self->stats.malformed++;
     arena_reset (&self->arena);
@@ -448,8 +454,10 @@ static void on_watch_ended (channel_t *self, discovery_t *discovery, const wire_
     ids_take (&self->requests, discovery->request.id);
     request_leave (&discovery->request);
     discovery_lost (discovery);
-    const outcome_t outcome = {.status = status == WEFT_OK ? WEFT_INTERNAL : status, .executed = WEFT_EXECUTED_NO,
-                               .origin = WEFT_ORIGIN_BROKER, .text = text};
+    const outcome_t outcome = {.status = status == WEFT_OK ? WEFT_INTERNAL : status,
+                               .executed = WEFT_EXECUTED_NO,
+                               .origin = WEFT_ORIGIN_BROKER,
+                               .text = text};
     route_unlisted (self, discovery, &outcome);
 }
 
@@ -624,7 +632,8 @@ static void on_broker_event (channel_t *self, transport_event_kind_t event, weft
         if (status == WEFT_UNAUTHENTICATED)
             broker_refused (self, status, "the key is not accepted");
         else
-            broker_down (self, WEFT_EXECUTED_NO, "it closes the connection as one that does not speak this protocol");
+            broker_down (self, WEFT_EXECUTED_NO,
+                         "it closes the connection as one that does not speak this protocol");
         break;
     case TRANSPORT_FAILED:
         broker_down (self, WEFT_EXECUTED_NO, "nobody listens there");
@@ -634,7 +643,8 @@ static void on_broker_event (channel_t *self, transport_event_kind_t event, weft
     }
 }
 
-void channel_link (channel_t *self, uint64_t alias, transport_event_kind_t event, weft_status_t status, int64_t now_us)
+void channel_link (channel_t *self, uint64_t alias, transport_event_kind_t event, weft_status_t status,
+                   int64_t now_us)
 {
     self->now_us = now_us;
     link_t *link = link_of (self, alias);
@@ -657,7 +667,8 @@ static void link_due (channel_t *self, link_t *link)
     else if (link == &self->broker)
         broker_down (self, WEFT_EXECUTED_NO, "it does not answer");
     else
-        endpoint_down (self, endpoint_of (link), false, connecting ? "no connection in time" : "it does not close");
+        endpoint_down (self, endpoint_of (link), false,
+                       connecting ? "no connection in time" : "it does not close");
 }
 
 void channel_tick (channel_t *self, int64_t now_us)
@@ -692,8 +703,9 @@ void channel_start (channel_t *self, weft_call_t *call, int64_t now_us)
     else if (call->flaw)
         outcome = outcome_here (call->flaw, WEFT_EXECUTED_NO, &space, "%s", weft_call_text (call));
     else if (size > self->options.body_max)
-        outcome = outcome_here (WEFT_TOO_LARGE, WEFT_EXECUTED_NO, &space, "the arguments have %zu bytes; at most %zu are sent",
-                                size, self->options.body_max);
+        outcome =
+            outcome_here (WEFT_TOO_LARGE, WEFT_EXECUTED_NO, &space,
+                          "the arguments have %zu bytes; at most %zu are sent", size, self->options.body_max);
     else if (self->open > self->options.calls_max)
         outcome = outcome_here (WEFT_OVERLOADED, WEFT_EXECUTED_NO, &space, "%zu calls are open already",
                                 self->options.calls_max);
@@ -734,7 +746,8 @@ bool channel_init (channel_t *self, const channel_options_t *options, int64_t no
     list_init (&self->dirty);
     take_brokers (self, options->brokers);
     assert (self->broker_count > 0);
-    if (!deadlines_reserve (&self->calls, CALLS_RESERVED) || !deadlines_reserve (&self->links, CALLS_RESERVED))
+    if (!deadlines_reserve (&self->calls, CALLS_RESERVED) ||
+        !deadlines_reserve (&self->links, CALLS_RESERVED))
         return false;
     open_broker (self);
     return self->command_count > 0;

@@ -34,8 +34,15 @@ typedef struct {
     call_pool_t *pool;          /* for the parts of broadcasts */
 } channel_options_t;
 
+typedef enum {
+    CHANNEL_OPEN_BROKER,
+    CHANNEL_CLOSE_BROKER,
+    CHANNEL_CONNECT,
+    CHANNEL_DISCONNECT
+} channel_command_kind_t;
+
 typedef struct {
-    enum { CHANNEL_OPEN_BROKER, CHANNEL_CLOSE_BROKER, CHANNEL_CONNECT, CHANNEL_DISCONNECT } kind;
+    channel_command_kind_t kind;
     uint64_t alias;
     char address [WEFT_ENDPOINT_MAX + 1];
 } channel_command_t;

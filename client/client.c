@@ -21,15 +21,15 @@
 #include "clock.h"
 #include "sockets.h"
 
-#define POOL_MAX 4096
-#define HOUSEKEEPING_US 75000
+#define POOL_MAX          4096
+#define HOUSEKEEPING_US   75000
 #define GOODBYE_LINGER_MS 100
 
 /*  A thread that waits for a call, or drives. */
 typedef struct waiter {
     pthread_cond_t woken;
-    struct waiter *next;    /* of the same call */
-    list_node_t node;       /* in the client's followers, while it follows */
+    struct waiter *next; /* of the same call */
+    list_node_t node;    /* in the client's followers, while it follows */
 } waiter_t;
 
 struct weft_client {
@@ -41,14 +41,14 @@ struct weft_client {
     codec_t codec;
     char name [WEFT_PEER_NAME_MAX + 1];
 
-    waiter_t *leader;       /* NULL: nobody drives */
-    bool asleep;            /* the leader, in epoll */
+    waiter_t *leader; /* NULL: nobody drives */
+    bool asleep;      /* the leader, in epoll */
     int64_t sleeps_until_us;
-    int64_t led_us;         /* when a caller last led */
+    int64_t led_us; /* when a caller last led */
     list_t followers;
-    list_t callbacks;       /* ended calls whose callbacks have not run */
-    unsigned inside;        /* threads that wait */
-    pthread_cond_t quiet;   /* nobody is inside any more */
+    list_t callbacks;     /* ended calls whose callbacks have not run */
+    unsigned inside;      /* threads that wait */
+    pthread_cond_t quiet; /* nobody is inside any more */
     uint64_t turns;
 
     waiter_t background;
@@ -56,7 +56,7 @@ struct weft_client {
     bool has_thread, own_loop, kicked, stopping, destroyed;
     weft_watch_fn *watcher;
     void *watcher_arg;
-    size_t handles;         /* the user's, and one for each call that is not freed */
+    size_t handles; /* the user's, and one for each call that is not freed */
 };
 
 static _Thread_local char new_error [512];
@@ -286,14 +286,15 @@ static void push_out (weft_client_t *self)
 {
     sockets_flush (&self->sockets, &self->channel, clock_now_us ());
     if (self->leader && self->asleep && sockets_busy (&self->sockets))
-        sockets_turn (&self->sockets, &self->channel, false); /* sending may have swallowed what it waits for */
+        sockets_turn (&self->sockets, &self->channel,
+                      false); /* sending may have swallowed what it waits for */
     hand_over_all (self);
     if (self->own_loop && !self->leader) {
         if (has_callbacks (self) || sockets_busy (&self->sockets))
             sockets_wake (&self->sockets);
         sockets_arm (&self->sockets, sleep_limit_us (self, DEADLINES_NEVER));
-    } else if (has_callbacks (self) || sockets_busy (&self->sockets)
-               || channel_next_us (&self->channel) < self->sleeps_until_us)
+    } else if (has_callbacks (self) || sockets_busy (&self->sockets) ||
+               channel_next_us (&self->channel) < self->sleeps_until_us)
         wake_leader (self);
 }
 
@@ -315,8 +316,8 @@ static void wait_for (weft_client_t *self, weft_call_t *call, int64_t until_us)
     self->inside++;
     if (self->leader && self->leader != &self->background)
         push_out (self);
-    while (!weft_call_done (call) && !self->destroyed
-           && (until_us == DEADLINES_NEVER || clock_now_us () < until_us)) {
+    while (!weft_call_done (call) && !self->destroyed &&
+           (until_us == DEADLINES_NEVER || clock_now_us () < until_us)) {
         if (!self->leader || self->leader == &self->background)
             lead (self, &me, call, until_us);
         else
@@ -376,8 +377,9 @@ static bool check_brokers (const char *brokers)
             return refuse ("broker \"%s\": %s", endpoint, fault);
         at = at [size] ? at + size + 1 : NULL;
     }
-    return count > 0 && count <= WEFT_BROKERS_MAX ? true
-           : refuse ("%s%s", count ? "more than 16 brokers" : "no broker given", "");
+    return count > 0 && count <= WEFT_BROKERS_MAX
+               ? true
+               : refuse ("%s%s", count ? "more than 16 brokers" : "no broker given", "");
 }
 
 static bool in_range (const char *name, long value, long max)
@@ -387,28 +389,28 @@ static bool in_range (const char *name, long value, long max)
 
 static bool check_options (const weft_client_options_t *options)
 {
-    if (options->codec && codec_find (text_of (options->codec)) != CODEC_MSGPACK
-        && codec_find (text_of (options->codec)) != CODEC_JSON)
+    if (options->codec && codec_find (text_of (options->codec)) != CODEC_MSGPACK &&
+        codec_find (text_of (options->codec)) != CODEC_JSON)
         return refuse ("unknown codec \"%s\"; known: %s", options->codec, "msgpack, json");
     if (options->name && strlen (options->name) > WEFT_PEER_NAME_MAX)
         return refuse ("name \"%.80s\": %s", options->name, "longer than 63 bytes");
-    return in_range ("call.timeout_ms", options->call.timeout_ms, WEFT_CALL_TIMEOUT_MS_MAX)
-           && in_range ("call.connect_timeout_ms", options->call.connect_timeout_ms, WEFT_CALL_TIMEOUT_MS_MAX)
-           && in_range ("call.via", (long) options->call.via, WEFT_VIA_BROKER)
-           && in_range ("call.balance", (long) options->call.balance, WEFT_BALANCE_BROADCAST)
-           && in_range ("call.retry", (long) options->call.retry, WEFT_RETRY_FAILOVER)
-           && in_range ("refresh_ms", options->refresh_ms, INT32_MAX)
-           && in_range ("calls_max", options->calls_max, INT32_MAX);
+    return in_range ("call.timeout_ms", options->call.timeout_ms, WEFT_CALL_TIMEOUT_MS_MAX) &&
+           in_range ("call.connect_timeout_ms", options->call.connect_timeout_ms, WEFT_CALL_TIMEOUT_MS_MAX) &&
+           in_range ("call.via", (long) options->call.via, WEFT_VIA_BROKER) &&
+           in_range ("call.balance", (long) options->call.balance, WEFT_BALANCE_BROADCAST) &&
+           in_range ("call.retry", (long) options->call.retry, WEFT_RETRY_FAILOVER) &&
+           in_range ("refresh_ms", options->refresh_ms, INT32_MAX) &&
+           in_range ("calls_max", options->calls_max, INT32_MAX);
 }
 
 static call_settings_t settings_of (const weft_call_options_t *options)
 {
-    return (call_settings_t){
-        .timeout_ms = options->timeout_ms ? options->timeout_ms : WEFT_CALL_TIMEOUT_MS,
-        .connect_timeout_ms = options->connect_timeout_ms ? options->connect_timeout_ms : WEFT_CONNECT_TIMEOUT_MS,
-        .via = options->via ? options->via : WEFT_VIA_AUTO,
-        .balance = options->balance ? options->balance : WEFT_BALANCE_P2C,
-        .retry = options->retry ? options->retry : WEFT_RETRY_FAILOVER};
+    return (call_settings_t){.timeout_ms = options->timeout_ms ? options->timeout_ms : WEFT_CALL_TIMEOUT_MS,
+                             .connect_timeout_ms = options->connect_timeout_ms ? options->connect_timeout_ms
+                                                                               : WEFT_CONNECT_TIMEOUT_MS,
+                             .via = options->via ? options->via : WEFT_VIA_AUTO,
+                             .balance = options->balance ? options->balance : WEFT_BALANCE_P2C,
+                             .retry = options->retry ? options->retry : WEFT_RETRY_FAILOVER};
 }
 
 /*  An ipc path counts only where its socket is: on this host. */
@@ -473,7 +475,8 @@ weft_client_t *weft_client_new (const char *brokers, const weft_client_options_t
     self->own_loop = options->own_loop;
     self->settings = settings_of (&options->call);
     self->codec = options->codec ? codec_find (text_of (options->codec)) : CODEC_MSGPACK;
-    snprintf (self->name, sizeof self->name, "%s", options->name ? options->name : program_invocation_short_name);
+    snprintf (self->name, sizeof self->name, "%s",
+              options->name ? options->name : program_invocation_short_name);
     if (!start_parts (self, brokers, options))
         weft_client_destroy (&self);
     return self;
@@ -560,7 +563,8 @@ static weft_call_t *new_call (weft_client_t *self, weft_call_fn *done, void *arg
     return call;
 }
 
-static void flaw (weft_call_t *call, weft_status_t status, const char *format, const char *what, const char *why)
+static void flaw (weft_call_t *call, weft_status_t status, const char *format, const char *what,
+                  const char *why)
 {
     if (call->flaw)
         return; /* the first one counts */
@@ -571,7 +575,8 @@ static void flaw (weft_call_t *call, weft_status_t status, const char *format, c
 }
 
 /*  Everything about a call that needs no lock. */
-static void prepare (weft_client_t *self, weft_call_t *call, const char *method, const weft_call_options_t *options)
+static void prepare (weft_client_t *self, weft_call_t *call, const char *method,
+                     const weft_call_options_t *options)
 {
     if (!call_ask (call, method, options, &self->settings) || !call_seal_args (call))
         flaw (call, WEFT_OVERLOADED, "%s%s", "out of memory", "");
@@ -609,8 +614,8 @@ weft_call_t *weft_client_start (weft_client_t *self, const char *method, weft_va
 }
 
 weft_call_t *weft_client_start_body (weft_client_t *self, const char *method, const void *body, size_t size,
-                                     const char *codec, const weft_call_options_t *options, weft_call_fn *done,
-                                     void *arg)
+                                     const char *codec, const weft_call_options_t *options,
+                                     weft_call_fn *done, void *arg)
 {
     weft_call_t *call = new_call (self, done, arg);
     if (!call)
@@ -669,7 +674,8 @@ static bool points_to_memory (const weft_schema_t *schema)
     return false;
 }
 
-weft_status_t weft_call (weft_client_t *self, const char *method, weft_value_t args, weft_value_t reply, int timeout_ms)
+weft_status_t weft_call (weft_client_t *self, const char *method, weft_value_t args, weft_value_t reply,
+                         int timeout_ms)
 {
     if (points_to_memory (reply.schema))
         return WEFT_INVALID;

@@ -33,8 +33,8 @@ bool discovery_wants (const discovery_t *self, int64_t now_us)
     case DISCOVERY_IDLE:
         return true;
     case DISCOVERY_WATCHING:
-        return self->count == 0 || now_us - self->updated_us >= self->refresh_us
-               || (self->confirm_us && now_us >= self->confirm_us);
+        return self->count == 0 || now_us - self->updated_us >= self->refresh_us ||
+               (self->confirm_us && now_us >= self->confirm_us);
     default:
         return false;
     }
@@ -176,8 +176,9 @@ static bool take_methods (discovery_t *self, const registry_change_t *change)
     return true;
 }
 
-discovery_result_t discovery_apply (discovery_t *self, const registry_change_t *change, endpoints_t *endpoints,
-                                    int64_t now_us, discovery_observer_fn *observer, void *arg)
+discovery_result_t discovery_apply (discovery_t *self, const registry_change_t *change,
+                                    endpoints_t *endpoints, int64_t now_us, discovery_observer_fn *observer,
+                                    void *arg)
 {
     if (!change->full && (self->state != DISCOVERY_WATCHING || change->previous != self->revision))
         return DISCOVERY_GAP;

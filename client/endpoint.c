@@ -6,15 +6,16 @@
 #include <string.h>
 
 #define EJECT_FIRST_US 200000
-#define EJECT_MAX_US 30000000
-#define SILENCES_MAX 3      /* deadlines in a row that eject */
-#define LATENCY_SHARE 8     /* a new sample counts one eighth */
+#define EJECT_MAX_US   30000000
+#define SILENCES_MAX   3 /* deadlines in a row that eject */
+#define LATENCY_SHARE  8 /* a new sample counts one eighth */
 
 endpoint_fitness_t endpoint_fitness (const endpoint_t *self, int64_t now_us)
 {
     if (self->state >= ENDPOINT_DRAINING || self->link.draining || self->address_count == 0)
         return ENDPOINT_NEVER;
-    if (self->state == ENDPOINT_SUSPECT || self->unreachable || self->probing || endpoint_ejected (self, now_us))
+    if (self->state == ENDPOINT_SUSPECT || self->unreachable || self->probing ||
+        endpoint_ejected (self, now_us))
         return ENDPOINT_LAST_RESORT;
     return ENDPOINT_GOOD;
 }
@@ -50,8 +51,8 @@ bool endpoint_update (endpoint_t *self, uint64_t incarnation, uint64_t capacity,
 {
     if (incarnation < self->incarnation)
         return false;
-    const bool changed = incarnation != self->incarnation || state != self->state
-                         || !same_addresses (self, addresses, count);
+    const bool changed =
+        incarnation != self->incarnation || state != self->state || !same_addresses (self, addresses, count);
     if (incarnation > self->incarnation)
         self->failures = self->silences = 0; /* it registered anew: it deserves a fresh try */
     self->incarnation = incarnation;

@@ -2,13 +2,13 @@
 
 #include "retry.h"
 
-#define ONE 1000                /* tokens of one retry */
-#define SAVED_MAX (1000 * ONE)
-#define SAVED_AT_START (100 * ONE)
-#define PER_CALL (ONE / 5)
-#define PER_SECOND (10 * ONE)
+#define ONE              1000 /* tokens of one retry */
+#define SAVED_MAX        (1000 * ONE)
+#define SAVED_AT_START   (100 * ONE)
+#define PER_CALL         (ONE / 5)
+#define PER_SECOND       (10 * ONE)
 #define BACKOFF_FIRST_US 10000
-#define BACKOFF_MAX_US 500000
+#define BACKOFF_MAX_US   500000
 
 static void save (retry_budget_t *self, int64_t tokens)
 {
@@ -56,8 +56,8 @@ static bool is_passing (weft_status_t status)
 
 retry_verdict_t retry_decide (const retry_question_t *question)
 {
-    if (question->mode == WEFT_RETRY_FAILFAST || question->attempts >= WEFT_ATTEMPTS_MAX
-        || question->executed == WEFT_EXECUTED_YES || !is_passing (question->status))
+    if (question->mode == WEFT_RETRY_FAILFAST || question->attempts >= WEFT_ATTEMPTS_MAX ||
+        question->executed == WEFT_EXECUTED_YES || !is_passing (question->status))
         return RETRY_END;
     const retry_verdict_t next = question->mode == WEFT_RETRY_FAILTRY ? RETRY_SAME : RETRY_OTHER;
     if (question->executed == WEFT_EXECUTED_NO)

@@ -14,7 +14,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-#define SERVICES_MAX WEFT_BROKER_WATCHES_MAX
+#define SERVICES_MAX   WEFT_BROKER_WATCHES_MAX
 #define PROBE_EVERY_US 100000
 
 /*  The endpoints a call may choose from. */
@@ -71,8 +71,9 @@ static void to_worker (channel_t *self, weft_call_t *call, const char *uuid)
 {
     endpoint_t *endpoint = endpoints_find (&self->endpoints, uuid, strlen (uuid));
     const weft_via_t via = call->settings.via;
-    const bool possible = endpoint && endpoint_fitness (endpoint, self->now_us) > ENDPOINT_NEVER
-                          && !(endpoint->unreachable && (via == WEFT_VIA_AUTO || (!call->same && was_tried (call, endpoint))));
+    const bool possible =
+        endpoint && endpoint_fitness (endpoint, self->now_us) > ENDPOINT_NEVER &&
+        !(endpoint->unreachable && (via == WEFT_VIA_AUTO || (!call->same && was_tried (call, endpoint))));
     if (via != WEFT_VIA_BROKER && possible && directly (self, call, endpoint))
         return;
     if (via == WEFT_VIA_DIRECT)
@@ -81,8 +82,8 @@ static void to_worker (channel_t *self, weft_call_t *call, const char *uuid)
         through_broker (self, call, endpoint);
 }
 
-static endpoint_t *pick (channel_t *self, const weft_call_t *call, const choice_t *choice, endpoint_fitness_t fitness,
-                         bool again)
+static endpoint_t *pick (channel_t *self, const weft_call_t *call, const choice_t *choice,
+                         endpoint_fitness_t fitness, bool again)
 {
     const balancer_question_t question = {.mode = call->settings.balance,
                                           .key = balancer_key (call->key.data, call->key.size),
@@ -128,8 +129,8 @@ static void to_any (channel_t *self, weft_call_t *call, const choice_t *choice)
 {
     const bool may_route = call->settings.via == WEFT_VIA_AUTO;
     endpoint_t *endpoint;
-    while ((endpoint = pick (self, call, choice, ENDPOINT_GOOD, false))
-           || (call->attempts > 0 && (endpoint = pick (self, call, choice, ENDPOINT_GOOD, true)))) {
+    while ((endpoint = pick (self, call, choice, ENDPOINT_GOOD, false)) ||
+           (call->attempts > 0 && (endpoint = pick (self, call, choice, ENDPOINT_GOOD, true)))) {
         if (directly (self, call, endpoint))
             return;
         endpoint_unreachable (endpoint, self->now_us, &self->dice);
@@ -191,7 +192,8 @@ static void to_known_workers (channel_t *self, weft_call_t *call)
     if (choice.count)
         choose (self, call, &choice);
     else
-        fail (self, call, WEFT_NO_WORKERS, "%s needs a worker: none was named, and none is known yet", call->method);
+        fail (self, call, WEFT_NO_WORKERS, "%s needs a worker: none was named, and none is known yet",
+              call->method);
     free (list);
 }
 
@@ -234,8 +236,8 @@ static void probe_unreachable (channel_t *self, discovery_t *discovery)
     discovery->probed_us = self->now_us;
     for (size_t i = 0; i < discovery->count; i++) {
         endpoint_t *endpoint = discovery->members [i];
-        if (endpoint->unreachable && endpoint->link.state == LINK_IDLE && endpoint->state < ENDPOINT_DRAINING
-            && !endpoint_ejected (endpoint, self->now_us))
+        if (endpoint->unreachable && endpoint->link.state == LINK_IDLE &&
+            endpoint->state < ENDPOINT_DRAINING && !endpoint_ejected (endpoint, self->now_us))
             channel_connect (self, endpoint);
     }
 }
@@ -263,8 +265,8 @@ static void by_list (channel_t *self, weft_call_t *call, discovery_t *discovery)
 
 static bool needs_list (const weft_call_t *call)
 {
-    return call->discover || call->settings.via != WEFT_VIA_BROKER || chooses_here (call)
-           || call->settings.balance == WEFT_BALANCE_BROADCAST;
+    return call->discover || call->settings.via != WEFT_VIA_BROKER || chooses_here (call) ||
+           call->settings.balance == WEFT_BALANCE_BROADCAST;
 }
 
 static void by_service (channel_t *self, weft_call_t *call)

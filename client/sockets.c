@@ -12,10 +12,10 @@
 
 enum { BROKER = 1, BROKER_MONITOR = 2, WORKERS = 4, WORKERS_MONITOR = 8, WAKE = 16, TIMER = 32 };
 
-#define MESSAGES_PER_TURN 256
+#define MESSAGES_PER_TURN   256
 #define BATCHES_BEFORE_LOST 64
-#define STUCK_RETRY_US 2000
-#define ROUTING_ID_SIZE 9
+#define STUCK_RETRY_US      2000
+#define ROUTING_ID_SIZE     9
 
 /*  A message that waits until its peer reads. */
 typedef struct {
@@ -67,8 +67,8 @@ static bool open_socket (sockets_t *self, int type, void **socket, void **monito
     *socket = transport_socket (self->context, type, 0);
     *monitor = *socket ? transport_monitor_open (self->context, *socket) : NULL;
     self->check |= source | source << 1;
-    return *monitor && watch_fd (self, descriptor_of (*socket), source)
-           && watch_fd (self, descriptor_of (*monitor), source << 1);
+    return *monitor && watch_fd (self, descriptor_of (*socket), source) &&
+           watch_fd (self, descriptor_of (*monitor), source << 1);
 }
 
 static void close_socket (sockets_t *self, void **socket, void **monitor, int linger_ms)
@@ -97,9 +97,9 @@ bool sockets_init (sockets_t *self, uint64_t seed)
     list_init (&self->stuck);
     table_init (&self->aliases, seed);
     self->context = transport_context_acquire ();
-    return self->context && self->epoll >= 0 && self->nudge >= 0 && watch_fd (self, self->wake, WAKE)
-           && watch_fd (self, self->timer, TIMER)
-           && open_socket (self, ZMQ_ROUTER, &self->workers, &self->workers_monitor, WORKERS);
+    return self->context && self->epoll >= 0 && self->nudge >= 0 && watch_fd (self, self->wake, WAKE) &&
+           watch_fd (self, self->timer, TIMER) &&
+           open_socket (self, ZMQ_ROUTER, &self->workers, &self->workers_monitor, WORKERS);
 }
 
 static void drop_stuck (sockets_t *self, stuck_t *stuck)
@@ -163,7 +163,8 @@ static void disconnect (sockets_t *self, uint64_t alias, const char *address)
     zmq_disconnect (self->workers, address); /* a lost one is gone already */
 }
 
-static void connect_worker (sockets_t *self, channel_t *channel, uint64_t alias, const char *address, int64_t now_us)
+static void connect_worker (sockets_t *self, channel_t *channel, uint64_t alias, const char *address,
+                            int64_t now_us)
 {
     const size_t size = strlen (address);
     const uint64_t holder = (uint64_t) (uintptr_t) table_get (&self->aliases, address, size);
@@ -215,7 +216,8 @@ static void carry_out (sockets_t *self, channel_t *channel, channel_command_t co
 typedef enum { SENT, FULL, GONE } sent_t;
 
 /*  FULL: the peer has no room, the message stays. GONE: so is the peer, and the link's memory perhaps. */
-static sent_t send_message (sockets_t *self, channel_t *channel, uint64_t alias, message_t *message, int64_t now_us)
+static sent_t send_message (sockets_t *self, channel_t *channel, uint64_t alias, message_t *message,
+                            int64_t now_us)
 {
     uint8_t id [ROUTING_ID_SIZE];
     make_routing_id (id, alias);
@@ -336,7 +338,8 @@ static bool receive_all (sockets_t *self, channel_t *channel, bool from_broker, 
     return empty;
 }
 
-static void tell_event (sockets_t *self, channel_t *channel, bool of_broker, const transport_event_t *event, int64_t now_us)
+static void tell_event (sockets_t *self, channel_t *channel, bool of_broker, const transport_event_t *event,
+                        int64_t now_us)
 {
     uint64_t alias = CHANNEL_BROKER;
     if (!of_broker) {
@@ -345,7 +348,8 @@ static void tell_event (sockets_t *self, channel_t *channel, bool of_broker, con
             return; /* of a connection that was given up */
     }
     if (event->kind == TRANSPORT_LOST) /* what came before the end counts */
-        for (int i = 0; i < BATCHES_BEFORE_LOST && !receive_all (self, channel, of_broker, false, now_us); i++) {
+        for (int i = 0; i < BATCHES_BEFORE_LOST && !receive_all (self, channel, of_broker, false, now_us);
+             i++) {
         }
     channel_link (channel, alias, event->kind, event->status, now_us);
 }

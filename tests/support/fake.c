@@ -12,7 +12,7 @@
 #include "outbox.h"
 #include "transport.h"
 
-#define BROKER FAKE_WORKERS_MAX /* its place among the sockets */
+#define BROKER      FAKE_WORKERS_MAX /* its place among the sockets */
 #define BROKER_UUID "00000000-0000-4000-8000-00000000beef"
 
 typedef enum { NOTHING, KILL, STOP_BROKER, START_BROKER, STOP } order_t;
@@ -38,8 +38,8 @@ static void open_socket (fake_t *self, size_t place)
     self->sockets [place] = transport_socket (self->context, ZMQ_ROUTER, 0);
     CHECK (self->sockets [place]);
     if (!again) /* an address for this process alone: nobody takes a port that was let go for a while */
-        snprintf (endpoint, size, "tcp://127.%d.%d.%d:*", (getpid () >> 14 & 127) + 1, (getpid () >> 7 & 127) + 1,
-                  (getpid () & 127) + 1);
+        snprintf (endpoint, size, "tcp://127.%d.%d.%d:*", (getpid () >> 14 & 127) + 1,
+                  (getpid () >> 7 & 127) + 1, (getpid () & 127) + 1);
     /* the port may be ours only once libzmq's thread has let go of it */
     while (zmq_bind (self->sockets [place], endpoint) < 0)
         CHECK (again && errno == EADDRINUSE);
@@ -112,8 +112,8 @@ static void on_watch (fake_t *self, const wire_record_t *record, outbox_t *out)
     buffer_fini (&list);
 }
 
-static void reply (outbox_t *out, const wire_record_t *record, weft_status_t status, const void *body, size_t size,
-                   const wire_info_t *info)
+static void reply (outbox_t *out, const wire_record_t *record, weft_status_t status, const void *body,
+                   size_t size, const wire_info_t *info)
 {
     zmq_msg_t frame;
     const bool attached = size > WEFT_BODY_INLINE_MAX;
@@ -121,7 +121,8 @@ static void reply (outbox_t *out, const wire_record_t *record, weft_status_t sta
         zmq_msg_init_size (&frame, size);
         memcpy (zmq_msg_data (&frame), body, size);
     }
-    wire_write_reply (outbox_open_record (out), record->id, status, attached ? NULL : body, size, attached, info);
+    wire_write_reply (outbox_open_record (out), record->id, status, attached ? NULL : body, size, attached,
+                      info);
     outbox_close_record (out, attached ? &frame : NULL);
     if (attached)
         zmq_msg_close (&frame);

@@ -35,13 +35,15 @@ static void keep_record (uint64_t alias, const wire_record_t *record)
 {
     CHECK (stage.record_count < 512);
     stage_record_t *kept = &stage.records [stage.record_count++];
-    *kept = (stage_record_t){.alias = alias, .kind = record->kind, .id = record->id, .remaining_ms = record->remaining_ms};
+    *kept = (stage_record_t){
+        .alias = alias, .kind = record->kind, .id = record->id, .remaining_ms = record->remaining_ms};
     keep_text (kept->method, sizeof kept->method, record->method);
     kept->body_size = record->body_size;
     if (record->body && record->body_size <= sizeof kept->body)
         memcpy (kept->body, record->body, record->body_size);
     wire_options_t options;
-    if (record->kind == WIRE_REQUEST && mp_left (&record->extra) && wire_read_options (record->extra, &options)) {
+    if (record->kind == WIRE_REQUEST && mp_left (&record->extra) &&
+        wire_read_options (record->extra, &options)) {
         keep_text (kept->worker, sizeof kept->worker, options.worker);
         keep_text (kept->key, sizeof kept->key, options.key);
         keep_text (kept->request_key, sizeof kept->request_key, options.request_key);
@@ -96,12 +98,12 @@ const stage_record_t *stage_request (const char *method)
     return NULL;
 }
 
-const channel_command_t *stage_command (int kind)
+const channel_command_t *stage_command (channel_command_kind_t kind)
 {
     keep_all ();
     while (stage.command_at < stage.command_count) {
         const channel_command_t *command = &stage.commands [stage.command_at++];
-        if (command->kind == (unsigned) kind)
+        if (command->kind == kind)
             return command;
     }
     stage.command_at = stage.command_count = 0;
@@ -197,7 +199,8 @@ static void write_row (buffer_t *out, const char *row)
         mp_write_uint (out, 1);
 }
 
-void stage_list (uint64_t id, uint64_t previous, uint64_t revision, bool full, const char *const *rows, bool known)
+void stage_list (uint64_t id, uint64_t previous, uint64_t revision, bool full, const char *const *rows,
+                 bool known)
 {
     static const char *const names [] = {"Get", "Set"};
     buffer_t out, body;

@@ -46,8 +46,8 @@ static void count (weft_balance_t mode, int picks, int *counts)
     }
 }
 
-static const weft_balance_t modes [] = {WEFT_BALANCE_P2C, WEFT_BALANCE_RANDOM, WEFT_BALANCE_ROUND_ROBIN,
-                                        WEFT_BALANCE_WEIGHTED, WEFT_BALANCE_LEAST, WEFT_BALANCE_HASH,
+static const weft_balance_t modes [] = {WEFT_BALANCE_P2C,      WEFT_BALANCE_RANDOM, WEFT_BALANCE_ROUND_ROBIN,
+                                        WEFT_BALANCE_WEIGHTED, WEFT_BALANCE_LEAST,  WEFT_BALANCE_HASH,
                                         WEFT_BALANCE_PRIMARY};
 #define MODES (sizeof modes / sizeof *modes)
 
@@ -61,13 +61,15 @@ TEST (g12_no_mode_picks_one_that_is_unfit_or_was_tried)
     for (size_t m = 0; m < MODES; m++) {
         balancer = (balancer_t){0};
         for (uint64_t i = 0; i < 100; i++) {
-            const balancer_question_t question = {.mode = modes [m], .key = i, .fitness = ENDPOINT_GOOD, .tried = tried, .tried_count = 1};
+            const balancer_question_t question = {
+                .mode = modes [m], .key = i, .fitness = ENDPOINT_GOOD, .tried = tried, .tried_count = 1};
             CHECK (balancer_pick (&balancer, &question, list, MEMBERS, &dice) == list [4]);
         }
     }
     list [4]->state = ENDPOINT_GONE;
     for (size_t m = 0; m < MODES; m++) {
-        const balancer_question_t question = {.mode = modes [m], .fitness = ENDPOINT_GOOD, .tried = tried, .tried_count = 1};
+        const balancer_question_t question = {
+            .mode = modes [m], .fitness = ENDPOINT_GOOD, .tried = tried, .tried_count = 1};
         CHECK (balancer_pick (&balancer, &question, list, MEMBERS, &dice) == NULL);
         CHECK (balancer_pick (&balancer, &question, list, 0, &dice) == NULL);
         const balancer_question_t any = {.mode = modes [m], .fitness = ENDPOINT_LAST_RESORT};

@@ -190,11 +190,13 @@ TEST (s11_the_call_timeout_says_who_did_not_reply_and_tells_him)
 TEST (s11_a_call_that_never_left_certainly_did_not_run)
 {
     stage_begin_listed (NULL, 1);
-    weft_call_t *call = stage_call ("Test.Get", &(weft_call_options_t){.timeout_ms = 100, .via = WEFT_VIA_DIRECT});
+    weft_call_t *call =
+        stage_call ("Test.Get", &(weft_call_options_t){.timeout_ms = 100, .via = WEFT_VIA_DIRECT});
     CHECK (stage_command (CHANNEL_CONNECT));
     stage_pass (100 * STAGE_MS);
     stage_check (call, WEFT_DEADLINE_EXCEEDED, WEFT_EXECUTED_NO);
-    CHECK_STR (weft_call_text (call), "after 100 ms still waiting for a connection to worker w1 at tcp://w1:1");
+    CHECK_STR (weft_call_text (call),
+               "after 100 ms still waiting for a connection to worker w1 at tcp://w1:1");
     stage_free (call);
     stage_end ();
 }
@@ -202,7 +204,8 @@ TEST (s11_a_call_that_never_left_certainly_did_not_run)
 TEST (s10_s12_the_three_timeouts_have_texts_of_their_own)
 {
     stage_begin_listed (NULL, 1);
-    weft_call_t *call = stage_call ("Test.Get", &(weft_call_options_t){.connect_timeout_ms = 50, .via = WEFT_VIA_DIRECT});
+    weft_call_t *call =
+        stage_call ("Test.Get", &(weft_call_options_t){.connect_timeout_ms = 50, .via = WEFT_VIA_DIRECT});
     CHECK (stage_command (CHANNEL_CONNECT));
     stage_pass (50 * STAGE_MS);
     stage_check (call, WEFT_CONNECT_TIMEOUT, WEFT_EXECUTED_NO);
@@ -212,7 +215,8 @@ TEST (s10_s12_the_three_timeouts_have_texts_of_their_own)
 
     const uint64_t alias = stage_begin_connected ();
     call = stage_call ("Test.Get", NULL);
-    stage_refuse (alias, stage_record (WIRE_REQUEST)->id, WEFT_HANDLER_TIMEOUT, "the handler took longer than 20 ms");
+    stage_refuse (alias, stage_record (WIRE_REQUEST)->id, WEFT_HANDLER_TIMEOUT,
+                  "the handler took longer than 20 ms");
     stage_check (call, WEFT_HANDLER_TIMEOUT, WEFT_EXECUTED_YES);
     CHECK_INT (weft_call_origin (call), WEFT_ORIGIN_WORKER);
     CHECK_INT (weft_call_attempts (call), 1);
@@ -316,7 +320,8 @@ TEST (s3_a_worker_that_knows_no_common_codec_is_a_clear_error)
     wire_write_refused (&out, WEFT_INVALID, "unknown codec \"xml\"; known: msgpack, json, raw");
     stage_say (alias, &out);
     buffer_fini (&out);
-    stage_pass (10 * STAGE_MS); /* it was refused before anything ran, so others are looked for: there are none */
+    stage_pass (10 *
+                STAGE_MS); /* it was refused before anything ran, so others are looked for: there are none */
     stage_check (call, WEFT_NO_WORKERS, WEFT_EXECUTED_NO);
     stage_check_text (call, "known: msgpack, json, raw");
     stage_free (call);
@@ -358,7 +363,8 @@ TEST (too_many_open_calls_are_refused)
     channel_options_t options = stage_options ();
     options.calls_max = 2;
     stage_begin (&options);
-    weft_call_t *one = stage_call ("Test.Get", NULL), *two = stage_call ("Test.Get", NULL), *three = stage_call ("Test.Get", NULL);
+    weft_call_t *one = stage_call ("Test.Get", NULL), *two = stage_call ("Test.Get", NULL),
+                *three = stage_call ("Test.Get", NULL);
     CHECK (!stage_done (one) && !stage_done (two));
     stage_check (three, WEFT_OVERLOADED, WEFT_EXECUTED_NO);
     stage_free (one);
@@ -366,4 +372,3 @@ TEST (too_many_open_calls_are_refused)
     stage_free (three);
     stage_end ();
 }
-

@@ -8,7 +8,7 @@
 #include "check.h"
 #include "stage.h"
 
-#define FRAMES 2500 /* per storm */
+#define FRAMES    2500 /* per storm */
 #define CALLS_MAX 200
 
 static dice_t dice;
@@ -97,8 +97,8 @@ static void write_reply (buffer_t *out)
     info.text = (text_t){text, roll (sizeof text)};
     info.retry_after_ms = roll (3);
     const bool attached = roll (8) == 0;
-    wire_write_reply (out, target.id, roll (2) ? WEFT_OK : (weft_status_t) roll (25), attached ? NULL : "\x07",
-                      attached ? 0 : 1, attached, &info);
+    wire_write_reply (out, target.id, roll (2) ? WEFT_OK : (weft_status_t) roll (25),
+                      attached ? NULL : "\x07", attached ? 0 : 1, attached, &info);
 }
 
 static void write_record (buffer_t *out)
@@ -168,7 +168,8 @@ static void send_frame (void)
 
 static void start_call (void)
 {
-    static const char *const methods [] = {"Test.Get", "Test.Set", "Other.Get", "weft.Registry.List", "weft.Worker.Ping", "bad"};
+    static const char *const methods [] = {"Test.Get",           "Test.Set",         "Other.Get",
+                                           "weft.Registry.List", "weft.Worker.Ping", "bad"};
     static const char *const workers [] = {NULL, NULL, NULL, "w1", "w5", "nobody"};
     const weft_call_options_t options = {.timeout_ms = (int) roll (400) + 1,
                                          .connect_timeout_ms = (int) roll (400) + 1,
@@ -195,7 +196,8 @@ static void end_call (size_t at)
 
 static void move_links (void)
 {
-    static const transport_event_kind_t events [] = {TRANSPORT_LOST, TRANSPORT_FAILED, TRANSPORT_REFUSED, TRANSPORT_ACCEPTED};
+    static const transport_event_kind_t events [] = {TRANSPORT_LOST, TRANSPORT_FAILED, TRANSPORT_REFUSED,
+                                                     TRANSPORT_ACCEPTED};
     const uint64_t last = stage.channel.endpoints.by_alias.last;
     const uint64_t alias = roll (2) ? CHANNEL_BROKER : last - roll (last < 6 ? last + 1 : 6);
     stage_link (alias, roll (8) ? TRANSPORT_READY : events [roll (4)]);
@@ -248,7 +250,8 @@ TEST (ten_thousand_odd_frames_leave_every_call_one_outcome)
     for (uint64_t seed = 1; !chosen && seed <= 4; seed++)
         storm (seed);
     /* it was no dull storm */
-    CHECK (chosen || (seen [WEFT_OK] > 200 && seen [WEFT_WORKER_LOST] > 10 && seen [WEFT_BROKER_LOST] > 10 && directly > 100));
+    CHECK (chosen || (seen [WEFT_OK] > 200 && seen [WEFT_WORKER_LOST] > 10 && seen [WEFT_BROKER_LOST] > 10 &&
+                      directly > 100));
 }
 
 TEST (noise_alone_is_counted_and_harms_nobody)

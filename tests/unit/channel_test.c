@@ -242,12 +242,14 @@ TEST (n11_something_that_speaks_another_protocol_is_named_when_time_is_up)
 {
     stage_begin (NULL);
     weft_call_t *call = stage_call ("Test.Get", &(weft_call_options_t){.connect_timeout_ms = 100});
-    weft_call_t *through = stage_call ("Test.Get", &(weft_call_options_t){.connect_timeout_ms = 100, .via = WEFT_VIA_BROKER});
+    weft_call_t *through =
+        stage_call ("Test.Get", &(weft_call_options_t){.connect_timeout_ms = 100, .via = WEFT_VIA_BROKER});
     stage_link (BROKER, TRANSPORT_REFUSED);
     CHECK (!stage_done (call) && !stage_done (through)); /* it may be a broker that just stops */
     stage_pass (100 * STAGE_MS);
     stage_check (call, WEFT_CONNECT_TIMEOUT, WEFT_EXECUTED_NO);
-    stage_check_text (call, "tcp://b1:1 in 100 ms: it closes the connection as one that does not speak this protocol");
+    stage_check_text (
+        call, "tcp://b1:1 in 100 ms: it closes the connection as one that does not speak this protocol");
     stage_check (through, WEFT_CONNECT_TIMEOUT, WEFT_EXECUTED_NO);
     stage_check_text (through, "does not speak this protocol");
     stage_free (call);
@@ -312,7 +314,9 @@ TEST (silent_workers_are_passed_over_but_never_more_than_half)
 {
     stage_begin_listed (NULL, 2);
     for (int i = 0; i < 40; i++) {
-        weft_call_t *call = stage_call ("Test.Get", &(weft_call_options_t){.via = WEFT_VIA_DIRECT, .timeout_ms = 10, .balance = WEFT_BALANCE_ROUND_ROBIN});
+        weft_call_t *call = stage_call (
+            "Test.Get", &(weft_call_options_t){
+                            .via = WEFT_VIA_DIRECT, .timeout_ms = 10, .balance = WEFT_BALANCE_ROUND_ROBIN});
         const channel_command_t *connect = stage_command (CHANNEL_CONNECT);
         if (connect)
             stage_link (connect->alias, TRANSPORT_READY);

@@ -76,7 +76,8 @@ TEST (routed_hash_and_primary_choose_the_worker_here)
     for (int m = 0; m < 2; m++) {
         char chosen [64] = "";
         for (int i = 0; i < 5; i++) {
-            weft_call_t *call = stage_call ("Test.Get", &(weft_call_options_t){.via = WEFT_VIA_BROKER, .balance = modes [m], .key = "k"});
+            weft_call_t *call = stage_call (
+                "Test.Get", &(weft_call_options_t){.via = WEFT_VIA_BROKER, .balance = modes [m], .key = "k"});
             const stage_record_t *request = stage_request ("Test.Get");
             CHECK (request && request->alias == BROKER && request->worker [0] == 'w');
             CHECK_STR (request->key, "k");
@@ -130,7 +131,8 @@ TEST (one_named_worker_gets_it_and_nobody_else)
     weft_call_t *call = stage_call ("Test.Get", &(weft_call_options_t){.worker = "w2"});
     stage_connect ("w2");
     stage_free (call);
-    call = stage_call ("Test.Get", &(weft_call_options_t){.worker = "w9"}); /* not listed: the broker may know */
+    call =
+        stage_call ("Test.Get", &(weft_call_options_t){.worker = "w9"}); /* not listed: the broker may know */
     const stage_record_t *request;
     do
         request = stage_request ("Test.Get");
@@ -208,7 +210,8 @@ TEST (a_host_that_swallows_connections_costs_half_the_connect_timeout)
 static char lost_worker [64];
 
 /*  The first attempt is sent to a worker that then goes; where and whether there is another. */
-static const stage_record_t *lose_first (weft_call_t **call, const char *method, const weft_call_options_t *options)
+static const stage_record_t *lose_first (weft_call_t **call, const char *method,
+                                         const weft_call_options_t *options)
 {
     stage_begin_listed (NULL, 2);
     *call = stage_call (method, options);
@@ -236,7 +239,8 @@ TEST (what_may_have_run_is_tried_again_only_if_idempotent)
     const stage_record_t *second = lose_first (&call, "Test.Get", &direct);
     CHECK (second);
     stage_refuse (second->alias, second->id, WEFT_UNIMPLEMENTED, "no");
-    stage_check (call, WEFT_UNIMPLEMENTED, WEFT_EXECUTED_MAYBE); /* the first one may have run, whatever the second says */
+    stage_check (call, WEFT_UNIMPLEMENTED,
+                 WEFT_EXECUTED_MAYBE); /* the first one may have run, whatever the second says */
     CHECK_INT (weft_call_attempts (call), 2);
     CHECK_INT (channel_stats (&stage.channel).retried, 1);
     stage_free (call);
@@ -246,7 +250,8 @@ TEST (what_may_have_run_is_tried_again_only_if_idempotent)
 TEST (failfast_never_tries_again)
 {
     weft_call_t *call;
-    CHECK (!lose_first (&call, "Test.Get", &(weft_call_options_t){.via = WEFT_VIA_DIRECT, .retry = WEFT_RETRY_FAILFAST}));
+    CHECK (!lose_first (&call, "Test.Get",
+                        &(weft_call_options_t){.via = WEFT_VIA_DIRECT, .retry = WEFT_RETRY_FAILFAST}));
     stage_check (call, WEFT_WORKER_LOST, WEFT_EXECUTED_MAYBE);
     stage_free (call);
     stage_end ();
@@ -393,7 +398,7 @@ TEST (routed_calls_not_sent_wait_for_the_next_broker)
     CHECK_INT (stage_result (idempotent), 1);
     CHECK_INT (stage_result (later), 1);
     stage_free (idempotent);
-    stage_free (not);
+    stage_free (not );
     stage_free (later);
     stage_end ();
 }
@@ -487,7 +492,8 @@ TEST (g13_the_first_error_cancels_the_rest)
 TEST (g13_a_broadcast_goes_directly_when_it_can_and_ends_with_its_deadline)
 {
     stage_begin_listed (NULL, 2);
-    weft_call_t *call = stage_call ("Test.Get", &(weft_call_options_t){.balance = WEFT_BALANCE_BROADCAST, .timeout_ms = 100});
+    weft_call_t *call =
+        stage_call ("Test.Get", &(weft_call_options_t){.balance = WEFT_BALANCE_BROADCAST, .timeout_ms = 100});
     const uint64_t one = stage_command (CHANNEL_CONNECT)->alias, two = stage_command (CHANNEL_CONNECT)->alias;
     stage_link (one, TRANSPORT_READY);
     stage_link (two, TRANSPORT_READY);
@@ -495,7 +501,8 @@ TEST (g13_a_broadcast_goes_directly_when_it_can_and_ends_with_its_deadline)
     stage_pass (100 * STAGE_MS);
     stage_check (call, WEFT_DEADLINE_EXCEEDED, WEFT_EXECUTED_MAYBE);
     stage_check_text (call, "1 of 2 workers");
-    CHECK_INT (channel_stats (&stage.channel).started, 2); /* a broadcast is one call; the other was discover */
+    CHECK_INT (channel_stats (&stage.channel).started,
+               2); /* a broadcast is one call; the other was discover */
     stage_free (call);
     call = stage_call ("Test.Get", &(weft_call_options_t){.balance = WEFT_BALANCE_BROADCAST});
     channel_cancel (&stage.channel, call, stage.now_us);
@@ -513,4 +520,3 @@ TEST (g13_a_broadcast_to_nobody_is_no_workers)
     stage_free (call);
     stage_end ();
 }
-

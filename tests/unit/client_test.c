@@ -53,7 +53,8 @@ static void check_sum (int64_t a, int64_t b, const weft_call_options_t *options)
 {
     weft_call_t *call;
     int64_t result;
-    weft_status_t status = weft_client_call (client, "Test.Sum", WEFT_IN (pair, &(pair){a, b}), options, &call);
+    weft_status_t status =
+        weft_client_call (client, "Test.Sum", WEFT_IN (pair, &(pair){a, b}), options, &call);
     CHECK_STR (status ? weft_call_text (call) : "", "");
     CHECK_INT (weft_call_read (call, WEFT_OUT (weft_int64, &result)), WEFT_OK);
     CHECK_INT (result, a + b);
@@ -62,7 +63,8 @@ static void check_sum (int64_t a, int64_t b, const weft_call_options_t *options)
     CHECK (!call);
 }
 
-static weft_call_t *start (const char *method, const weft_call_options_t *options, weft_call_fn *done, void *arg)
+static weft_call_t *start (const char *method, const weft_call_options_t *options, weft_call_fn *done,
+                           void *arg)
 {
     weft_call_t *call = weft_client_start (client, method, WEFT_IN (pair, &(pair){1, 2}), options, done, arg);
     CHECK (call);
@@ -83,7 +85,9 @@ TEST (a_synchronous_call_goes_directly)
     set_up (1);
     for (int64_t i = 0; i < 100; i++) {
         int64_t result = -1;
-        CHECK_INT (weft_call (client, "Test.Sum", WEFT_IN (pair, &(pair){i, i * i}), WEFT_OUT (weft_int64, &result), 0), WEFT_OK);
+        CHECK_INT (weft_call (client, "Test.Sum", WEFT_IN (pair, &(pair){i, i * i}),
+                              WEFT_OUT (weft_int64, &result), 0),
+                   WEFT_OK);
         CHECK_INT (result, i + i * i);
     }
     CHECK_INT (fake_requests (fake, 0), 100);
@@ -116,7 +120,8 @@ TEST (replies_live_as_long_as_their_call_even_past_the_client)
     set_up (1);
     weft_call_t *call;
     note reply;
-    CHECK_INT (weft_client_call (client, "Test.Echo", WEFT_IN (note, &(note){"words"}), NULL, &call), WEFT_OK);
+    CHECK_INT (weft_client_call (client, "Test.Echo", WEFT_IN (note, &(note){"words"}), NULL, &call),
+               WEFT_OK);
     tear_down ();
     CHECK_INT (weft_call_read (call, WEFT_OUT (note, &reply)), WEFT_OK);
     CHECK_STR (reply.text, "words");
@@ -164,7 +169,8 @@ TEST (large_bodies_travel_as_attachments_both_ways)
         body [i] = (uint8_t) (i * 7 + i / 251);
     for (size_t way = 0; way < 2; way++)
         for (size_t i = 0; i < sizeof sizes / sizeof *sizes; i++) {
-            weft_call_t *call = weft_client_start_body (client, "Test.Echo", body, sizes [i], "raw", ways [way], NULL, NULL);
+            weft_call_t *call =
+                weft_client_start_body (client, "Test.Echo", body, sizes [i], "raw", ways [way], NULL, NULL);
             CHECK (weft_call_wait (call, -1));
             CHECK_STR (weft_call_text (call), "");
             size_t size, sent;
@@ -213,7 +219,8 @@ TEST (arguments_that_do_not_fit_are_invalid_before_anything_is_sent)
 {
     set_up (1);
     weft_call_t *call;
-    CHECK_INT (weft_client_call (client, "Test.Echo", WEFT_IN (note, &(note){NULL}), NULL, &call), WEFT_INVALID);
+    CHECK_INT (weft_client_call (client, "Test.Echo", WEFT_IN (note, &(note){NULL}), NULL, &call),
+               WEFT_INVALID);
     check_status (call, WEFT_INVALID, WEFT_EXECUTED_NO);
     CHECK (strncmp (weft_call_text (call), "writing arguments: ", 19) == 0);
     weft_call_destroy (&call);
@@ -229,7 +236,8 @@ TEST (s11_the_call_timeout_ends_a_call_that_nobody_answers)
     check_sum (1, 1, NULL);
     weft_call_t *call;
     const int64_t from_us = clock_now_us ();
-    CHECK_INT (weft_client_call (client, "Test.Never", WEFT_NOTHING, &(weft_call_options_t){.timeout_ms = 100}, &call),
+    CHECK_INT (weft_client_call (client, "Test.Never", WEFT_NOTHING,
+                                 &(weft_call_options_t){.timeout_ms = 100}, &call),
                WEFT_DEADLINE_EXCEEDED);
     const int64_t took_us = clock_now_us () - from_us;
     CHECK (took_us >= 100000 && took_us < 1000000);
@@ -443,7 +451,8 @@ TEST (n10_closing_wakes_all_who_wait_with_shutdown)
     pthread_t threads [4];
     tally all = {.lock = PTHREAD_MUTEX_INITIALIZER, .all = PTHREAD_COND_INITIALIZER};
     for (int i = 0; i < 4; i++)
-        CHECK (pthread_create (&threads [i], NULL, wait_for_shutdown, start ("Test.Never", NULL, NULL, NULL)) == 0);
+        CHECK (pthread_create (&threads [i], NULL, wait_for_shutdown,
+                               start ("Test.Never", NULL, NULL, NULL)) == 0);
     start ("Test.Never", NULL, expect_shutdown, &all);
     check_sum (1, 1, NULL);
     weft_client_close (client);
@@ -506,7 +515,8 @@ TEST (work_handed_back_is_done_by_another)
 {
     set_up (2);
     weft_call_t *call;
-    CHECK_INT (weft_client_call (client, "Test.Draining", WEFT_IN (pair, &(pair){1, 2}), NULL, &call), WEFT_OK);
+    CHECK_INT (weft_client_call (client, "Test.Draining", WEFT_IN (pair, &(pair){1, 2}), NULL, &call),
+               WEFT_OK);
     CHECK_INT (weft_call_attempts (call), 2);
     weft_call_destroy (&call);
     tear_down ();
@@ -563,7 +573,8 @@ TEST (g12_unknown_services_are_said_at_once)
 
 static atomic_int changes_told;
 
-static void on_change (const char *service, const char *worker, const char *state, const char *endpoint, void *arg)
+static void on_change (const char *service, const char *worker, const char *state, const char *endpoint,
+                       void *arg)
 {
     CHECK (arg == &changes_told);
     CHECK_STR (service, "Test");
@@ -590,7 +601,8 @@ TEST (g13_a_broadcast_asks_every_worker)
     weft_call_t *call;
     int64_t result;
     const weft_call_options_t options = {.balance = WEFT_BALANCE_BROADCAST};
-    CHECK_INT (weft_client_call (client, "Test.Sum", WEFT_IN (pair, &(pair){20, 3}), &options, &call), WEFT_OK);
+    CHECK_INT (weft_client_call (client, "Test.Sum", WEFT_IN (pair, &(pair){20, 3}), &options, &call),
+               WEFT_OK);
     CHECK_INT (weft_call_reply_count (call), 3);
     CHECK_INT (weft_call_read (call, WEFT_OUT (weft_int64, &result)), WEFT_OK);
     CHECK_INT (result, 23);
@@ -641,7 +653,8 @@ TEST (an_idle_client_does_nothing)
     set_up (1);
     check_sum (1, 1, NULL);
     const uint64_t before = client_turns (client);
-    CHECK_INT (weft_client_call (client, "Test.Never", WEFT_NOTHING, &(weft_call_options_t){.timeout_ms = 300}, NULL),
+    CHECK_INT (weft_client_call (client, "Test.Never", WEFT_NOTHING,
+                                 &(weft_call_options_t){.timeout_ms = 300}, NULL),
                WEFT_DEADLINE_EXCEEDED);
     const uint64_t waiting = client_turns (client);
     CHECK (waiting - before <= 12);
@@ -667,7 +680,8 @@ TEST (wrong_arguments_are_named)
     check_refused ("localhost:5555", NULL, "localhost:5555");
     check_refused ("tcp://a:1,", NULL, "broker \"\"");
     check_refused ("tcp://a:1,tcp://b:99999", NULL, "tcp://b:99999");
-    check_refused ("tcp://a:1", &(weft_client_options_t){.codec = "xml"}, "unknown codec \"xml\"; known: msgpack, json");
+    check_refused ("tcp://a:1", &(weft_client_options_t){.codec = "xml"},
+                   "unknown codec \"xml\"; known: msgpack, json");
     check_refused ("tcp://a:1", &(weft_client_options_t){.call = {.timeout_ms = -5}}, "call.timeout_ms");
     check_refused ("tcp://a:1", &(weft_client_options_t){.call = {.via = (weft_via_t) 9}}, "call.via");
     weft_client_t *none = NULL;

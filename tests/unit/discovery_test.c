@@ -35,16 +35,27 @@ static void observe (const discovery_t *self, const registry_worker_t *row, void
 static registry_worker_t row (const char *uuid, const char *state)
 {
     static const char *addresses [] = {"tcp://a:1"};
-    return (registry_worker_t){.uuid = uuid, .incarnation = 1, .endpoints = addresses, .endpoint_count = 1,
-                               .capacity = 4, .state = state, .name = "", .host = ""};
+    return (registry_worker_t){.uuid = uuid,
+                               .incarnation = 1,
+                               .endpoints = addresses,
+                               .endpoint_count = 1,
+                               .capacity = 4,
+                               .state = state,
+                               .name = "",
+                               .host = ""};
 }
 
-static discovery_result_t apply (uint64_t previous, uint64_t revision, bool full, registry_worker_t *rows, size_t count,
-                                 int64_t now_us)
+static discovery_result_t apply (uint64_t previous, uint64_t revision, bool full, registry_worker_t *rows,
+                                 size_t count, int64_t now_us)
 {
     registry_method_t methods [] = {{"Add", 1}, {"Set", 0}};
-    const registry_change_t change = {.revision = revision, .previous = previous, .full = full, .workers = rows,
-                                      .worker_count = count, .methods = methods, .method_count = full && count ? 2 : 0};
+    const registry_change_t change = {.revision = revision,
+                                      .previous = previous,
+                                      .full = full,
+                                      .workers = rows,
+                                      .worker_count = count,
+                                      .methods = methods,
+                                      .method_count = full && count ? 2 : 0};
     return discovery_apply (discovery, &change, &endpoints, now_us, observe, NULL);
 }
 
@@ -71,7 +82,8 @@ TEST (h7_joins_and_leaves_arrive_as_changes)
 {
     set_up ();
     discovery_asked (discovery, 0);
-    registry_worker_t first [] = {row ("a", "alive")}, join [] = {row ("b", "alive")}, leave [] = {row ("a", "gone")};
+    registry_worker_t first [] = {row ("a", "alive")}, join [] = {row ("b", "alive")},
+                            leave [] = {row ("a", "gone")};
     apply (0, 1, true, first, 1, 0);
     CHECK_INT (apply (1, 2, false, join, 1, 0), DISCOVERY_OK);
     CHECK_INT (discovery->count, 2);
@@ -120,14 +132,15 @@ TEST (a_whole_list_drops_those_it_does_not_name)
 {
     set_up ();
     discovery_asked (discovery, 0);
-    registry_worker_t old [] = {row ("a", "alive"), row ("b", "alive")}, new [] = {row ("b", "alive"), row ("c", "alive")};
+    registry_worker_t old [] = {row ("a", "alive"), row ("b", "alive")},
+                          new [] = {row ("b", "alive"), row ("c", "alive")};
     apply (0, 1, true, old, 2, 0);
     endpoint_t *b = endpoints_find (&endpoints, "b", 1);
     told = 0;
     apply (0, 9, true, new, 2, 0);
     CHECK_INT (discovery->count, 2);
     CHECK (discovery->members [0] == b); /* with all that is known of it */
-    CHECK_INT (told, 2); /* a is gone, c is new; of b there is nothing to say */
+    CHECK_INT (told, 2);                 /* a is gone, c is new; of b there is nothing to say */
     tear_down ();
 }
 
@@ -138,7 +151,7 @@ TEST (a_broker_that_has_just_started_takes_no_worker_away_until_it_is_asked_agai
     registry_worker_t rows [] = {row ("a", "alive"), row ("b", "alive")};
     CHECK_INT (apply (0, 7, true, rows, 2, 0), DISCOVERY_OK);
     discovery_cut_off (discovery, 1 * SECOND);
-    CHECK (!discovery_wants (discovery, 1 * SECOND)); /* it is asked for already */
+    CHECK (!discovery_wants (discovery, 1 * SECOND));                  /* it is asked for already */
     CHECK_INT (apply (0, 1, true, rows, 0, 2 * SECOND), DISCOVERY_OK); /* nobody is back yet */
     CHECK_INT (discovery->count, 2);
     CHECK (discovery_usable (discovery));
@@ -182,8 +195,9 @@ TEST (rows_that_make_no_sense_are_passed_over)
 {
     set_up ();
     discovery_asked (discovery, 0);
-    registry_worker_t rows [] = {row ("", "alive"), row ("a", "alive"), row ("0123456789012345678901234567890123456789012345678901234567890123", "alive"),
-                                 row ("b", "gone")};
+    registry_worker_t rows [] = {
+        row ("", "alive"), row ("a", "alive"),
+        row ("0123456789012345678901234567890123456789012345678901234567890123", "alive"), row ("b", "gone")};
     CHECK_INT (apply (0, 1, true, rows, 4, 0), DISCOVERY_OK);
     CHECK_INT (discovery->count, 1);
     tear_down ();
@@ -193,7 +207,8 @@ TEST (never_more_than_half_may_be_ejected)
 {
     set_up ();
     discovery_asked (discovery, 0);
-    registry_worker_t rows [] = {row ("a", "alive"), row ("b", "alive"), row ("c", "alive"), row ("d", "alive"), row ("e", "alive")};
+    registry_worker_t rows [] = {row ("a", "alive"), row ("b", "alive"), row ("c", "alive"),
+                                 row ("d", "alive"), row ("e", "alive")};
     apply (0, 1, true, rows, 5, 0);
     CHECK (discovery_may_eject (discovery, 0));
     discovery->members [0]->ejected_until_us = SECOND;

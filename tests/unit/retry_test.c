@@ -6,7 +6,8 @@
 /*  An attempt that was sent, in failover mode. */
 static retry_question_t after (weft_status_t status, weft_executed_t executed)
 {
-    return (retry_question_t){.mode = WEFT_RETRY_FAILOVER, .status = status, .executed = executed, .left = true, .attempts = 1};
+    return (retry_question_t){
+        .mode = WEFT_RETRY_FAILOVER, .status = status, .executed = executed, .left = true, .attempts = 1};
 }
 
 TEST (what_did_not_run_goes_to_another_worker)
@@ -45,9 +46,10 @@ TEST (what_ran_is_never_repeated)
 
 TEST (what_would_end_the_same_way_is_not_repeated)
 {
-    static const weft_status_t settled [] = {WEFT_INVALID, WEFT_NO_SERVICE, WEFT_NO_WORKERS, WEFT_UNIMPLEMENTED,
-                                             WEFT_PERMISSION_DENIED, WEFT_UNAUTHENTICATED, WEFT_TOO_LARGE,
-                                             WEFT_DEADLINE_EXCEEDED, WEFT_CANCELLED, WEFT_SHUTDOWN};
+    static const weft_status_t settled [] = {WEFT_INVALID,       WEFT_NO_SERVICE,        WEFT_NO_WORKERS,
+                                             WEFT_UNIMPLEMENTED, WEFT_PERMISSION_DENIED, WEFT_UNAUTHENTICATED,
+                                             WEFT_TOO_LARGE,     WEFT_DEADLINE_EXCEEDED, WEFT_CANCELLED,
+                                             WEFT_SHUTDOWN};
     for (size_t i = 0; i < sizeof settled / sizeof *settled; i++) {
         const retry_question_t question = after (settled [i], WEFT_EXECUTED_NO);
         CHECK_INT (retry_decide (&question), RETRY_END);

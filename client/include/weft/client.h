@@ -119,7 +119,7 @@ WEFT_EXPORT bool weft_call_done (const weft_call_t *self);
 /*  Gives up: the call ends with CANCELLED unless it has ended, and the worker is told. Any thread. */
 WEFT_EXPORT void weft_call_cancel (weft_call_t *self);
 
-/*  Frees the handle, cancelling the call first if it is not done, and nulls the pointer. */
+/*  Frees the handle and nulls the pointer. A call that is not done is cancelled first, and its `done` is not called any more. */
 WEFT_EXPORT void weft_call_destroy (weft_call_t **self);
 
 /*  Of a call that is done; texts and bodies are valid until it is destroyed. `text` is one line about a failure, "" when
@@ -160,8 +160,9 @@ WEFT_EXPORT weft_status_t weft_call_read (weft_call_t *self, weft_value_t reply)
 WEFT_EXPORT size_t weft_call_reply_count (const weft_call_t *self);
 WEFT_EXPORT weft_call_t *weft_call_reply (const weft_call_t *self, size_t index);
 
-/*  Starts watching `service` and waits until its list is here, at most `timeout_ms`. Not needed before calls: it spares the
- *  first one the wait. OK, NO_SERVICE, BROKER_LOST, DEADLINE_EXCEEDED. */
+/*  Starts watching `service` and waits until its list is here, at most `timeout_ms` (0: the client's default). Not needed before
+ *  calls: it spares the first one the wait. OK, NO_SERVICE, CONNECT_TIMEOUT (no broker), DEADLINE_EXCEEDED, INVALID (no name), SHUTDOWN,
+ *  or what the broker refuses with. */
 WEFT_EXPORT weft_status_t weft_client_discover (weft_client_t *self, const char *service, int timeout_ms);
 
 /*  Is told of each change of the lists that this client watches, on a driving thread: the service, the worker's UUID, its state ("alive",
