@@ -51,7 +51,8 @@ static bool split_advertised (const char *advertise, char host [WEFT_ENDPOINT_MA
     char probe [WEFT_ENDPOINT_MAX + 16];
     const char *fault;
 
-    snprintf (host, WEFT_ENDPOINT_MAX + 1, "%.*s", has_port ? (int) (colon - from) : (int) strlen (from), from);
+    snprintf (host, WEFT_ENDPOINT_MAX + 1, "%.*s", has_port ? (int) (colon - from) : (int) strlen (from),
+              from);
     snprintf (port, 8, "%.7s", has_port ? colon + 1 : "");
     snprintf (probe, sizeof probe, "tcp://%s:%s", host, has_port ? port : "1");
     return transport_endpoint_valid (probe, false, &fault);
@@ -64,11 +65,12 @@ bool bindings_check (const char *bind, const char *advertise, char *error)
     size_t count = 0;
 
     if (advertise && !split_advertised (advertise, host, port)) {
-        snprintf (error, WEFT_TEXT_MAX + 1, "bad address to advertise \"%.300s\": expected host or tcp://host[:port]",
-                  advertise);
+        snprintf (error, WEFT_TEXT_MAX + 1,
+                  "bad address to advertise \"%.300s\": expected host or tcp://host[:port]", advertise);
         return false;
     }
-    for (const char *at = bind ? bind : ""; strcmp (at, "none") != 0 && next_item (&at, item, sizeof item); count++) {
+    for (const char *at = bind ? bind : ""; strcmp (at, "none") != 0 && next_item (&at, item, sizeof item);
+         count++) {
         if (!transport_endpoint_valid (item, true, &fault)) {
             snprintf (error, WEFT_TEXT_MAX + 1, "bad endpoint to bind \"%.300s\": %s", item, fault);
             return false;
@@ -141,7 +143,8 @@ static void sweep_folder (const char *folder)
     DIR *open = opendir (folder);
 
     while (open && (entry = readdir (open)) != NULL)
-        if (snprintf (path, sizeof path, "%s/%s", folder, entry->d_name) < (int) sizeof path && is_dead_socket (path))
+        if (snprintf (path, sizeof path, "%s/%s", folder, entry->d_name) < (int) sizeof path
+            && is_dead_socket (path))
             unlink (path);
     if (open)
         closedir (open);
@@ -167,7 +170,8 @@ static void bind_ipc (bindings_t *self, direct_t *direct, const char *uuid)
     const char *fault;
 
     for (size_t i = 0; i < 2; i++) {
-        if (snprintf (folder, sizeof folder, "%s/weft-%u", bases [i], (unsigned) geteuid ()) >= (int) sizeof folder)
+        if (snprintf (folder, sizeof folder, "%s/weft-%u", bases [i], (unsigned) geteuid ())
+            >= (int) sizeof folder)
             continue;
         snprintf (endpoint, sizeof endpoint, "ipc://%s/%s", folder, uuid);
         if (!transport_endpoint_valid (endpoint, true, &fault) || !make_folder (folder))
@@ -176,11 +180,12 @@ static void bind_ipc (bindings_t *self, direct_t *direct, const char *uuid)
         if (bind_one (self, direct, endpoint, NULL))
             return;
     }
-    log_info ("no ipc endpoint", log_text ("folder", folder), log_text ("why", "not a folder of this user alone"));
+    log_info ("no ipc endpoint", log_text ("folder", folder),
+              log_text ("why", "not a folder of this user alone"));
 }
 
-bool bindings_open (bindings_t *self, direct_t *direct, const char *bind, const char *advertise, const char *uuid,
-                    char *error)
+bool bindings_open (bindings_t *self, direct_t *direct, const char *bind, const char *advertise,
+                    const char *uuid, char *error)
 {
     char item [2 * WEFT_ENDPOINT_MAX];
 

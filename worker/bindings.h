@@ -17,9 +17,10 @@ typedef struct {
 /*  Checks what a user gave (either may be NULL). False: `error` (WEFT_TEXT_MAX + 1) says what is wrong. */
 bool bindings_check (const char *bind, const char *advertise, char *error);
 
-/*  Binds everything. NULL `bind`: any tcp port and a socket in the user's runtime folder; "none": nothing. False: as above. */
-bool bindings_open (bindings_t *self, direct_t *direct, const char *bind, const char *advertise, const char *uuid,
-                    char *error);
+/*  Binds everything. NULL `bind`: any tcp port and a socket in the user's runtime folder; "none": nothing.
+ *  False: as above. */
+bool bindings_open (bindings_t *self, direct_t *direct, const char *bind, const char *advertise,
+                    const char *uuid, char *error);
 
 /*  Removes what would outlive the sockets. */
 void bindings_close (bindings_t *self);

@@ -19,8 +19,8 @@ typedef struct {
     weft_uint64 calls, errors, p50_us, p99_us, max_us;
 } method_row;
 WEFT_SCHEMA (method_row, WEFT_FIELD (name, weft_string), WEFT_FIELD (calls, weft_uint64),
-             WEFT_FIELD (errors, weft_uint64), WEFT_FIELD (p50_us, weft_uint64), WEFT_FIELD (p99_us, weft_uint64),
-             WEFT_FIELD (max_us, weft_uint64))
+             WEFT_FIELD (errors, weft_uint64), WEFT_FIELD (p50_us, weft_uint64),
+             WEFT_FIELD (p99_us, weft_uint64), WEFT_FIELD (max_us, weft_uint64))
 
 typedef struct {
     weft_string uuid;
@@ -29,9 +29,9 @@ typedef struct {
     size_t method_count;
 } worker_stats;
 WEFT_SCHEMA (worker_stats, WEFT_FIELD (uuid, weft_string), WEFT_FIELD (in_flight, weft_uint64),
-             WEFT_FIELD (capacity, weft_uint64), WEFT_FIELD (finished, weft_uint64), WEFT_FIELD (refused, weft_uint64),
-             WEFT_FIELD (late, weft_uint64), WEFT_FIELD (malformed, weft_uint64),
-             WEFT_ARRAY (methods, method_row, method_count))
+             WEFT_FIELD (capacity, weft_uint64), WEFT_FIELD (finished, weft_uint64),
+             WEFT_FIELD (refused, weft_uint64), WEFT_FIELD (late, weft_uint64),
+             WEFT_FIELD (malformed, weft_uint64), WEFT_ARRAY (methods, method_row, method_count))
 
 typedef struct {
     weft_string name;

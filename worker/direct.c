@@ -2,10 +2,10 @@
  *
  *  direct.c - the socket for direct callers.
  *
- *  A message's descriptor tells over which connection it came, and the monitor names the same descriptor when that
- *  closes. Descriptors are used again, so the monitor is read before a new peer is mapped; and a peer is
- *  taken leave of only when nothing of its is left to read. In-process callers have no descriptor: they say goodbye, or
- *  sending to them fails. */
+ *  A message's descriptor tells over which connection it came, and the monitor names the same descriptor
+ *  when that closes. Descriptors are used again, so the monitor is read before a new peer is mapped; and a
+ *  peer is taken leave of only when nothing of its is left to read. In-process callers have no descriptor:
+ *  they say goodbye, or sending to them fails. */
 
 #include <poll.h>
 #include <stdlib.h>
@@ -188,8 +188,8 @@ bool direct_flush (direct_t *self, session_link_t *link)
 {
     direct_peer_t *peer = link->owner;
     const bool overflow = link->outbox.failed;
-    const sender_result_t result = sender_flush (&peer->sender, self->socket, peer->routing_id, peer->routing_id_size,
-                                                 &link->outbox);
+    const sender_result_t result = sender_flush (&peer->sender, self->socket, peer->routing_id,
+                                                 peer->routing_id_size, &link->outbox);
 
     if (result == SENDER_LOST) {
         self->dropped += overflow;

@@ -50,20 +50,22 @@ static inline executor_job_t *executor_batch_take (executor_batch_t *self)
 
 typedef struct executor executor_t;
 
-/*  Starts `threads` threads. `wake_fd` (an eventfd, the caller's) is written to when a job is done while its owner sleeps.
- *  NULL: no threads or no memory. */
+/*  Starts `threads` threads. `wake_fd` (an eventfd, the caller's) is written to when a job is done while
+ *  its owner sleeps. NULL: no threads or no memory. */
 executor_t *executor_new (int threads, int wake_fd);
 
 /*  Queues all jobs of the batch, which becomes empty. The owner's thread. */
 void executor_submit (executor_t *self, executor_batch_t *batch);
 
-/*  Appends the jobs that are done to `done`. With `sleeping`, and if none were, the next one that is done writes to wake_fd; so
- *  call it last before sleeping, and sleep only if it says false. True: it appended some. The owner's thread. */
+/*  Appends the jobs that are done to `done`. With `sleeping`, and if none were, the next one that is done
+ *  writes to wake_fd; so call it last before sleeping, and sleep only if it says false. True: it appended
+ *  some. The owner's thread. */
 bool executor_collect (executor_t *self, executor_batch_t *done, bool sleeping);
 
-/*  Drops what has not begun, waits at most `timeout_ms` for what runs, and lets go of the executor. `gone (arg)` runs once, when the
- *  last thread has left: before this returns, or later on the thread of a job that went on (then it returns the number of those). No
- *  other function may be called on it any more. Jobs are the owner's to free, in `gone`. */
+/*  Drops what has not begun, waits at most `timeout_ms` for what runs, and lets go of the executor. `gone
+ *  (arg)` runs once, when the last thread has left: before this returns, or later on the thread of a job
+ *  that went on (then it returns the number of those). No other function may be called on it any more.
+ *  Jobs are the owner's to free, in `gone`. */
 typedef void (executor_gone_fn) (void *arg);
 int executor_destroy (executor_t **self, int timeout_ms, executor_gone_fn *gone, void *arg);
 

@@ -2,8 +2,8 @@
  *
  *  heart.h - the machine behind <weft/heart.h>: which beat is next, when, and what its answer means.
  *
- *  It never sends and never reads a clock: its owner tells it what happened and when, sends what heart_take says,
- *  and calls heart_tick at heart_next_us. */
+ *  It never sends and never reads a clock: its owner tells it what happened and when, sends what
+ *  heart_take says, and calls heart_tick at heart_next_us. */
 
 #ifndef HEART_H_INCLUDED
 #define HEART_H_INCLUDED

@@ -2,8 +2,8 @@
  *
  *  heart_run.c - a heart with a socket: registers and beats on the thread that asks for it.
  *
- *  What is sent when is decided in heart.c. Here a connection is opened, and opened anew after a loss, and the
- *  requests are written. */
+ *  What is sent when is decided in heart.c. Here a connection is opened, and opened anew after a loss, and
+ *  the requests are written. */
 
 #include <errno.h>
 #include <poll.h>

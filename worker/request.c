@@ -73,7 +73,8 @@ void request_reset (weft_request_t *self)
     self->overdue = false;
 }
 
-bool request_fill (weft_request_t *self, const void *body, size_t size, zmq_msg_t *attachment, mp_reader_t options)
+bool request_fill (weft_request_t *self, const void *body, size_t size, zmq_msg_t *attachment,
+                   mp_reader_t options)
 {
     const size_t options_size = mp_left (&options);
     wire_options_t read;
@@ -102,11 +103,13 @@ bool request_begin (weft_request_t *self, int64_t now_us)
 
     if (!expired) /* before the state says RUNNING, since the session reads both */
         atomic_store_explicit (&self->begun_us, now_us, memory_order_relaxed);
-    return atomic_compare_exchange_strong (&self->state, &expected, expired ? REQUEST_EXPIRED : REQUEST_RUNNING)
+    return atomic_compare_exchange_strong (&self->state, &expected,
+                                           expired ? REQUEST_EXPIRED : REQUEST_RUNNING)
            && !expired;
 }
 
-static void outcome (weft_request_t *self, weft_status_t status, weft_executed_t executed, weft_origin_t origin)
+static void outcome (weft_request_t *self, weft_status_t status, weft_executed_t executed,
+                     weft_origin_t origin)
 {
     self->status = status;
     self->executed = executed;
@@ -218,7 +221,8 @@ void *weft_request_alloc (weft_request_t *self, size_t size)
 
 bool weft_request_cancelled (const weft_request_t *self)
 {
-    return atomic_load_explicit (&self->cancelled, memory_order_relaxed) || self->clock_us () >= self->deadline_us;
+    return atomic_load_explicit (&self->cancelled, memory_order_relaxed)
+           || self->clock_us () >= self->deadline_us;
 }
 
 int weft_request_remaining_ms (const weft_request_t *self)

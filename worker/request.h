@@ -8,9 +8,9 @@
  *         |
  *         '--- cancelled, drained, expired ---> DROPPED           (the session's thread)
  *
- *  Session and executor meet only in `state` and `cancelled`, which are atomic: whoever takes a request out of
- *  WAITING decides its fate. Everything else belongs to the executor's thread while RUNNING and to the session's at any
- *  other time; the fields under "session" are always the session's. */
+ *  Session and executor meet only in `state` and `cancelled`, which are atomic: whoever takes a request
+ *  out of WAITING decides its fate. Everything else belongs to the executor's thread while RUNNING and to
+ *  the session's at any other time; the fields under "session" are always the session's. */
 
 #ifndef REQUEST_H_INCLUDED
 #define REQUEST_H_INCLUDED
@@ -67,11 +67,14 @@ void request_free (weft_request_t *self);
 /*  Forgets one call and keeps memory of a usual size. */
 void request_reset (weft_request_t *self);
 
-/*  Takes the body in: a copy, or the attachment, which is moved. `options` are copied. False when out of memory. */
-bool request_fill (weft_request_t *self, const void *body, size_t size, zmq_msg_t *attachment, mp_reader_t options);
+/*  Takes the body in: a copy, or the attachment, which is moved. `options` are copied. False when out of
+ *  memory. */
+bool request_fill (weft_request_t *self, const void *body, size_t size, zmq_msg_t *attachment,
+                   mp_reader_t options);
 
-/*  On the executor's thread, in this order: begin decides whether it runs at all (false: it does not); run decodes,
- *  calls the handler and encodes; end is the last touch. serve does all three by the request's clock. */
+/*  On the executor's thread, in this order: begin decides whether it runs at all (false: it does not); run
+ *  decodes, calls the handler and encodes; end is the last touch. serve does all three by the request's
+ *  clock. */
 bool request_begin (weft_request_t *self, int64_t now_us);
 void request_run (weft_request_t *self);
 void request_end (weft_request_t *self, int64_t now_us);

@@ -67,10 +67,12 @@ static weft_status_t no_memory (char *error)
 static weft_status_t check_service (const services_t *self, const char *name, bool built_in, char *error)
 {
     if (!name || !wire_name_valid (text_of (name)))
-        return wrong (error, "bad service name \"%.300s\": parts of 1 to %d of A-Z a-z 0-9 _ - with dots between",
+        return wrong (error,
+                      "bad service name \"%.300s\": parts of 1 to %d of A-Z a-z 0-9 _ - with dots between",
                       name ? name : "", WEFT_NAME_PART_MAX);
     if (!built_in && strncmp (name, RESERVED_PREFIX, strlen (RESERVED_PREFIX)) == 0)
-        return wrong (error, "service name \"%s\": names that begin with \"" RESERVED_PREFIX "\" are reserved", name);
+        return wrong (error, "service name \"%s\": names that begin with \"" RESERVED_PREFIX "\" are reserved",
+                      name);
     if (services_lookup (self, text_of (name)))
         return wrong (error, "service \"%s\" is already defined", name);
     if (self->count >= WEFT_SERVICES_MAX)
@@ -95,8 +97,8 @@ static weft_status_t check_method (const char *service, const weft_method_t *tab
     const int size = snprintf (full, sizeof full, "%s.%s", service, entry->name);
     if (size > WEFT_METHOD_NAME_MAX || strchr (entry->name, '.')
         || !wire_split_method (text_of (full), &owner, &name))
-        return wrong (error, "bad method name \"%.300s\" in service \"%s\": 1 to %d of A-Z a-z 0-9 _ -", entry->name,
-                      service, WEFT_NAME_PART_MAX);
+        return wrong (error, "bad method name \"%.300s\" in service \"%s\": 1 to %d of A-Z a-z 0-9 _ -",
+                      entry->name, service, WEFT_NAME_PART_MAX);
     if (!entry->handler || !entry->args || !entry->reply)
         return wrong (error, "method \"%s\" has no %s", full,
                       !entry->handler ? "handler" : !entry->args ? "argument type" : "reply type");
@@ -105,8 +107,8 @@ static weft_status_t check_method (const char *service, const weft_method_t *tab
     return WEFT_OK;
 }
 
-static weft_status_t check_table (const services_t *self, const char *name, const weft_method_t *table, size_t *count,
-                                  char *error)
+static weft_status_t check_table (const services_t *self, const char *name, const weft_method_t *table,
+                                  size_t *count, char *error)
 {
     size_t n = 0;
 
@@ -139,7 +141,8 @@ static bool method_init (method_t *self, const service_t *service, const weft_me
     return true;
 }
 
-static service_t *service_new (const char *name, const weft_method_t *table, size_t count, void *user, bool built_in)
+static service_t *service_new (const char *name, const weft_method_t *table, size_t count, void *user,
+                               bool built_in)
 {
     service_t *self = calloc (1, sizeof *self);
     if (!self)
@@ -189,8 +192,8 @@ static bool publish (services_t *self, service_t *service)
     return true;
 }
 
-weft_status_t services_add (services_t *self, const char *name, const weft_method_t *table, void *user, bool built_in,
-                            char *error)
+weft_status_t services_add (services_t *self, const char *name, const weft_method_t *table, void *user,
+                            bool built_in, char *error)
 {
     size_t count = 0;
     weft_status_t status = check_service (self, name, built_in, error);
@@ -231,14 +234,16 @@ void services_explain (const services_t *self, text_t full_name, char *text, siz
     text_t owner, name;
 
     if (!wire_split_method (full_name, &owner, &name)) {
-        snprintf (text, size, "ill-formed method name: want \"Service.Method\", parts of 1 to %d of A-Z a-z 0-9 _ -",
+        snprintf (text, size,
+                  "ill-formed method name: want \"Service.Method\", parts of 1 to %d of A-Z a-z 0-9 _ -",
                   WEFT_NAME_PART_MAX);
         return;
     }
     const service_t *service = services_lookup (self, owner);
     const char *separator = "";
     if (service) {
-        snprintf (text, size, "service \"%.*s\" has no method \"%.*s\"; known: ", TEXT_ARG (owner), TEXT_ARG (name));
+        snprintf (text, size, "service \"%.*s\" has no method \"%.*s\"; known: ", TEXT_ARG (owner),
+                  TEXT_ARG (name));
         for (size_t i = 0; i < service->method_count; i++, separator = ", ") {
             add_text (text, size, separator);
             add_text (text, size, service->methods [i].entry->name);

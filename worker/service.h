@@ -41,14 +41,13 @@ typedef struct {
 void services_init (services_t *self, uint64_t seed);
 void services_fini (services_t *self);
 
-/*  Adds a service with all methods of `table`, which is borrowed. All or nothing: OK, INVALID or OVERLOADED (out of
- *  memory), and then `error` (of WEFT_TEXT_MAX + 1) says in one line what is wrong. `built_in` may use names
- *  that begin with "weft.", others may not. */
-weft_status_t services_add (services_t *self, const char *name, const weft_method_t *table, void *user, bool built_in,
-                            char *error);
+/*  Adds a service with all methods of `table`, which is borrowed. All or nothing: OK, INVALID or
+ *  OVERLOADED (out of memory), and then `error` (of WEFT_TEXT_MAX + 1) says in one line what is wrong.
+ *  `built_in` may use names that begin with "weft.", others may not. */
+weft_status_t services_add (services_t *self, const char *name, const weft_method_t *table, void *user,
+                            bool built_in, char *error);
 
-/*  The method called `full_name`. NULL: none; then `*service` is the service that lacks it, or NULL if that is unknown too.
- *  Neither allocates. */
+/*  The method, the service of that name, or NULL. Neither allocates. */
 method_t *services_find (const services_t *self, text_t full_name);
 service_t *services_lookup (const services_t *self, text_t name);
 

@@ -135,8 +135,10 @@ static wire_load_t load_of (const session_t *self)
 
 /*  ------------------------------------------------------------------ replies  */
 
-/*  What goes without saying is not said: see PROTOCOL.md, REPLY. The origin of a failure is, since a broker may stand between. */
-static wire_info_t info_of (weft_status_t status, weft_executed_t executed, weft_origin_t origin, const char *text)
+/*  What goes without saying is not said: see PROTOCOL.md, REPLY. The origin of a failure is, since a
+ *  broker may stand between. */
+static wire_info_t info_of (weft_status_t status, weft_executed_t executed, weft_origin_t origin,
+                            const char *text)
 {
     wire_info_t info = wire_info_none ();
 
@@ -151,8 +153,8 @@ static wire_info_t info_of (weft_status_t status, weft_executed_t executed, weft
 }
 
 /*  Answers a request that did not run. */
-static void turn_down (session_t *self, session_link_t *link, uint64_t id, weft_status_t status, int64_t queue_us,
-                       const char *text)
+static void turn_down (session_t *self, session_link_t *link, uint64_t id, weft_status_t status,
+                       int64_t queue_us, const char *text)
 {
     wire_info_t info = info_of (status, WEFT_EXECUTED_NO, WEFT_ORIGIN_WORKER, text);
 
@@ -218,8 +220,8 @@ static void answer (session_t *self, weft_request_t *request)
         info.queue_us = queue_us > 0 ? (uint64_t) queue_us : 0;
     if (request->status != WEFT_OK || handler_us >= LEDGER_MIN_US)
         info.handler_us = handler_us > 0 ? (uint64_t) handler_us : 0;
-    wire_write_reply (open_record (self, link), request->id, request->status, request->reply.data, request->reply.size,
-                      attached, &info);
+    wire_write_reply (open_record (self, link), request->id, request->status, request->reply.data,
+                      request->reply.size, attached, &info);
     outbox_close_record (&link->outbox, attached ? &frame : NULL);
     if (attached)
         zmq_msg_close (&frame);
@@ -283,12 +285,13 @@ void session_finished (session_t *self, executor_job_t *job, int64_t now_us)
     else {
         if (state == REQUEST_EXPIRED) {
             if (request->link)
-                turn_down (self, request->link, request->id, WEFT_DEADLINE_EXCEEDED, now_us - request->arrived_us,
-                           "out of time before it began");
+                turn_down (self, request->link, request->id, WEFT_DEADLINE_EXCEEDED,
+                           now_us - request->arrived_us, "out of time before it began");
         } else {
             self->stats.finished++;
             method_count (request->method, request->status != WEFT_OK,
-                          request->ended_us - atomic_load_explicit (&request->begun_us, memory_order_relaxed));
+                          request->ended_us
+                              - atomic_load_explicit (&request->begun_us, memory_order_relaxed));
             if (request->link)
                 answer (self, request);
             else
@@ -318,13 +321,14 @@ static void time_out_handler (session_t *self, weft_request_t *request)
               (long long) (self->options.handler_timeout_us / 1000));
     info = info_of (WEFT_HANDLER_TIMEOUT, WEFT_EXECUTED_YES, WEFT_ORIGIN_WORKER, text);
     info.handler_us = (uint64_t) (self->now_us - atomic_load (&request->begun_us));
-    wire_write_reply (open_record (self, request->link), request->id, WEFT_HANDLER_TIMEOUT, NULL, 0, false, &info);
+    wire_write_reply (open_record (self, request->link), request->id, WEFT_HANDLER_TIMEOUT, NULL, 0, false,
+                      &info);
     outbox_close_record (&request->link->outbox, NULL);
     detach (self, request);
 }
 
-/*  Ends a request that is out of time, or says when it will be. One that waits may begin at any moment, without
- *  telling: its handler cannot be due before that much from now. */
+/*  Ends a request that is out of time, or says when it will be. One that waits may begin at any moment,
+ *  without telling: its handler cannot be due before that much from now. */
 static int64_t look_at (session_t *self, weft_request_t *request)
 {
     const int64_t limit_us = self->options.handler_timeout_us;
@@ -397,7 +401,8 @@ static void turn_down_name (session_t *self, session_link_t *link, const wire_re
         status = services_lookup (self->options.services, service) ? WEFT_UNIMPLEMENTED : WEFT_NO_SERVICE;
     else {
         const text_t shown = printable (record->method, copy);
-        snprintf (text, sizeof text, "ill-formed method name \"%.*s\": want \"Service.Method\"", TEXT_ARG (shown));
+        snprintf (text, sizeof text, "ill-formed method name \"%.*s\": want \"Service.Method\"",
+                  TEXT_ARG (shown));
     }
     turn_down (self, link, record->id, status, 0, text);
 }
@@ -460,15 +465,17 @@ static void admit (session_t *self, session_link_t *link, const wire_record_t *r
     request->method = method;
     request->codec = codec;
     request->arrived_us = self->now_us;
-    request->deadline_us = record->remaining_ms == WIRE_NO_DEADLINE ? DEADLINES_NEVER
-                                                                    : self->now_us + record->remaining_ms * 1000LL;
+    request->deadline_us = record->remaining_ms == WIRE_NO_DEADLINE
+                               ? DEADLINES_NEVER
+                               : self->now_us + record->remaining_ms * 1000LL;
     attach (self, request, link, record->id);
     list_push (&self->requests, &request->of_session);
     sweep_for (self, request);
     executor_batch_add (method->entry->flags & WEFT_INLINE ? &self->inline_work : &self->work, &request->job);
 }
 
-static void on_request (session_t *self, session_link_t *link, const wire_record_t *record, zmq_msg_t *attachment)
+static void on_request (session_t *self, session_link_t *link, const wire_record_t *record,
+                        zmq_msg_t *attachment)
 {
     weft_status_t status;
     codec_t codec;
@@ -523,8 +530,8 @@ void session_peer_lost (session_t *self, session_link_t *peer, int64_t now_us)
 }
 
 /*  HELLO's objections; NULL: welcome. */
-static const char *objection (const session_t *self, const wire_hello_t *hello, weft_status_t *status, char *text,
-                              size_t size)
+static const char *objection (const session_t *self, const wire_hello_t *hello, weft_status_t *status,
+                              char *text, size_t size)
 {
     *status = WEFT_INVALID;
     if (hello->lowest > WEFT_PROTOCOL_HIGHEST || hello->highest < WEFT_PROTOCOL_LOWEST) {
@@ -555,8 +562,9 @@ static void on_hello (session_t *self, session_link_t *peer, const wire_record_t
     wire_hello_t hello;
     weft_status_t status = WEFT_INVALID;
 
-    const char *why = wire_read_hello (record, &hello, &fault) ? objection (self, &hello, &status, text, sizeof text)
-                                                               : fault;
+    const char *why = wire_read_hello (record, &hello, &fault)
+                          ? objection (self, &hello, &status, text, sizeof text)
+                          : fault;
     if (why) {
         peer->state = LINK_REFUSED;
         refuse (self, peer, status, why);
@@ -565,8 +573,8 @@ static void on_hello (session_t *self, session_link_t *peer, const wire_record_t
     peer->state = LINK_WELCOME;
     peer->codec = codec_choose (&hello);
     wire_write_welcome (open_record (self, peer), text_of (codec_name (peer->codec)), self->options.body_max,
-                        (uint64_t) (self->options.queue_max + self->options.concurrency), self->options.identity.uuid,
-                        NULL);
+                        (uint64_t) (self->options.queue_max + self->options.concurrency),
+                        self->options.identity.uuid, NULL);
     outbox_close_record (&peer->outbox, NULL);
     if (self->state == SESSION_DRAINING) {
         wire_write_draining (open_record (self, peer), "this worker is going away");
@@ -583,7 +591,8 @@ static void on_goodbye (session_t *self, session_link_t *peer)
 }
 
 /*  False: the rest of the message is of no use. */
-static bool peer_record (session_t *self, session_link_t *peer, const wire_record_t *record, zmq_msg_t *attachment)
+static bool peer_record (session_t *self, session_link_t *peer, const wire_record_t *record,
+                         zmq_msg_t *attachment)
 {
     if (peer->state == LINK_REFUSED || peer->state == LINK_GONE)
         return false;
@@ -616,7 +625,8 @@ static bool peer_record (session_t *self, session_link_t *peer, const wire_recor
 
 /*  ------------------------------------------------------------------ the broker  */
 
-/*  An order to this worker names it; without a name the broker speaks of itself, and its GOODBYE will follow. */
+/*  An order to this worker names it; without a name the broker speaks of itself, and its GOODBYE will
+ *  follow. */
 static void on_draining (session_t *self, const wire_record_t *record)
 {
     mp_reader_t fields = record->fields;
@@ -742,8 +752,8 @@ void session_quit (session_t *self, int64_t now_us)
     settle (self);
 }
 
-/*  Nothing more will come: the broker has seen that we drain, and the callers have left, those included that were just
- *  connecting; or they had their time. */
+/*  Nothing more will come: the broker has seen that we drain, and the callers have left, those included
+ *  that were just connecting; or they had their time. */
 static bool all_have_parted (const session_t *self)
 {
     const bool broker = !standing_connected (&self->standing) || self->standing.fenced;
@@ -796,7 +806,8 @@ static session_state_t state_of (const standing_t *standing)
     }
 }
 
-/*  Draws the consequences: requests of a lost broker, the window, what the heart has to say, the end of a drain. */
+/*  Draws the consequences: requests of a lost broker, the window, what the heart has to say, the end of a
+ *  drain. */
 static void settle (session_t *self)
 {
     standing_t *standing = &self->standing;
@@ -844,7 +855,8 @@ int64_t session_next_us (const session_t *self)
     if (self->state == SESSION_DRAINING) {
         next_us = earlier (next_us, self->drain_by_us);
         if (self->requests.count == 0)
-            next_us = earlier (next_us, self->now_us < self->linger_by_us ? self->linger_by_us : self->part_by_us);
+            next_us = earlier (next_us,
+                               self->now_us < self->linger_by_us ? self->linger_by_us : self->part_by_us);
     }
     return next_us;
 }
@@ -887,7 +899,8 @@ bool session_init (session_t *self, const session_options_t *options)
     executor_batch_init (&self->work);
     executor_batch_init (&self->idle);
     link_init (self, &self->link, true);
-    standing_init (&self->standing, &self->options.identity, &self->link.outbox, options->brokers, options->seed);
+    standing_init (&self->standing, &self->options.identity, &self->link.outbox, options->brokers,
+                   options->seed);
     self->standing.beat_ms = options->beat_ms;
     return true;
 }

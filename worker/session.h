@@ -96,8 +96,8 @@ void session_start (session_t *self, const char *const *endpoints, int64_t now_u
 void session_link_ready (session_t *self, int64_t now_us);
 void session_link_lost (session_t *self, weft_status_t status, const char *text, int64_t now_us);
 
-/*  Events of direct callers. The new link is the session's, and valid until session_peer_lost; that is also due when
- *  its state became LINK_GONE, or its outbox failed. NULL: too many, or no memory. */
+/*  Events of direct callers. The new link is the session's, and valid until session_peer_lost; that is
+ *  also due when its state became LINK_GONE, or its outbox failed. NULL: too many, or no memory. */
 session_link_t *session_peer_open (session_t *self, void *owner);
 void session_peer_lost (session_t *self, session_link_t *peer, int64_t now_us);
 

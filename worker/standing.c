@@ -8,9 +8,9 @@
  *                                            \
  *                                             '--refused--> REFUSED   (never stood before, and final)
  *
- *  Every loss moves on to the next broker, soon, and with a random part so that the workers of a broker that died do
- *  not all come at once. A refusal that could pass (overload, draining, or of one that was registered already)
- *  counts as a loss. */
+ *  Every loss moves on to the next broker, soon, and with a random part so that the workers of a broker
+ *  that died do not all come at once. A refusal that could pass (overload, draining, or of one that was
+ *  registered already) counts as a loss. */
 
 #include <stdio.h>
 #include <string.h>
@@ -83,7 +83,8 @@ void standing_lost (standing_t *self, weft_status_t status, const char *text, in
     if (self->state == STANDING_LEFT || self->state == STANDING_REFUSED)
         return;
     self->status = status;
-    snprintf (self->text, sizeof self->text, "%s: %.*s", self->brokers [self->broker], WEFT_TEXT_MAX / 2, text);
+    snprintf (self->text, sizeof self->text, "%s: %.*s", self->brokers [self->broker], WEFT_TEXT_MAX / 2,
+              text);
     self->state = STANDING_DOWN;
     self->welcome = false;
     self->want_open = self->want_close = false;
@@ -106,7 +107,8 @@ static void drop (standing_t *self, weft_status_t status, const char *text, int6
 
 static void refused (standing_t *self, weft_status_t status, const char *text, int64_t now_us)
 {
-    const bool final = status == WEFT_INVALID || status == WEFT_PERMISSION_DENIED || status == WEFT_UNAUTHENTICATED;
+    const bool final = status == WEFT_INVALID || status == WEFT_PERMISSION_DENIED
+                       || status == WEFT_UNAUTHENTICATED;
 
     drop (self, status, text, now_us);
     if (final && !self->stood)
@@ -290,7 +292,8 @@ static void write_register (standing_t *self)
         self->incarnation++;
     wire_write_register_begin (out, who->uuid, self->incarnation, services_registered (who->services));
     services_write (who->services, out);
-    wire_write_register_end (out, who->endpoints, who->cores, who->labels, who->host, who->pid, who->capacity);
+    wire_write_register_end (out, who->endpoints, who->cores, who->labels, who->host, who->pid,
+                             who->capacity);
     outbox_close_record (self->outbox, NULL);
     self->window_told = UINT64_MAX; /* it replaces what the connection had: say it again */
 }

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MPL-2.0
  *
- *  standing.h - a worker's standing with its brokers: finds one, says HELLO, registers, beats, and does it all again
- *  elsewhere when that is lost. Decides; never sends: what it writes goes to an outbox. */
+ *  standing.h - a worker's standing with its brokers: finds one, says HELLO, registers, beats, and does it
+ *  all again elsewhere when that is lost. Decides; never sends: what it writes goes to an outbox. */
 
 #ifndef STANDING_H_INCLUDED
 #define STANDING_H_INCLUDED

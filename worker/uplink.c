@@ -75,8 +75,9 @@ bool uplink_events (uplink_t *self)
                 lose (self, WEFT_CONNECT_TIMEOUT, "cannot connect");
                 break;
             case TRANSPORT_REFUSED:
-                lose (self, event.status, event.status == WEFT_UNAUTHENTICATED ? "the broker does not know our key"
-                                                                               : "no ZeroMQ peer answers there");
+                lose (self, event.status,
+                      event.status == WEFT_UNAUTHENTICATED ? "the broker does not know our key"
+                                                           : "no ZeroMQ peer answers there");
                 break;
             default:
                 break;

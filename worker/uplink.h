@@ -26,8 +26,8 @@ bool uplink_open (uplink_t *self, const char *endpoint);
 /*  Closes; what was sent may take `linger_ms` more to leave. */
 void uplink_close (uplink_t *self, int linger_ms);
 
-/*  Reads what the monitor has. True, once, when the connection has become ready. `lost` says that it is gone: apply that
- *  after reading what had come before. */
+/*  Reads what the monitor has. True, once, when the connection has become ready. `lost` says that it is
+ *  gone: apply that after reading what had come before. */
 bool uplink_events (uplink_t *self);
 
 /*  As transport_receive. */

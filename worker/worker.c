@@ -2,10 +2,11 @@
  *
  *  worker.c - the worker's shell: sockets, clock, threads. What it decides is in session.c.
  *
- *  One thread owns the sockets and the session. Each turn of its loop has the same phases: what was asked from
- *  outside, what handlers finished, what the broker and what direct callers sent, time, what is to be sent. It sleeps only after
- *  every socket said that it has nothing, since their descriptors tell of news once. Beats are sent by this
- *  thread, and handlers run on others (but for inline ones), so a busy handler delays no beat. */
+ *  One thread owns the sockets and the session. Each turn of its loop has the same phases: what was asked
+ *  from outside, what handlers finished, what the broker and what direct callers sent, time, what is to be
+ *  sent. It sleeps only after every socket said that it has nothing, since their descriptors tell of news
+ *  once. Beats are sent by this thread, and handlers run on others (but for inline ones), so a busy
+ *  handler delays no beat. */
 
 #include <errno.h>
 #include <poll.h>
@@ -342,7 +343,8 @@ static bool take_brokers (weft_worker_t *self, const char *brokers, char *error)
 
     self->brokers = calloc (WEFT_BROKERS_MAX + 1, sizeof *self->brokers);
     right = right && self->brokers;
-    for (char *item = right ? strtok_r (copy, ", ", &save) : NULL; right && item; item = strtok_r (NULL, ", ", &save)) {
+    for (char *item = right ? strtok_r (copy, ", ", &save) : NULL; right && item;
+         item = strtok_r (NULL, ", ", &save)) {
         if (!transport_endpoint_valid (item, false, &fault))
             right = wrong (error, "bad broker endpoint \"%.300s\": %s", item, fault);
         else if (count == WEFT_BROKERS_MAX)
@@ -377,7 +379,8 @@ static bool take_number (int *number, const char *name, int standard, int highes
 {
     if (*number == 0)
         *number = standard;
-    return (*number >= 0 && *number <= highest) || wrong (error, "%s must be 0 to %d, not %d", name, highest, *number);
+    return (*number >= 0 && *number <= highest)
+           || wrong (error, "%s must be 0 to %d, not %d", name, highest, *number);
 }
 
 static bool take_options (weft_worker_t *self, const weft_worker_options_t *options, char *error)
@@ -387,7 +390,8 @@ static bool take_options (weft_worker_t *self, const weft_worker_options_t *opti
     *own = options ? *options : (weft_worker_options_t){0};
     if (!take_number (&own->concurrency, "concurrency", clock_cores (), WEFT_WORKER_CONCURRENCY_MAX, error)
         || !take_number (&own->queue_max, "queue_max", WEFT_WORKER_QUEUE_MAX, 1000000, error)
-        || !take_number (&own->handler_timeout_ms, "handler_timeout_ms", WEFT_HANDLER_TIMEOUT_MS, INT32_MAX, error)
+        || !take_number (&own->handler_timeout_ms, "handler_timeout_ms", WEFT_HANDLER_TIMEOUT_MS, INT32_MAX,
+                         error)
         || !take_number (&own->drain_timeout_ms, "drain_timeout_ms", WEFT_DRAIN_TIMEOUT_MS, INT32_MAX, error)
         || !take_number (&own->beat_ms, "beat_ms", 0, INT32_MAX, error)
         || !bindings_check (own->bind, own->advertise, error) || !take_labels (self, own->labels, error))
@@ -488,7 +492,8 @@ weft_worker_t *weft_worker_new (const char *brokers, const weft_worker_options_t
     return NULL;
 }
 
-weft_status_t weft_worker_add (weft_worker_t *self, const char *name, const weft_method_t *methods, void *user)
+weft_status_t weft_worker_add (weft_worker_t *self, const char *name, const weft_method_t *methods,
+                               void *user)
 {
     self->error [0] = '\0';
     if (!self->started)

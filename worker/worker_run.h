@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: MPL-2.0
  *
- *  worker_run.h - inner contract between worker.c (threads and sockets), run.c (a process's life) and our programs. */
+ *  worker_run.h - inner contract between worker.c (threads and sockets), run.c (a process's life) and our
+ *  programs. */
 
 #ifndef WORKER_RUN_H_INCLUDED
 #define WORKER_RUN_H_INCLUDED
@@ -18,8 +19,8 @@ int worker_state_fd (const weft_worker_t *self);
 void worker_ask_drain (weft_worker_t *self);
 void worker_ask_quit (weft_worker_t *self);
 
-/*  weft_worker_run, and: `ready (arg)` is called once when first registered; without a broker for `wait_ms` (0: no limit) it gives
- *  up. */
+/*  weft_worker_run, and: `ready (arg)` is called once when first registered; without a broker for
+ *  `wait_ms` (0: no limit) it gives up. */
 typedef struct {
     void (*ready) (weft_worker_t *worker, void *arg);
     void *arg;

@@ -20,7 +20,8 @@
 static weft_call_t *call_json (weft_client_t *client, const char *method, const char *json, int timeout_ms)
 {
     const weft_call_options_t options = {.timeout_ms = timeout_ms};
-    weft_call_t *call = weft_client_start_body (client, method, json, strlen (json), "json", &options, NULL, NULL);
+    weft_call_t *call = weft_client_start_body (client, method, json, strlen (json), "json", &options, NULL,
+                                                NULL);
     CHECK (call && weft_call_wait (call, -1));
     return call;
 }
@@ -60,8 +61,8 @@ TEST (a_command_serves_a_method)
 {
     mesh_t *mesh = mesh_new ();
     mesh_broker (mesh, NULL, NULL);
-    EXEC_WORKER (mesh, "--exec", "cat", "--method", "Cmd.Echo", "--idempotent", "--method", "Cmd.Same", "--exec",
-                 "wc -c | tr -d ' '", "--method", "Cmd.Size", "--method", "Other.Size", "--text");
+    EXEC_WORKER (mesh, "--exec", "cat", "--method", "Cmd.Echo", "--idempotent", "--method", "Cmd.Same",
+                 "--exec", "wc -c | tr -d ' '", "--method", "Cmd.Size", "--method", "Other.Size", "--text");
     weft_client_t *client = client_of (mesh);
     check_json (client, "Cmd.Echo", "{\"a\":[1,2.5,null],\"b\":\"x\"}", "{\"a\":[1,2.5,null],\"b\":\"x\"}");
     check_json (client, "Cmd.Same", "[true]", "[true]");
@@ -75,9 +76,10 @@ TEST (a_commands_exit_status_and_last_words_become_the_error)
 {
     mesh_t *mesh = mesh_new ();
     mesh_broker (mesh, NULL, NULL);
-    EXEC_WORKER (mesh, "--exec", "echo one >&2; echo the reason >&2; echo >&2; exit 7", "--method", "Cmd.Fail", "--exec",
-                 "exit 3", "--method", "Cmd.Mute", "--exec", "kill -9 $$", "--method", "Cmd.Dies", "--exec", "echo oops",
-                 "--method", "Cmd.NotJson", "--exec", "printf '\\377'", "--method", "Cmd.NotText", "--text");
+    EXEC_WORKER (mesh, "--exec", "echo one >&2; echo the reason >&2; echo >&2; exit 7", "--method",
+                 "Cmd.Fail", "--exec", "exit 3", "--method", "Cmd.Mute", "--exec", "kill -9 $$", "--method",
+                 "Cmd.Dies", "--exec", "echo oops", "--method", "Cmd.NotJson", "--exec", "printf '\\377'",
+                 "--method", "Cmd.NotText", "--text");
     weft_client_t *client = client_of (mesh);
     check_failure (client, "Cmd.Fail", WEFT_APP_ERROR, 7, "the reason");
     check_failure (client, "Cmd.Mute", WEFT_APP_ERROR, 3, "the command exited with status 3");
@@ -96,8 +98,9 @@ TEST (large_input_and_output_do_not_block_each_other)
     mesh_t *mesh = mesh_new ();
     char *json = malloc (SIZE + 1);
     mesh_broker (mesh, NULL, NULL);
-    EXEC_WORKER (mesh, "--exec", "cat", "--method", "Cmd.Echo", "--exec", "true", "--method", "Cmd.Deaf", "--text",
-                 "--body-max", "4000000", "--exec", "tr '\\0' x </dev/zero", "--method", "Cmd.Endless", "--text");
+    EXEC_WORKER (mesh, "--exec", "cat", "--method", "Cmd.Echo", "--exec", "true", "--method", "Cmd.Deaf",
+                 "--text", "--body-max", "4000000", "--exec", "tr '\\0' x </dev/zero", "--method",
+                 "Cmd.Endless", "--text");
     weft_client_t *client = client_of (mesh);
     memset (json, 'x', SIZE);
     json [0] = json [SIZE - 1] = '"';
@@ -117,7 +120,8 @@ TEST (large_input_and_output_do_not_block_each_other)
 static bool is_gone (void *arg)
 {
     char command [300];
-    snprintf (command, sizeof command, "test -s '%s' && ! kill -0 $(cat '%s') 2>/dev/null", (char *) arg, (char *) arg);
+    snprintf (command, sizeof command, "test -s '%s' && ! kill -0 $(cat '%s') 2>/dev/null", (char *) arg,
+              (char *) arg);
     return system (command) == 0;
 }
 
@@ -127,7 +131,8 @@ static void check_killed (const char *flag, const char *value, int timeout_ms, w
     char pid_file [200], command [300];
     mesh_broker (mesh, NULL, NULL);
     snprintf (pid_file, sizeof pid_file, "%s/pid", mesh_folder (mesh));
-    snprintf (command, sizeof command, "sh -c 'echo $$ >\"%s\"; exec sleep 60'; true", pid_file); /* a grandchild */
+    snprintf (command, sizeof command, "sh -c 'echo $$ >\"%s\"; exec sleep 60'; true",
+              pid_file); /* a grandchild */
     EXEC_WORKER (mesh, "--exec", command, "--method", "Cmd.Sleep", flag, value);
     weft_client_t *client = client_of (mesh);
     weft_call_t *call = call_json (client, "Cmd.Sleep", "1", timeout_ms);
@@ -198,16 +203,19 @@ TEST (one_interrupt_drains_every_process)
 TEST (wrong_usage_is_named_in_one_line_and_exits_with_2)
 {
     mesh_t *mesh = mesh_new ();
-    check_usage ("weft-worker: unknown flag --frobnicate; see weft-worker --help\n", RUN (mesh, "--frobnicate"));
+    check_usage ("weft-worker: unknown flag --frobnicate; see weft-worker --help\n",
+                 RUN (mesh, "--frobnicate"));
     check_usage ("weft-worker: --concurrency \"many\": expected a number from 1 to 1024\n",
                  RUN (mesh, "--concurrency", "many"));
     check_usage ("weft-worker: --broker needs a value\n", RUN (mesh, "--broker"));
     check_usage ("weft-worker: unexpected argument \"x\"; see weft-worker --help\n", RUN (mesh, "x"));
     check_usage ("weft-worker: --log-level \"loud\": expected debug, info, warning or error\n",
                  RUN (mesh, "--log-level", "loud"));
-    check_usage ("weft-worker: --label \"x\": expected key=value, at most 32 times\n", RUN (mesh, "--label", "x"));
-    check_usage ("weft-worker: nothing to serve: give --load, or --exec with --method; see weft-worker --help\n",
-                 RUN (mesh, "--name", "x"));
+    check_usage ("weft-worker: --label \"x\": expected key=value, at most 32 times\n",
+                 RUN (mesh, "--label", "x"));
+    check_usage (
+        "weft-worker: nothing to serve: give --load, or --exec with --method; see weft-worker --help\n",
+        RUN (mesh, "--name", "x"));
     check_usage ("weft-worker: --method A.B: there is no --exec for it\n", RUN (mesh, "--method", "A.B"));
     check_usage ("weft-worker: --exec \"cat\": there is no --method for it\n", RUN (mesh, "--exec", "cat"));
     check_usage ("weft-worker: --method \"AB\": expected Service.Method\n",
@@ -218,9 +226,10 @@ TEST (wrong_usage_is_named_in_one_line_and_exits_with_2)
     check_usage ("weft-worker: bad broker endpoint \"http://x\": expected tcp://host:port, ipc://path or "
                  "inproc://name\n",
                  RUN (mesh, "-b", "http://x", "--exec", "cat", "--method", "A.B"));
-    check_usage ("weft-worker: bad broker endpoint \"http://x\": expected tcp://host:port, ipc://path or "
-                 "inproc://name\n",
-                 RUN (mesh, "-b", "http://x", "--exec", "cat", "--method", "A.B", "--processes", "3")); /* once */
+    check_usage (
+        "weft-worker: bad broker endpoint \"http://x\": expected tcp://host:port, ipc://path or "
+        "inproc://name\n",
+        RUN (mesh, "-b", "http://x", "--exec", "cat", "--method", "A.B", "--processes", "3")); /* once */
     mesh_destroy (&mesh);
 }
 
@@ -256,12 +265,13 @@ TEST (check_loads_everything_and_exits)
 TEST (without_a_broker_it_keeps_trying_or_gives_up_when_told_to)
 {
     mesh_t *mesh = mesh_new ();
-    result_t got = RUN (mesh, "-b", "tcp://127.0.0.1:1", "--exec", "cat", "--method", "A.B", "--wait-ms", "200");
+    result_t got = RUN (mesh, "-b", "tcp://127.0.0.1:1", "--exec", "cat", "--method", "A.B", "--wait-ms",
+                        "200");
     CHECK_INT (got.code, 3);
     CHECK (strstr (got.err, "weft-worker: tcp://127.0.0.1:1: cannot connect\n"));
 
-    process_t *worker = mesh_start (mesh, "weft-worker", "-b", "tcp://127.0.0.1:1", "--exec", "cat", "--method", "A.B",
-                                    NULL);
+    process_t *worker = mesh_start (mesh, "weft-worker", "-b", "tcp://127.0.0.1:1", "--exec", "cat",
+                                    "--method", "A.B", NULL);
     process_said (worker, "warning cannot reach a broker why=\"tcp://127.0.0.1:1: cannot connect\"");
     CHECK (process_running (worker));
     process_signal (worker, SIGTERM);

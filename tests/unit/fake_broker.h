@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MPL-2.0
  *
- *  fake_broker.h - just enough of a broker, on a thread, for tests of those that register: it answers as it is told
- *  to, counts what comes, and can pass requests to the last one that registered. */
+ *  fake_broker.h - just enough of a broker, on a thread, for tests of those that register: it answers as
+ *  it is told to, counts what comes, and can pass requests to the last one that registered. */
 
 #ifndef FAKE_BROKER_H_INCLUDED
 #define FAKE_BROKER_H_INCLUDED
@@ -66,13 +66,14 @@ static void fake_register (fake_broker_t *self, const wire_record_t *record, buf
     self->endpoints [0] = '\0';
     for (uint32_t i = 0; i < in.endpoint_count; i++) {
         const size_t used = strlen (self->endpoints);
-        snprintf (self->endpoints + used, sizeof self->endpoints - used, "%.*s ", TEXT_ARG (in.endpoints [i]));
+        snprintf (self->endpoints + used, sizeof self->endpoints - used, "%.*s ",
+                  TEXT_ARG (in.endpoints [i]));
     }
     if (atomic_load (&self->refuse))
         wire_write_refused (out, (weft_status_t) atomic_load (&self->refuse), "not you");
     else if (!atomic_load (&self->mute))
-        wire_write_beat_ok (out, 0, (uint64_t) atomic_load (&self->next_ms), (uint64_t) atomic_load (&self->ttl_ms),
-                            NULL);
+        wire_write_beat_ok (out, 0, (uint64_t) atomic_load (&self->next_ms),
+                            (uint64_t) atomic_load (&self->ttl_ms), NULL);
     atomic_fetch_add (&self->registers, 1);
 }
 
@@ -91,7 +92,8 @@ static void fake_beat_options (fake_broker_t *self, const wire_record_t *record)
     while (count-- > 0 && mp_read_str (&fields, &key.data, &key.size)
            && mp_read_str (&fields, &value.data, &value.size)) {
         const size_t used = strlen (self->meta);
-        snprintf (self->meta + used, sizeof self->meta - used, "%.*s=%.*s ", TEXT_ARG (key), TEXT_ARG (value));
+        snprintf (self->meta + used, sizeof self->meta - used, "%.*s=%.*s ", TEXT_ARG (key),
+                  TEXT_ARG (value));
     }
 }
 
@@ -240,8 +242,8 @@ static void fake_stop (fake_broker_t *self)
 }
 
 /*  Passes a request on, and waits for its reply, which is then in the fake's fields. */
-__attribute__ ((unused)) static void fake_call (fake_broker_t *self, uint64_t id, const char *method, const void *body,
-                                                size_t size, const wire_options_t *options)
+__attribute__ ((unused)) static void fake_call (fake_broker_t *self, uint64_t id, const char *method,
+                                                const void *body, size_t size, const wire_options_t *options)
 {
     const int before = atomic_load (&self->replies);
 

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: MPL-2.0
  *
- *  heart_test.c - the heart as a machine, time moved by hand; and running, against a broker that only pretends. */
+ *  heart_test.c - the heart as a machine, time moved by hand; and running, against a broker that only
+ *  pretends. */
 
 #include "heart.h"
 #include "fake_broker.h"
@@ -202,7 +203,8 @@ TEST (b7_options_travel_with_each_request)
     const char *fault;
     begin (&heart, &witness, 100, 0);
     witness.set = true;
-    witness.wanted = (weft_beat_t){.kind = WEFT_BEAT_AGAIN, .timeout_ms = 20, .load = {1, 2, 3, 4}, .options = options};
+    witness.wanted = (weft_beat_t){
+        .kind = WEFT_BEAT_AGAIN, .timeout_ms = 20, .load = {1, 2, 3, 4}, .options = options};
     answer (&heart, 0, 50, 0);
     heart_tick (&heart, 0);
     CHECK_INT (heart_take (&heart, 0), HEART_BEAT);
@@ -259,7 +261,8 @@ TEST (b10_registry_decides_interval_and_names_others)
     heart_t heart;
     witness_t witness;
     begin (&heart, &witness, 100, 0);
-    const wire_beat_ok_t ok = {.next_ms = 1234, .ttl_ms = 4000, .brokers = {text_of ("tcp://other:1")}, .broker_count = 1};
+    const wire_beat_ok_t ok = {
+        .next_ms = 1234, .ttl_ms = 4000, .brokers = {text_of ("tcp://other:1")}, .broker_count = 1};
     heart_answer (&heart, &ok, 1 * MS);
     CHECK_INT (witness.answer.interval_ms, 1234);
     CHECK_INT (witness.answer.ttl_ms, 4000);
@@ -318,7 +321,8 @@ TEST (late_and_strange_answers_change_nothing)
 /*  ------------------------------------------------------------------ running  */
 
 static const char *const endpoints [] = {"tcp://127.0.0.1:9", NULL};
-static const weft_registrant_t registrant = {.service = "Printer", .endpoints = endpoints, .name = "a printer", .cores = 3};
+static const weft_registrant_t registrant = {
+    .service = "Printer", .endpoints = endpoints, .name = "a printer", .cores = 3};
 
 static weft_heart_t *open_heart (const fake_broker_t *broker, witness_t *witness)
 {
@@ -340,8 +344,8 @@ TEST (b1_run_blocks_until_the_beating_ends)
     weft_heart_t *heart = open_heart (&broker, &witness);
     witness.end_after = 4;
     witness.set = true;
-    witness.wanted = (weft_beat_t){.kind = WEFT_BEAT_AGAIN, .delay_ms = 5, .timeout_ms = 5000, .load = {9, 8, 7, 6},
-                                   .options = options};
+    witness.wanted = (weft_beat_t){
+        .kind = WEFT_BEAT_AGAIN, .delay_ms = 5, .timeout_ms = 5000, .load = {9, 8, 7, 6}, .options = options};
 
     const weft_status_t status = weft_heart_run (heart, 5000, 0);
     CHECK_STR (weft_heart_error (heart), "");

@@ -69,7 +69,8 @@ TEST (n13_a_methods_own_user_pointer_wins)
 TEST (n15_duplicates_each_have_their_own_error)
 {
     static const weft_method_t twice [] = {WEFT_METHOD ("Run", nothing, weft_none, weft_none, 0),
-                                           WEFT_METHOD ("Run", nothing, weft_none, weft_none, 0), WEFT_METHOD_END};
+                                           WEFT_METHOD ("Run", nothing, weft_none, weft_none, 0),
+                                           WEFT_METHOD_END};
     services_t services = open_services ();
     CHECK_INT (services_add (&services, "Arith", arith, NULL, false, error), WEFT_OK);
     CHECK_INT (services_add (&services, "Arith", one, NULL, false, error), WEFT_INVALID);
@@ -136,9 +137,11 @@ TEST (names_and_tables_are_checked)
     check_refused ("weft.Spy", one, "reserved");
     check_refused ("A", NULL, "service \"A\" has no methods");
     check_refused ("A", arith + 3, "service \"A\" has no methods");
-    check_refused ("A", (weft_method_t []){WEFT_METHOD ("x.y", nothing, weft_none, weft_none, 0), WEFT_METHOD_END},
+    check_refused ("A",
+                   (weft_method_t []){WEFT_METHOD ("x.y", nothing, weft_none, weft_none, 0), WEFT_METHOD_END},
                    "bad method name \"x.y\"");
-    check_refused ("A", (weft_method_t []){WEFT_METHOD ("", nothing, weft_none, weft_none, 0), WEFT_METHOD_END},
+    check_refused ("A",
+                   (weft_method_t []){WEFT_METHOD ("", nothing, weft_none, weft_none, 0), WEFT_METHOD_END},
                    "bad method name \"\"");
     check_refused ("A", (weft_method_t []){WEFT_METHOD ("M", NULL, weft_none, weft_none, 0), WEFT_METHOD_END},
                    "method \"A.M\" has no handler");

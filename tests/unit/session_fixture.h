@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: MPL-2.0
  *
- *  session_fixture.h - a session with some services, time moved by hand, and what comes out of it as plain values. */
+ *  session_fixture.h - a session with some services, time moved by hand, and what comes out of it as plain
+ *  values. */
 
 #ifndef SESSION_FIXTURE_H_INCLUDED
 #define SESSION_FIXTURE_H_INCLUDED
@@ -200,8 +201,9 @@ static buffer_t fixture_records (void)
 }
 
 __attribute__ ((unused)) static void fixture_request (fixture_t *self, session_link_t *link, uint64_t id,
-                                                      const char *method, uint32_t remaining_ms, const void *body,
-                                                      size_t size, const wire_options_t *options)
+                                                      const char *method, uint32_t remaining_ms,
+                                                      const void *body, size_t size,
+                                                      const wire_options_t *options)
 {
     buffer_t records = fixture_records ();
     wire_write_request (&records, id, text_of (method), remaining_ms, body, size, false, options);
@@ -277,7 +279,8 @@ static void see (seen_t *out, const wire_record_t *record)
         case WIRE_WELCOME:
             CHECK (wire_read_welcome (record, &out->welcome));
             snprintf (out->welcome_codec, sizeof out->welcome_codec, "%.*s", TEXT_ARG (out->welcome.codec));
-            snprintf (out->welcome_server, sizeof out->welcome_server, "%.*s", TEXT_ARG (out->welcome.server));
+            snprintf (out->welcome_server, sizeof out->welcome_server, "%.*s",
+                      TEXT_ARG (out->welcome.server));
             break;
         case WIRE_REGISTER:
             CHECK (wire_read_register (record, &registered, &fault));
@@ -319,7 +322,8 @@ static int fixture_seen (fixture_t *self, session_link_t *link)
 }
 
 /*  The same when exactly one record of `kind` must be there. */
-__attribute__ ((unused)) static const seen_t *fixture_one (fixture_t *self, session_link_t *link, unsigned kind)
+__attribute__ ((unused)) static const seen_t *fixture_one (fixture_t *self, session_link_t *link,
+                                                           unsigned kind)
 {
     CHECK_INT (fixture_seen (self, link), 1);
     CHECK_INT (seen [0].kind, kind);

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: MPL-2.0
  *
- *  session_fuzz_test.c - a worker survives whatever its broker and its callers send. WEFT_TEST_SEED replays a run. */
+ *  session_fuzz_test.c - a worker survives whatever its broker and its callers send. WEFT_TEST_SEED
+ *  replays a run. */
 
 #include <ctype.h>
 #include "dice.h"
@@ -11,8 +12,9 @@
 /*  Good records of every kind, to be spoiled. */
 static void write_any (buffer_t *out, dice_t *dice)
 {
-    static const char *const methods [] = {"T.Add", "T.AddHere", "T.Echo", "T.Power", "U.X", "T", "weft.Worker.Stats",
-                                           "weft.Worker.Describe", "T.Meta", "T.Say"};
+    static const char *const methods [] = {
+        "T.Add",  "T.AddHere", "T.Echo", "T.Power", "U.X", "T", "weft.Worker.Stats", "weft.Worker.Describe",
+        "T.Meta", "T.Say"};
     static const char *const codecs [] = {"msgpack", "json", "raw", "xml", NULL};
     static const char *const texts [] = {"tcp://three:3", "x", NULL};
     static const uint8_t meta [] = "\x81\xa4zone\xa1x";
@@ -36,8 +38,9 @@ static void write_any (buffer_t *out, dice_t *dice)
         case 4:
         case 5:
         case 6:
-            wire_write_request (out, id, text_of (methods [dice_below (dice, 10)]), (uint32_t) dice_below (dice, 2000),
-                                "\x92\x07\x06", 3, dice_below (dice, 8) == 0, dice_below (dice, 3) ? NULL : &options);
+            wire_write_request (out, id, text_of (methods [dice_below (dice, 10)]),
+                                (uint32_t) dice_below (dice, 2000), "\x92\x07\x06", 3,
+                                dice_below (dice, 8) == 0, dice_below (dice, 3) ? NULL : &options);
             break;
         case 7:
             wire_write_reply (out, id, WEFT_OK, "x", 1, false, NULL);

@@ -150,7 +150,8 @@ TEST (a_reply_over_the_limit_is_too_large_and_it_ran)
 {
     fixture_t f;
     session_link_t *caller = fixture_serving (&f);
-    fixture_request (&f, caller, 1, "T.Fill", 1000, "\xce\x00\x01\x86\xa0", 5, NULL); /* 100000 and a header */
+    fixture_request (&f, caller, 1, "T.Fill", 1000, "\xce\x00\x01\x86\xa0", 5,
+                     NULL); /* 100000 and a header */
     fixture_run (&f);
     const seen_t *reply = fixture_one (&f, caller, WIRE_REPLY);
     CHECK_INT (reply->status, WEFT_TOO_LARGE);
@@ -318,8 +319,9 @@ TEST (n15_unknown_service_and_method_each_have_their_own_status)
     CHECK_STR (reply->text, "no service \"U\" at this worker; known: T, weft.Worker");
     reply = refusal_of (&f, caller, "T.Power");
     CHECK_INT (reply->status, WEFT_UNIMPLEMENTED);
-    CHECK_STR (reply->text,
-               "service \"T\" has no method \"Power\"; known: Add, AddHere, Divide, Echo, Fill, Say, Nothing, Meta");
+    CHECK_STR (
+        reply->text,
+        "service \"T\" has no method \"Power\"; known: Add, AddHere, Divide, Echo, Fill, Say, Nothing, Meta");
     reply = refusal_of (&f, caller, "weft.Worker.Fly");
     CHECK_INT (reply->status, WEFT_UNIMPLEMENTED);
     CHECK_STR (reply->text, "service \"weft.Worker\" has no method \"Fly\"; known: Ping, Stats, Describe");
@@ -734,7 +736,8 @@ TEST (n16_a_worker_tells_of_itself)
     fixture_run (&f);
     reply = fixture_one (&f, caller, WIRE_REPLY);
     CHECK_INT (reply->status, WEFT_OK);
-    CHECK (strstr ((const char *) reply->body, "\"in_flight\":0,\"capacity\":2,\"finished\":2,\"refused\":0"));
+    CHECK (
+        strstr ((const char *) reply->body, "\"in_flight\":0,\"capacity\":2,\"finished\":2,\"refused\":0"));
     CHECK (strstr ((const char *) reply->body, "{\"name\":\"T.Divide\",\"calls\":1,\"errors\":1,"));
     const char *add_at = strstr ((const char *) reply->body, "T.Add\"");
     CHECK (add_at && add_at < strstr ((const char *) reply->body, "T.Divide"));
@@ -746,10 +749,11 @@ TEST (n16_a_worker_tells_of_itself)
     CHECK_INT (fixture_seen (&f, caller), 2);
     CHECK_INT (seen [0].status, WEFT_OK);
     CHECK_INT (seen [1].status, WEFT_OK);
-    CHECK (strstr ((const char *) seen [1].body,
-                   "{\"services\":[{\"name\":\"T\",\"version\":\"\",\"methods\":[{\"name\":\"Add\",\"idempotent\":true,"
-                   "\"inline\":false,\"stream\":false,\"arguments\":[\"struct\",\"pair\",\"a\",\"int64\",\"b\","
-                   "\"int64\"],\"reply\":\"int64\"}"));
+    CHECK (strstr (
+        (const char *) seen [1].body,
+        "{\"services\":[{\"name\":\"T\",\"version\":\"\",\"methods\":[{\"name\":\"Add\",\"idempotent\":true,"
+        "\"inline\":false,\"stream\":false,\"arguments\":[\"struct\",\"pair\",\"a\",\"int64\",\"b\","
+        "\"int64\"],\"reply\":\"int64\"}"));
     fixture_close (&f);
 }
 

@@ -56,11 +56,12 @@ static weft_status_t hang (weft_request_t *request, const void *args, void *repl
     return WEFT_OK;
 }
 
-static const weft_method_t arith [] = {
-    WEFT_METHOD ("Add", add, pair, weft_int64, WEFT_IDEMPOTENT), WEFT_METHOD ("AddHere", add, pair, weft_int64, WEFT_INLINE),
-    WEFT_METHOD ("Blob", blob, weft_none, weft_bytes, WEFT_INLINE),
-    WEFT_METHOD ("Hold", hold, weft_none, weft_none, 0), WEFT_METHOD ("Hang", hang, weft_none, weft_none, 0),
-    WEFT_METHOD_END};
+static const weft_method_t arith [] = {WEFT_METHOD ("Add", add, pair, weft_int64, WEFT_IDEMPOTENT),
+                                       WEFT_METHOD ("AddHere", add, pair, weft_int64, WEFT_INLINE),
+                                       WEFT_METHOD ("Blob", blob, weft_none, weft_bytes, WEFT_INLINE),
+                                       WEFT_METHOD ("Hold", hold, weft_none, weft_none, 0),
+                                       WEFT_METHOD ("Hang", hang, weft_none, weft_none, 0),
+                                       WEFT_METHOD_END};
 
 static weft_worker_t *make (const char *broker, const weft_worker_options_t *options)
 {
@@ -149,7 +150,8 @@ TEST (g2_an_advertised_address_takes_the_place_of_the_bound_one)
     CHECK (strncmp (endpoints_of (&broker), expected, strlen (expected)) == 0);
     weft_worker_destroy (&worker);
 
-    worker = start (&broker, &(weft_worker_options_t){.bind = "tcp://127.0.0.1:0", .advertise = "tcp://x.example:77"});
+    worker = start (&broker,
+                    &(weft_worker_options_t){.bind = "tcp://127.0.0.1:0", .advertise = "tcp://x.example:77"});
     CHECK (strncmp (endpoints_of (&broker), "tcp://x.example:77 inproc://", 28) == 0);
     weft_worker_destroy (&worker);
 
@@ -203,7 +205,8 @@ TEST (wrong_arguments_are_named)
     check_wrong ("tcp://a:1, http://b", (weft_worker_options_t){0}, "bad broker endpoint \"http://b\"");
     check_wrong (good, (weft_worker_options_t){.concurrency = -1}, "concurrency must be 0 to 1024, not -1");
     check_wrong (good, (weft_worker_options_t){.concurrency = 5000}, "concurrency must be");
-    check_wrong (good, (weft_worker_options_t){.bind = "tcp://*:http"}, "bad endpoint to bind \"tcp://*:http\"");
+    check_wrong (good, (weft_worker_options_t){.bind = "tcp://*:http"},
+                 "bad endpoint to bind \"tcp://*:http\"");
     check_wrong (good, (weft_worker_options_t){.advertise = "a b"}, "bad address to advertise \"a b\"");
     check_wrong (good, (weft_worker_options_t){.labels = labels}, "bad label \"novalue\"");
 }
@@ -353,7 +356,8 @@ TEST (h12_tcp_ipc_and_inproc_callers_are_served_side_by_side)
     fake_broker_t broker;
     void *sockets [3], *context = transport_context_acquire ();
 #ifdef __SANITIZE_THREAD__
-    const size_t count = 2; /* over inproc, memory changes hands inside libzmq, where this sanitizer does not look */
+    const size_t count =
+        2; /* over inproc, memory changes hands inside libzmq, where this sanitizer does not look */
 #else
     const size_t count = 3;
 #endif
@@ -361,7 +365,8 @@ TEST (h12_tcp_ipc_and_inproc_callers_are_served_side_by_side)
     weft_worker_t *worker = start (&broker, NULL);
     for (size_t i = 0; i < count; i++) {
         CHECK (weft_worker_endpoint (worker, i));
-        sockets [i] = call_directly (context, weft_worker_endpoint (worker, i), i ? "Arith.Add" : "Arith.AddHere", 3);
+        sockets [i] = call_directly (context, weft_worker_endpoint (worker, i),
+                                     i ? "Arith.Add" : "Arith.AddHere", 3);
     }
     for (size_t i = 0; i < count; i++) {
         CHECK_INT (await_reply (sockets [i]), 13);

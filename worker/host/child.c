@@ -2,8 +2,9 @@
  *
  *  child.c - one run of a command.
  *
- *  Input, output and the end of the process are awaited together, so that neither side waits for a full pipe of the
- *  other. The end of the process is what counts: a grandchild that keeps the pipes open is not waited for. */
+ *  Input, output and the end of the process are awaited together, so that neither side waits for a full
+ *  pipe of the other. The end of the process is what counts: a grandchild that keeps the pipes open is not
+ *  waited for. */
 
 #include <errno.h>
 #include <fcntl.h>

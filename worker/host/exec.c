@@ -90,7 +90,8 @@ static weft_status_t judge (weft_request_t *request, const exec_method_t *method
             break;
     }
     if (code == 0)
-        return method->text ? reply_text (request, job->output, reply) : reply_json (request, job->output, reply);
+        return method->text ? reply_text (request, job->output, reply)
+                            : reply_json (request, job->output, reply);
     snprintf (text, sizeof text, "the command exited with status %d", code);
     return weft_request_fail (request, code, *job->last_line ? job->last_line : text);
 }
@@ -159,14 +160,16 @@ static bool add_service (weft_worker_t *worker, exec_method_t *methods, size_t c
     return weft_worker_add (worker, service, table, NULL) == WEFT_OK;
 }
 
-bool exec_add (weft_worker_t *worker, exec_method_t *methods, size_t count, weft_method_t *tables, char *error)
+bool exec_add (weft_worker_t *worker, exec_method_t *methods, size_t count, weft_method_t *tables,
+               char *error)
 {
     text_t service, name;
     size_t end;
 
     for (size_t i = 0; i < count; i++)
         if (!wire_split_method (text_of (methods [i].name), &service, &name)) {
-            snprintf (error, WEFT_TEXT_MAX + 1, "--method \"%.300s\": expected Service.Method", methods [i].name);
+            snprintf (error, WEFT_TEXT_MAX + 1, "--method \"%.300s\": expected Service.Method",
+                      methods [i].name);
             return false;
         }
     qsort (methods, count, sizeof *methods, by_name);

@@ -15,8 +15,9 @@ typedef struct {
     size_t reply_max;
 } exec_method_t;
 
-/*  Adds the methods, service by service, after sorting them. `methods` and `tables`, room for 2 × count entries, are
- *  borrowed for the worker's life. False: `error` (of WEFT_TEXT_MAX + 1) says why. */
-bool exec_add (weft_worker_t *worker, exec_method_t *methods, size_t count, weft_method_t *tables, char *error);
+/*  Adds the methods, service by service, after sorting them. `methods` and `tables`, room for 2 × count
+ *  entries, are borrowed for the worker's life. False: `error` (of WEFT_TEXT_MAX + 1) says why. */
+bool exec_add (weft_worker_t *worker, exec_method_t *methods, size_t count, weft_method_t *tables,
+               char *error);
 
 #endif

@@ -50,7 +50,7 @@ static const char help_text [] =
     "\n"
     "  -b, --broker ENDPOINTS       brokers, comma-separated (WEFT_BROKER; " DEFAULT_BROKER ")\n"
     "      --load FILE              a shared object that defines weft_load; repeatable\n"
-    "      --exec CMD               a command for /bin/sh: the argument on stdin as JSON, the reply from stdout as JSON;\n"
+    "      --exec CMD               a command for /bin/sh: argument on stdin, reply from stdout, as JSON;\n"
     "                               exit status N fails the call with code N and the last line of stderr\n"
     "      --method SERVICE.METHOD  served by the --exec before it; repeatable\n"
     "      --idempotent             the --method before it may run twice\n"
@@ -61,7 +61,7 @@ static const char help_text [] =
     "      --handler-timeout-ms N   no handler may run longer (only the caller's deadline counts)\n"
     "      --drain-timeout-ms N     what runs longer after SIGTERM is abandoned (30000)\n"
     "      --wait-ms N              give up if no broker answers in this time (keep trying)\n"
-    "      --bind ENDPOINTS         where direct calls come in; \"none\": only through the broker (tcp://*:0 and ipc)\n"
+    "      --bind ENDPOINTS         where direct calls come in (tcp://*:0 and ipc); \"none\": only routed ones\n"
     "      --advertise ADDRESS      host or tcp://host[:port] that clients are told (what the broker sees)\n"
     "      --label KEY=VALUE        repeatable\n"
     "      --name NAME              for people (weft-worker)\n"
@@ -88,9 +88,9 @@ static int complain (int code, const char *format, ...)
 /*  ------------------------------------------------------------------ flags  */
 
 enum {
-    FLAG_LOAD = 256, FLAG_EXEC, FLAG_METHOD, FLAG_IDEMPOTENT, FLAG_TEXT, FLAG_PROCESSES, FLAG_CONCURRENCY, FLAG_QUEUE_MAX,
-    FLAG_HANDLER_TIMEOUT, FLAG_DRAIN_TIMEOUT, FLAG_WAIT, FLAG_BIND, FLAG_ADVERTISE, FLAG_LABEL, FLAG_NAME, FLAG_BODY_MAX,
-    FLAG_LOG_LEVEL, FLAG_LOG_FORMAT, FLAG_CHECK, FLAG_HELP, FLAG_VERSION
+    FLAG_LOAD = 256, FLAG_EXEC, FLAG_METHOD, FLAG_IDEMPOTENT, FLAG_TEXT, FLAG_PROCESSES, FLAG_CONCURRENCY,
+    FLAG_QUEUE_MAX, FLAG_HANDLER_TIMEOUT, FLAG_DRAIN_TIMEOUT, FLAG_WAIT, FLAG_BIND, FLAG_ADVERTISE, FLAG_LABEL,
+    FLAG_NAME, FLAG_BODY_MAX, FLAG_LOG_LEVEL, FLAG_LOG_FORMAT, FLAG_CHECK, FLAG_HELP, FLAG_VERSION
 };
 
 static const struct option flags [] = {

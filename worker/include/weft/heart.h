@@ -28,7 +28,7 @@ typedef struct {
     int64_t timeout_ms;    /* for the answer, each try; at least 1 */
     int retries;           /* repeats after the first try; at least 0 */
     uint64_t load [4];     /* in_flight, capacity, oldest_ms, progress */
-    const char *const *options; /* "key=value" sent along, NULL-terminated; may be NULL; borrowed until the answer */
+    const char *const *options; /* "key=value" sent along, NULL-terminated, or NULL; borrowed until the answer */
 } weft_beat_t;
 
 /*  What came back. */
@@ -44,8 +44,8 @@ typedef struct {
     int retransmissions;    /* tries before it */
 } weft_beat_answer_t;
 
-/*  Looks at `answer` and fills `next`, which arrives set to: kind AGAIN, delay_ms the granted interval, timeout
- *  and retries as before. Both are valid during the call. Runs on the thread that beats. */
+/*  Looks at `answer` and fills `next`, which arrives set to: kind AGAIN, delay_ms the granted interval,
+ *  timeout and retries as before. Both are valid during the call. Runs on the thread that beats. */
 typedef void (weft_beater_fn) (const weft_beat_answer_t *answer, weft_beat_t *next, void *arg);
 
 typedef enum {
@@ -68,15 +68,15 @@ typedef struct {
 WEFT_EXPORT weft_heart_t *weft_heart_new (const char *broker, const weft_registrant_t *registrant);
 WEFT_EXPORT void weft_heart_destroy (weft_heart_t **self);
 
-/*  Sets the beater (NULL: the default, which beats at the granted interval for ever) and the observer (NULL: none).
- *  Before run. */
+/*  Sets the beater (NULL: the default, which beats at the granted interval for ever) and the observer
+ *  (NULL: none). Before run. */
 WEFT_EXPORT void weft_heart_set_beater (weft_heart_t *self, weft_beater_fn *beater, void *arg);
 WEFT_EXPORT void weft_heart_set_observer (weft_heart_t *self, weft_heart_event_fn *observer, void *arg);
 
 /*  Registers, then beats until the end, on the calling thread. The first request waits
- *  `timeout_ms` for its answer and is repeated up to `retries` times. Returns OK when the beater asked for no next
- *  beat; CANCELLED after weft_heart_cancel, which says GOODBYE first; the registry's status when it rejects;
- *  BROKER_LOST when no answer came within timeout × (retries + 1). */
+ *  `timeout_ms` for its answer and is repeated up to `retries` times. Returns OK when the beater asked for
+ *  no next beat; CANCELLED after weft_heart_cancel, which says GOODBYE first; the registry's status when
+ *  it rejects; BROKER_LOST when no answer came within timeout × (retries + 1). */
 WEFT_EXPORT weft_status_t weft_heart_run (weft_heart_t *self, int64_t timeout_ms, int retries);
 
 /*  Makes run return soon. Any thread, and signal handlers. */

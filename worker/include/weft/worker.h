@@ -56,7 +56,8 @@ typedef struct {
     void *user; /* weft_request_user in the handler; overrides that of weft_worker_add */
 } weft_method_t;
 
-#define WEFT_METHOD(name, handler, args, reply, flags) {name, handler, args##_schema, reply##_schema, flags, NULL}
+#define WEFT_METHOD(name, handler, args, reply, flags)                                                       \
+    {name, handler, args##_schema, reply##_schema, flags, NULL}
 #define WEFT_METHOD_END {NULL, NULL, NULL, NULL, 0, NULL}
 
 /*  All optional; zero or NULL takes the default. Strings are copied. */
@@ -79,8 +80,9 @@ typedef struct {
  *  wrong; weft_worker_error (NULL) then says which. */
 WEFT_EXPORT weft_worker_t *weft_worker_new (const char *brokers, const weft_worker_options_t *options);
 
-/*  Stops at once (no drain) if it runs, frees, and nulls the caller's pointer. Handlers that run see weft_request_cancelled and
- *  are waited for, at most the drain timeout; what those use that go on even then must outlive them. Not from a handler. */
+/*  Stops at once (no drain) if it runs, frees, and nulls the caller's pointer. Handlers that run see
+ *  weft_request_cancelled and are waited for, at most the drain timeout; what those use that go on even
+ *  then must outlive them. Not from a handler. */
 WEFT_EXPORT void weft_worker_destroy (weft_worker_t **self);
 
 /*  Adds service `name` with all methods of the table, which is borrowed for the worker's life, as
@@ -97,7 +99,8 @@ WEFT_EXPORT weft_status_t weft_worker_start (weft_worker_t *self, int timeout_ms
 WEFT_EXPORT weft_status_t weft_worker_wait_ready (weft_worker_t *self, int timeout_ms);
 
 /*  Stops taking calls, hands back those not begun, finishes the others within the drain
- *  timeout, says goodbye. Returns when done; OK, or DEADLINE_EXCEEDED if handlers were abandoned. Not from a handler. */
+ *  timeout, says goodbye. Returns when done; OK, or DEADLINE_EXCEEDED if handlers were abandoned. Not from
+ *  a handler. */
 WEFT_EXPORT weft_status_t weft_worker_stop (weft_worker_t *self);
 
 /*  start, wait for SIGTERM or SIGINT (handled for the duration) or a Drain from the broker, stop.
@@ -113,8 +116,8 @@ WEFT_EXPORT const char *weft_worker_error (const weft_worker_t *self);
 WEFT_EXPORT const char *weft_worker_uuid (const weft_worker_t *self);
 WEFT_EXPORT const char *weft_worker_endpoint (const weft_worker_t *self, size_t index);
 
-/*  What a shared object for `weft-worker --load` defines: adds its services to the worker, once per process, before it
- *  starts. Anything but WEFT_OK ends the program with weft_worker_error. */
+/*  What a shared object for `weft-worker --load` defines: adds its services to the worker, once per
+ *  process, before it starts. Anything but WEFT_OK ends the program with weft_worker_error. */
 __attribute__ ((visibility ("default"))) weft_status_t weft_load (weft_worker_t *worker);
 
 /*  In a handler, on its thread, with its request: */
