@@ -139,8 +139,8 @@ void watch_tick (broker_t *self);
 bool worker_live (const broker_t *self, const worker_t *worker);
 worker_row row_of_worker (const broker_t *self, const worker_t *worker);
 bool row_of_service (broker_t *self, const service_t *service, service_row *row);
-bool row_of_routes (broker_t *self, const service_t *service, contract_row *row);
-bool row_of_member (broker_t *self, const member_t *member, contract_row *row);
+bool row_of_routes (broker_t *self, const service_t *service, definition_row *row);
+bool row_of_member (broker_t *self, const member_t *member, definition_row *row);
 
 /*  registry_service.c */
 void registry_service_request (broker_t *self, peer_t *peer, const wire_record_t *record,

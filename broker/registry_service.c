@@ -136,7 +136,7 @@ static bool on_list (ask_t *self)
 
 static int contract_row_compare (const void *a, const void *b)
 {
-    return strcmp (((const contract_row *) a)->name, ((const contract_row *) b)->name);
+    return strcmp (((const definition_row *) a)->name, ((const definition_row *) b)->name);
 }
 
 static bool describe_all (ask_t *self, describe_reply *reply)
@@ -271,9 +271,9 @@ static weft_any type_of (ask_t *self, weft_schema_fn *schema)
 
 static bool describe_self (ask_t *self, describe_reply *reply)
 {
-    contract_row *row = &reply->services [reply->service_count++];
+    definition_row *row = &reply->services [reply->service_count++];
 
-    *row = (contract_row){.name = "weft.Registry", .version = WEFT_VERSION};
+    *row = (definition_row){.name = "weft.Registry", .version = WEFT_VERSION};
     row->methods = arena_alloc (&self->broker->arena, METHOD_COUNT * sizeof *row->methods);
     if (!row->methods)
         return out_of_memory (self);

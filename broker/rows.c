@@ -75,7 +75,7 @@ static bool row_of_method (broker_t *self, const wire_method_t *method, unsigned
     *row = (method_row){
         .name = arena_text (self, method->name),
         .idempotent = flags & METHOD_IDEMPOTENT,
-        .inlined = flags & METHOD_INLINE,
+        .runs_inline = flags & METHOD_INLINE,
         .stream = flags & METHOD_STREAM,
         .arguments = {method->args, method->args_size},
         .reply = {method->reply, method->reply_size},
@@ -83,9 +83,9 @@ static bool row_of_method (broker_t *self, const wire_method_t *method, unsigned
     return row->name != NULL;
 }
 
-bool row_of_routes (broker_t *self, const service_t *service, contract_row *row)
+bool row_of_routes (broker_t *self, const service_t *service, definition_row *row)
 {
-    *row = (contract_row){.name = service->name, .version = service_version (self, service)};
+    *row = (definition_row){.name = service->name, .version = service_version (self, service)};
     row->methods = arena_alloc (&self->arena, (service->route_count + 1) * sizeof *row->methods);
     if (!row->version || !row->methods)
         return false;
@@ -97,11 +97,11 @@ bool row_of_routes (broker_t *self, const service_t *service, contract_row *row)
     return true;
 }
 
-bool row_of_member (broker_t *self, const member_t *member, contract_row *row)
+bool row_of_member (broker_t *self, const member_t *member, definition_row *row)
 {
     const contract_t *contract = member->contract;
 
-    *row = (contract_row){.name = member->service->name, .version = arena_text (self, contract->version)};
+    *row = (definition_row){.name = member->service->name, .version = arena_text (self, contract->version)};
     row->methods = arena_alloc (&self->arena, (contract->count + 1) * sizeof *row->methods);
     if (!row->version || !row->methods)
         return false;

@@ -23,7 +23,7 @@ typedef struct {
 /*  The methods with their flags, in the arena; false: out of memory. */
 static bool list_methods (broker_t *self, const service_t *service, watch_item *item)
 {
-    contract_row row;
+    definition_row row;
 
     if (!row_of_routes (self, service, &row))
         return false;

@@ -398,7 +398,7 @@ void channel_ask (channel_t *self, discovery_t *discovery)
         ask (self, discovery);
 }
 
-static void keep_change (const discovery_t *discovery, const registry_worker_t *row, void *arg)
+static void keep_change (const discovery_t *discovery, const worker_row *row, void *arg)
 {
     channel_t *self = arg;
     if (self->change_count == self->change_capacity &&
@@ -417,10 +417,10 @@ static void on_item (channel_t *self, link_t *link, const wire_record_t *record)
     if (!request || request->link != link || request->kind != REQUEST_WATCH)
         return; /* of a watch that was ended: nobody waits for it */
     discovery_t *discovery = CONTAINER_OF (request, discovery_t, request);
-    registry_change_t change = {0};
+    watch_item change = {0};
     codec_error_t error;
     discovery_result_t result = DISCOVERY_GAP;
-    if (codec_decode (CODEC_MSGPACK, record->body, record->body_size, WEFT_OUT (registry_change_t, &change),
+    if (codec_decode (CODEC_MSGPACK, record->body, record->body_size, WEFT_OUT (watch_item, &change),
                       &self->arena, &error))
         result = discovery_apply (discovery, &change, &self->endpoints, self->now_us,
                                   self->observed ? keep_change : NULL, self);

@@ -113,7 +113,7 @@ static endpoint_state_t state_of (const char *name)
 }
 
 /*  1: something changed; 0: nothing new, or a row that makes no sense; -1: out of memory. */
-static int apply_row (discovery_t *self, const registry_worker_t *row, endpoints_t *endpoints)
+static int apply_row (discovery_t *self, const worker_row *row, endpoints_t *endpoints)
 {
     const endpoint_state_t state = state_of (row->state);
     const size_t size = strlen (row->uuid);
@@ -137,7 +137,7 @@ static int apply_row (discovery_t *self, const registry_worker_t *row, endpoints
 }
 
 /*  Those that a whole list does not name are gone. */
-static void erase_unnamed (discovery_t *self, const registry_change_t *change, endpoints_t *endpoints,
+static void erase_unnamed (discovery_t *self, const watch_item *change, endpoints_t *endpoints,
                            discovery_observer_fn *observer, void *arg)
 {
     table_t named;
@@ -152,19 +152,19 @@ static void erase_unnamed (discovery_t *self, const registry_change_t *change, e
         memcpy (uuid, endpoint->uuid, sizeof uuid);
         erase (self, i, endpoints);
         if (observer)
-            observer (self, &(registry_worker_t){.uuid = uuid, .state = "gone", .name = "", .host = ""}, arg);
+            observer (self, &(worker_row){.uuid = uuid, .state = "gone", .name = "", .host = ""}, arg);
     }
     table_fini (&named);
 }
 
-static bool take_methods (discovery_t *self, const registry_change_t *change)
+static bool take_methods (discovery_t *self, const watch_item *change)
 {
     if (change->method_count == 0)
         return true; /* nothing new; a service that was known stays known */
     table_t methods;
     table_init (&methods, self->methods.seed);
     for (size_t i = 0; i < change->method_count; i++) {
-        const registry_method_t *method = &change->methods [i];
+        const flags_row *method = &change->methods [i];
         void *flags = (void *) (uintptr_t) ((method->flags & 0xffff) + 1);
         if (!table_put (&methods, method->name, strlen (method->name), flags)) {
             table_fini (&methods);
@@ -176,7 +176,7 @@ static bool take_methods (discovery_t *self, const registry_change_t *change)
     return true;
 }
 
-discovery_result_t discovery_apply (discovery_t *self, const registry_change_t *change,
+discovery_result_t discovery_apply (discovery_t *self, const watch_item *change,
                                     endpoints_t *endpoints, int64_t now_us, discovery_observer_fn *observer,
                                     void *arg)
 {

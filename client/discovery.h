@@ -40,7 +40,7 @@ typedef struct discovery {
 } discovery_t;
 
 /*  Is told of each row that changed something. */
-typedef void (discovery_observer_fn) (const discovery_t *discovery, const registry_worker_t *row, void *arg);
+typedef void (discovery_observer_fn) (const discovery_t *discovery, const worker_row *row, void *arg);
 
 discovery_t *discovery_new (const char *service, int64_t refresh_us, uint64_t seed);
 void discovery_free (discovery_t *self, endpoints_t *endpoints);
@@ -60,7 +60,7 @@ bool discovery_usable (const discovery_t *self);
 
 /*  Takes over what the broker sent. GAP: something was missed, ask again. */
 typedef enum { DISCOVERY_OK, DISCOVERY_GAP, DISCOVERY_NO_MEMORY } discovery_result_t;
-discovery_result_t discovery_apply (discovery_t *self, const registry_change_t *change, endpoints_t *endpoints,
+discovery_result_t discovery_apply (discovery_t *self, const watch_item *change, endpoints_t *endpoints,
                                     int64_t now_us, discovery_observer_fn *observer, void *arg);
 
 /*  Flags of a method; 0 if unknown. */

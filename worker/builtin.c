@@ -6,76 +6,15 @@
 #include <stdlib.h>
 #include <string.h>
 #include "builtin.h"
+#include "rows.h"
 #include "types.h"
-
-typedef struct {
-    weft_string uuid;
-    weft_uint64 age_ms;
-} pong;
-WEFT_SCHEMA (pong, WEFT_FIELD (uuid, weft_string), WEFT_FIELD (age_ms, weft_uint64))
-
-typedef struct {
-    weft_string name;
-    weft_uint64 calls, errors, p50_us, p99_us, max_us;
-} method_row;
-WEFT_SCHEMA (method_row, WEFT_FIELD (name, weft_string), WEFT_FIELD (calls, weft_uint64),
-             WEFT_FIELD (errors, weft_uint64), WEFT_FIELD (p50_us, weft_uint64),
-             WEFT_FIELD (p99_us, weft_uint64), WEFT_FIELD (max_us, weft_uint64))
-
-typedef struct {
-    weft_string uuid;
-    weft_uint64 in_flight, capacity, finished, refused, late, malformed;
-    method_row *methods;
-    size_t method_count;
-} worker_stats;
-WEFT_SCHEMA (worker_stats, WEFT_FIELD (uuid, weft_string), WEFT_FIELD (in_flight, weft_uint64),
-             WEFT_FIELD (capacity, weft_uint64), WEFT_FIELD (finished, weft_uint64),
-             WEFT_FIELD (refused, weft_uint64), WEFT_FIELD (late, weft_uint64),
-             WEFT_FIELD (malformed, weft_uint64), WEFT_ARRAY (methods, method_row, method_count))
-
-typedef struct {
-    weft_string name;
-    weft_bool idempotent, inlined, stream;
-    weft_any arguments, reply;
-} method_description;
-
-/*  One field is called "inline", which no C member can be. */
-static const weft_schema_t *method_description_schema (void)
-{
-    typedef method_description weft_self_;
-    static const weft_field_t fields [] = {
-        WEFT_FIELD (name, weft_string),
-        WEFT_FIELD (idempotent, weft_bool),
-        {"inline", weft_bool_schema, WEFT_OFFSET_ (inlined, weft_bool), 0, 0, false, false},
-        WEFT_FIELD (stream, weft_bool),
-        WEFT_FIELD (arguments, weft_any),
-        WEFT_FIELD (reply, weft_any),
-        {NULL, NULL, 0, 0, 0, false, false},
-    };
-    static const weft_schema_t schema = {"method", WEFT_KIND_STRUCT, sizeof (method_description), fields};
-    return &schema;
-}
-
-typedef struct {
-    weft_string name, version;
-    method_description *methods;
-    size_t method_count;
-} service_description;
-WEFT_SCHEMA (service_description, WEFT_FIELD (name, weft_string), WEFT_FIELD (version, weft_string),
-             WEFT_ARRAY (methods, method_description, method_count))
-
-typedef struct {
-    service_description *services;
-    size_t service_count;
-} description;
-WEFT_SCHEMA (description, WEFT_ARRAY (services, service_description, service_count))
 
 /*  ------------------------------------------------------------------ Ping  */
 
 static weft_status_t ping (weft_request_t *request, const void *args, void *reply)
 {
     const session_t *session = weft_request_user (request);
-    pong *out = reply;
+    ping_reply *out = reply;
 
     (void) args;
     out->uuid = session->options.identity.uuid;
@@ -87,11 +26,11 @@ static weft_status_t ping (weft_request_t *request, const void *args, void *repl
 
 static int by_name (const void *a, const void *b)
 {
-    const method_row *left = a, *right = b;
+    const method_stats_row *left = a, *right = b;
     return strcmp (left->name, right->name);
 }
 
-static size_t fill_method_rows (const services_t *services, method_row *rows)
+static size_t fill_method_rows (const services_t *services, method_stats_row *rows)
 {
     size_t count = 0;
 
@@ -99,7 +38,7 @@ static size_t fill_method_rows (const services_t *services, method_row *rows)
         const service_t *service = services->list [i];
         for (size_t k = 0; k < service->method_count && !service->built_in; k++) {
             const method_stats_t stats = method_stats (&service->methods [k]);
-            rows [count++] = (method_row){service->methods [k].full_name, stats.calls,  stats.errors,
+            rows [count++] = (method_stats_row){service->methods [k].full_name, stats.calls,  stats.errors,
                                           stats.p50_us,                  stats.p99_us, stats.max_us};
         }
     }
@@ -111,7 +50,7 @@ static weft_status_t stats (weft_request_t *request, const void *args, void *rep
 {
     const session_t *session = weft_request_user (request);
     const services_t *services = session->options.services;
-    worker_stats *out = reply;
+    stats_reply *out = reply;
 
     (void) args;
     out->methods = weft_request_alloc (request, services->method_count * sizeof *out->methods);
@@ -146,16 +85,16 @@ static bool describe_type (weft_request_t *request, const weft_schema_t *schema,
     return copy != NULL;
 }
 
-static bool describe_method (weft_request_t *request, const weft_method_t *entry, method_description *out)
+static bool describe_method (weft_request_t *request, const weft_method_t *entry, method_row *out)
 {
     out->name = entry->name;
     out->idempotent = entry->flags & WEFT_IDEMPOTENT;
-    out->inlined = entry->flags & WEFT_INLINE;
+    out->runs_inline = entry->flags & WEFT_INLINE;
     return describe_type (request, entry->args (), &out->arguments)
            && describe_type (request, entry->reply (), &out->reply);
 }
 
-static bool describe_service (weft_request_t *request, const service_t *service, service_description *out)
+static bool describe_service (weft_request_t *request, const service_t *service, definition_row *out)
 {
     out->name = service->name;
     out->version = "";
@@ -173,7 +112,7 @@ static weft_status_t describe (weft_request_t *request, const void *args, void *
 {
     const session_t *session = weft_request_user (request);
     const services_t *services = session->options.services;
-    description *out = reply;
+    definitions_reply *out = reply;
 
     (void) args;
     out->services = weft_request_alloc (request, services->count * sizeof *out->services);
@@ -191,9 +130,9 @@ static weft_status_t describe (weft_request_t *request, const void *args, void *
 weft_status_t builtin_add (services_t *services, session_t *session, char *error)
 {
     static const weft_method_t methods [] = {
-        WEFT_METHOD ("Ping", ping, weft_none, pong, WEFT_IDEMPOTENT | WEFT_INLINE),
-        WEFT_METHOD ("Stats", stats, weft_none, worker_stats, WEFT_IDEMPOTENT | WEFT_INLINE),
-        WEFT_METHOD ("Describe", describe, weft_none, description, WEFT_IDEMPOTENT | WEFT_INLINE),
+        WEFT_METHOD ("Ping", ping, weft_none, ping_reply, WEFT_IDEMPOTENT | WEFT_INLINE),
+        WEFT_METHOD ("Stats", stats, weft_none, stats_reply, WEFT_IDEMPOTENT | WEFT_INLINE),
+        WEFT_METHOD ("Describe", describe, weft_none, definitions_reply, WEFT_IDEMPOTENT | WEFT_INLINE),
         WEFT_METHOD_END,
     };
     return services_add (services, "weft.Worker", methods, session, true, error);

@@ -17,22 +17,10 @@ typedef struct {
     bool idempotent, runs_inline, stream;
     uint64_t calls, errors;
 } shown_method;
-static const weft_schema_t *shown_method_schema (void)
-{
-    typedef shown_method weft_self_;
-    static const weft_field_t fields [] = {
-        WEFT_FIELD (name, weft_string),
-        WEFT_FIELD (arguments, weft_string),
-        WEFT_FIELD (reply, weft_string),
-        WEFT_FIELD (idempotent, weft_bool),
-        FIELD_INLINE,
-        WEFT_FIELD (stream, weft_bool),
-        WEFT_FIELD (calls, weft_uint64),
-        WEFT_FIELD (errors, weft_uint64),
-        {NULL, NULL, 0, 0, 0, false, false}};
-    static const weft_schema_t schema = {"method", WEFT_KIND_STRUCT, sizeof (shown_method), fields};
-    return &schema;
-}
+WEFT_SCHEMA (shown_method, WEFT_FIELD (name, weft_string), WEFT_FIELD (arguments, weft_string),
+             WEFT_FIELD (reply, weft_string), WEFT_FIELD (idempotent, weft_bool),
+             WEFT_FIELD_AS ("inline", runs_inline, weft_bool), WEFT_FIELD (stream, weft_bool),
+             WEFT_FIELD (calls, weft_uint64), WEFT_FIELD (errors, weft_uint64))
 
 typedef struct {
     const char *name, *version;
@@ -115,7 +103,7 @@ static bool show (const describe_reply *reply, shown *self)
 
 /* ---- counts ---- */
 
-static void add_counts (shown *self, const method_stats *stats)
+static void add_counts (shown *self, const method_stats_row *stats)
 {
     for (size_t i = 0; i < self->count; i++) {
         const shown_service *const service = &self->services [i];

@@ -26,7 +26,7 @@ TEST (g2_a_worker_registers_the_ephemeral_port_it_got)
     mesh_broker (mesh, NULL, NULL);
     process_t *worker = mesh_worker (mesh, "--bind", "tcp://127.0.0.1:*", NULL);
     weft_client_t *client = client_of (mesh);
-    listing list;
+    list_reply list;
     weft_call_t *call = list_workers (client, "Arith", &list);
     CHECK_INT (list.worker_count, 1);
     CHECK_STR (list.workers [0].uuid, process_uuid (worker));
@@ -89,7 +89,7 @@ TEST (g5_a_busy_handler_never_delays_a_beat)
     weft_call_t *call = start_slow (client, "Slow.Hang", 3000, &(weft_call_options_t){.timeout_ms = 20000});
     check_outcome (call, WEFT_OK, WEFT_EXECUTED_YES); /* three times the TTL without a free thread */
     CHECK_INT (bad_states, 0);
-    listing list;
+    list_reply list;
     weft_call_t *listed = list_workers (client, "Slow", &list);
     CHECK_INT (list.worker_count, 1);
     weft_call_destroy (&listed);
@@ -113,7 +113,7 @@ TEST (g6_a_worker_registers_again_by_itself_after_a_broker_outage)
         const int64_t start_ms = now_ms ();
         await_workers (client, "Arith", 1);
         CHECK (now_ms () - start_ms < 5000);
-        listing list;
+        list_reply list;
         weft_call_t *call = list_workers (client, "Arith", &list);
         CHECK_STR (list.workers [0].uuid, process_uuid (worker)); /* the same worker, a higher incarnation */
         CHECK_INT (list.workers [0].incarnation, round + 2);
@@ -133,7 +133,7 @@ TEST (g7_lists_are_sorted_and_live)
         workers [i] = mesh_worker (mesh, NULL);
     weft_client_t *client = client_of (mesh);
     for (size_t left = 5; left > 2; left--) {
-        listing list;
+        list_reply list;
         weft_call_t *call = list_workers (client, "", &list);
         CHECK_INT (list.worker_count, left);
         for (size_t i = 1; i < list.worker_count; i++)

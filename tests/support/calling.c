@@ -4,23 +4,6 @@
 #include <stdio.h>
 #include <stdlib.h>
 
-WEFT_SCHEMA (listed_worker, WEFT_FIELD (uuid, weft_string), WEFT_FIELD (incarnation, weft_uint64),
-             WEFT_ARRAY (services, weft_string, service_count), WEFT_ARRAY (endpoints, weft_string, endpoint_count),
-             WEFT_FIELD (cores, weft_uint64), WEFT_FIELD (capacity, weft_uint64), WEFT_FIELD (in_flight, weft_uint64),
-             WEFT_FIELD (state, weft_string), WEFT_FIELD (name, weft_string), WEFT_FIELD (host, weft_string),
-             WEFT_FIELD (pid, weft_uint64), WEFT_FIELD (age_ms, weft_uint64))
-WEFT_SCHEMA (listed_service, WEFT_FIELD (name, weft_string), WEFT_FIELD (version, weft_string),
-             WEFT_FIELD (workers, weft_uint64), WEFT_FIELD (capacity, weft_uint64), WEFT_FIELD (in_flight, weft_uint64),
-             WEFT_FIELD (queued, weft_uint64))
-WEFT_SCHEMA (listing, WEFT_FIELD (revision, weft_uint64), WEFT_ARRAY (services, listed_service, service_count),
-             WEFT_ARRAY (workers, listed_worker, worker_count))
-
-typedef struct {
-    const char *service;
-    bool has_service;
-} list_args;
-WEFT_SCHEMA (list_args, WEFT_OPTIONAL (service, weft_string, has_service))
-
 weft_client_t *client_of (const mesh_t *mesh)
 {
     weft_client_t *client = weft_client_new (mesh_endpoint (mesh), NULL);
@@ -75,16 +58,16 @@ weft_call_t *start_count (weft_client_t *client, const char *method, const char 
     return weft_client_start (client, method, WEFT_IN (count_args, &args), options, NULL, NULL);
 }
 
-weft_call_t *list_workers (weft_client_t *client, const char *service, listing *list)
+weft_call_t *list_workers (weft_client_t *client, const char *service, list_reply *list)
 {
     const list_args args = {service, service [0] != '\0'};
     weft_call_t *call = NULL;
-    *list = (listing){0};
+    *list = (list_reply){0};
     weft_status_t status = weft_client_call (client, "weft.Registry.List", WEFT_IN (list_args, &args), NULL, &call);
     if (status == WEFT_NO_SERVICE)
         return call;
     check_outcome (call, WEFT_OK, WEFT_EXECUTED_YES);
-    status = weft_call_read (call, WEFT_OUT (listing, list));
+    status = weft_call_read (call, WEFT_OUT (list_reply, list));
     if (status != WEFT_OK)
         print_outcome (call);
     CHECK_INT (status, WEFT_OK);
@@ -93,7 +76,7 @@ weft_call_t *list_workers (weft_client_t *client, const char *service, listing *
 
 size_t workers_of (weft_client_t *client, const char *service)
 {
-    listing list;
+    list_reply list;
     weft_call_t *call = list_workers (client, service, &list);
     const size_t count = list.worker_count;
     weft_call_destroy (&call);

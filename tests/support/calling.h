@@ -6,6 +6,7 @@
 #define CALLING_H_INCLUDED
 
 #include "mesh.h"
+#include "rows.h"
 #include "testing.h"
 
 /*  Both routes, for tests that must hold on each. */
@@ -35,28 +36,6 @@ size_t workers_of (weft_client_t *client, const char *service);
 void await_workers (weft_client_t *client, const char *service, size_t count);
 
 /*  The broker's list of workers of a service ("" : all), valid as long as the call, which the caller destroys. */
-typedef struct {
-    const char *uuid;
-    uint64_t incarnation;
-    const char **services;
-    size_t service_count;
-    const char **endpoints;
-    size_t endpoint_count;
-    uint64_t cores, capacity, in_flight;
-    const char *state, *name, *host;
-    uint64_t pid, age_ms;
-} listed_worker;
-typedef struct {
-    const char *name, *version;
-    uint64_t workers, capacity, in_flight, queued;
-} listed_service;
-typedef struct {
-    uint64_t revision;
-    listed_service *services;
-    size_t service_count;
-    listed_worker *workers;
-    size_t worker_count;
-} listing;
-weft_call_t *list_workers (weft_client_t *client, const char *service, listing *list);
+weft_call_t *list_workers (weft_client_t *client, const char *service, list_reply *list);
 
 #endif

@@ -23,7 +23,7 @@ static void tear_down (void)
     endpoints_fini (&endpoints);
 }
 
-static void observe (const discovery_t *self, const registry_worker_t *row, void *arg)
+static void observe (const discovery_t *self, const worker_row *row, void *arg)
 {
     (void) self, (void) arg;
     told++;
@@ -32,10 +32,10 @@ static void observe (const discovery_t *self, const registry_worker_t *row, void
     strcat (last_told, row->state);
 }
 
-static registry_worker_t row (const char *uuid, const char *state)
+static worker_row row (const char *uuid, const char *state)
 {
     static const char *addresses [] = {"tcp://a:1"};
-    return (registry_worker_t){.uuid = uuid,
+    return (worker_row){.uuid = uuid,
                                .incarnation = 1,
                                .endpoints = addresses,
                                .endpoint_count = 1,
@@ -45,11 +45,11 @@ static registry_worker_t row (const char *uuid, const char *state)
                                .host = ""};
 }
 
-static discovery_result_t apply (uint64_t previous, uint64_t revision, bool full, registry_worker_t *rows,
+static discovery_result_t apply (uint64_t previous, uint64_t revision, bool full, worker_row *rows,
                                  size_t count, int64_t now_us)
 {
-    registry_method_t methods [] = {{"Add", 1}, {"Set", 0}};
-    const registry_change_t change = {.revision = revision,
+    flags_row methods [] = {{"Add", 1}, {"Set", 0}};
+    const watch_item change = {.revision = revision,
                                       .previous = previous,
                                       .full = full,
                                       .workers = rows,
@@ -65,7 +65,7 @@ TEST (h6_the_first_answer_is_the_whole_list)
     CHECK (discovery_wants (discovery, 0) && !discovery_usable (discovery));
     discovery_asked (discovery, 0);
     CHECK (!discovery_wants (discovery, 0)); /* once is enough */
-    registry_worker_t rows [] = {row ("b", "alive"), row ("c", "draining"), row ("a", "suspect")};
+    worker_row rows [] = {row ("b", "alive"), row ("c", "draining"), row ("a", "suspect")};
     CHECK_INT (apply (0, 7, true, rows, 3, 1), DISCOVERY_OK);
     CHECK (discovery_usable (discovery));
     CHECK_INT (discovery->count, 3);
@@ -82,7 +82,7 @@ TEST (h7_joins_and_leaves_arrive_as_changes)
 {
     set_up ();
     discovery_asked (discovery, 0);
-    registry_worker_t first [] = {row ("a", "alive")}, join [] = {row ("b", "alive")},
+    worker_row first [] = {row ("a", "alive")}, join [] = {row ("b", "alive")},
                             leave [] = {row ("a", "gone")};
     apply (0, 1, true, first, 1, 0);
     CHECK_INT (apply (1, 2, false, join, 1, 0), DISCOVERY_OK);
@@ -100,13 +100,13 @@ TEST (g11_a_list_is_asked_for_again_only_when_stale)
 {
     set_up ();
     discovery_asked (discovery, 0);
-    registry_worker_t rows [] = {row ("a", "alive")};
+    worker_row rows [] = {row ("a", "alive")};
     apply (0, 1, true, rows, 1, 5 * SECOND);
     CHECK_INT (discovery->updated_us, 5 * SECOND);
     CHECK_INT (discovery->refresh_us, 10 * SECOND);
     CHECK (!discovery_wants (discovery, 15 * SECOND - 1));
     CHECK (discovery_wants (discovery, 15 * SECOND));
-    registry_worker_t join [] = {row ("b", "alive")};
+    worker_row join [] = {row ("b", "alive")};
     apply (1, 2, false, join, 1, 14 * SECOND); /* pushed: as good as asked */
     CHECK (!discovery_wants (discovery, 15 * SECOND));
     discovery_asked (discovery, 30 * SECOND);
@@ -119,7 +119,7 @@ TEST (a_gap_is_noticed_and_changes_nothing)
 {
     set_up ();
     discovery_asked (discovery, 0);
-    registry_worker_t rows [] = {row ("a", "alive")}, later [] = {row ("b", "alive")};
+    worker_row rows [] = {row ("a", "alive")}, later [] = {row ("b", "alive")};
     CHECK_INT (apply (0, 1, false, rows, 1, 0), DISCOVERY_GAP); /* a change before the list */
     apply (0, 1, true, rows, 1, 0);
     CHECK_INT (apply (2, 3, false, later, 1, 0), DISCOVERY_GAP);
@@ -132,7 +132,7 @@ TEST (a_whole_list_drops_those_it_does_not_name)
 {
     set_up ();
     discovery_asked (discovery, 0);
-    registry_worker_t old [] = {row ("a", "alive"), row ("b", "alive")},
+    worker_row old [] = {row ("a", "alive"), row ("b", "alive")},
                           new [] = {row ("b", "alive"), row ("c", "alive")};
     apply (0, 1, true, old, 2, 0);
     endpoint_t *b = endpoints_find (&endpoints, "b", 1);
@@ -148,7 +148,7 @@ TEST (a_broker_that_has_just_started_takes_no_worker_away_until_it_is_asked_agai
 {
     set_up ();
     discovery_asked (discovery, 0);
-    registry_worker_t rows [] = {row ("a", "alive"), row ("b", "alive")};
+    worker_row rows [] = {row ("a", "alive"), row ("b", "alive")};
     CHECK_INT (apply (0, 7, true, rows, 2, 0), DISCOVERY_OK);
     discovery_cut_off (discovery, 1 * SECOND);
     CHECK (!discovery_wants (discovery, 1 * SECOND));                  /* it is asked for already */
@@ -183,7 +183,7 @@ TEST (a_service_without_workers_is_still_known)
 {
     set_up ();
     discovery_asked (discovery, 0);
-    registry_worker_t rows [] = {row ("a", "alive")}, leave [] = {row ("a", "gone")};
+    worker_row rows [] = {row ("a", "alive")}, leave [] = {row ("a", "gone")};
     apply (0, 1, true, rows, 1, 0);
     apply (1, 2, false, leave, 1, 0);
     CHECK_INT (discovery->count, 0);
@@ -195,7 +195,7 @@ TEST (rows_that_make_no_sense_are_passed_over)
 {
     set_up ();
     discovery_asked (discovery, 0);
-    registry_worker_t rows [] = {
+    worker_row rows [] = {
         row ("", "alive"), row ("a", "alive"),
         row ("0123456789012345678901234567890123456789012345678901234567890123", "alive"), row ("b", "gone")};
     CHECK_INT (apply (0, 1, true, rows, 4, 0), DISCOVERY_OK);
@@ -207,7 +207,7 @@ TEST (never_more_than_half_may_be_ejected)
 {
     set_up ();
     discovery_asked (discovery, 0);
-    registry_worker_t rows [] = {row ("a", "alive"), row ("b", "alive"), row ("c", "alive"),
+    worker_row rows [] = {row ("a", "alive"), row ("b", "alive"), row ("c", "alive"),
                                  row ("d", "alive"), row ("e", "alive")};
     apply (0, 1, true, rows, 5, 0);
     CHECK (discovery_may_eject (discovery, 0));

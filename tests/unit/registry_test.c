@@ -340,7 +340,7 @@ TEST (idempotent_only_if_all_its_workers_say_so)
     only (doubtful, WIRE_BEAT_OK);
     const describe_reply reply = describe (caller, "Arith");
     CHECK (!reply.services [0].methods [0].idempotent);
-    CHECK (reply.services [0].methods [0].inlined);
+    CHECK (reply.services [0].methods [0].runs_inline);
     CHECK_INT (reply.worker_count, 2);
     worker_of (3, "Arith", 1); /* the newest does not outvote the doubtful one */
     CHECK (!describe (caller, "Arith").services [0].methods [0].idempotent);

@@ -104,9 +104,11 @@ WEFT_EXPORT const weft_schema_t *weft_any_schema (void);
               const type **: offsetof (weft_self_, member))
 #endif
 
-/*  A member; an array (`type *member`, may point to const, with `size_t count`); a member that counts
+/*  A member; the same under another name on the wire (for names that C does not allow); an array (`type *member`, may point to const, with `size_t count`); a member that counts
  *  only while `bool has` is true. At most WEFT_FIELDS_MAX in a struct. */
 #define WEFT_FIELD(member, type) {#member, type##_schema, WEFT_OFFSET_ (member, type), 0, 0, false, false}
+#define WEFT_FIELD_AS(name, member, type)                                                                    \
+    {name, type##_schema, WEFT_OFFSET_ (member, type), 0, 0, false, false}
 #define WEFT_ARRAY(member, type, count)                                                                      \
     {#member, type##_schema, WEFT_OFFSET_ARRAY_ (member, type), WEFT_OFFSET_ (count, size_t), 0, true, false}
 #define WEFT_OPTIONAL(member, type, has)                                                                     \

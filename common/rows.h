@@ -1,11 +1,14 @@
 /* SPDX-License-Identifier: MPL-2.0
  *
- *  rows.h - what weft.Registry takes and gives, as structs: PROTOCOL.md, section 6. */
+ *  rows.h - what the built-in services take and give, as structs: PROTOCOL.md, section 6. One definition for
+ *  those who answer (broker, worker) and those who ask (client, command line). */
 
 #ifndef ROWS_H_INCLUDED
 #define ROWS_H_INCLUDED
 
 #include <weft/schema.h>
+
+/*  weft.Registry. */
 
 typedef struct {
     weft_string service;
@@ -76,39 +79,28 @@ WEFT_SCHEMA (list_reply, WEFT_FIELD (revision, weft_uint64), WEFT_ARRAY (service
 
 typedef struct {
     weft_string name;
-    bool idempotent, inlined, stream;
-    weft_any arguments, reply;
+    bool idempotent, runs_inline, stream;
+    weft_any arguments, reply; /* types */
 } method_row;
-static inline const weft_schema_t *method_row_schema (void) /* by hand: `inline` is no name in C */
-{
-    typedef method_row weft_self_;
-    static const weft_field_t fields [] = {
-        WEFT_FIELD (name, weft_string),
-        WEFT_FIELD (idempotent, weft_bool),
-        {"inline", weft_bool_schema, WEFT_OFFSET_ (inlined, weft_bool), 0, 0, false, false},
-        WEFT_FIELD (stream, weft_bool),
-        WEFT_FIELD (arguments, weft_any),
-        WEFT_FIELD (reply, weft_any),
-        {NULL, NULL, 0, 0, 0, false, false}};
-    static const weft_schema_t schema = {"method_row", WEFT_KIND_STRUCT, sizeof (method_row), fields};
-    return &schema;
-}
+WEFT_SCHEMA (method_row, WEFT_FIELD (name, weft_string), WEFT_FIELD (idempotent, weft_bool),
+             WEFT_FIELD_AS ("inline", runs_inline, weft_bool), WEFT_FIELD (stream, weft_bool),
+             WEFT_FIELD (arguments, weft_any), WEFT_FIELD (reply, weft_any))
 
 typedef struct {
     weft_string name, version;
     method_row *methods;
     size_t method_count;
-} contract_row;
-WEFT_SCHEMA (contract_row, WEFT_FIELD (name, weft_string), WEFT_FIELD (version, weft_string),
+} definition_row;
+WEFT_SCHEMA (definition_row, WEFT_FIELD (name, weft_string), WEFT_FIELD (version, weft_string),
              WEFT_ARRAY (methods, method_row, method_count))
 
 typedef struct {
-    contract_row *services;
+    definition_row *services;
     size_t service_count;
     worker_row *workers;
     size_t worker_count;
 } describe_reply;
-WEFT_SCHEMA (describe_reply, WEFT_ARRAY (services, contract_row, service_count),
+WEFT_SCHEMA (describe_reply, WEFT_ARRAY (services, definition_row, service_count),
              WEFT_ARRAY (workers, worker_row, worker_count))
 
 typedef struct {
@@ -128,5 +120,38 @@ typedef struct {
 WEFT_SCHEMA (watch_item, WEFT_FIELD (revision, weft_uint64), WEFT_FIELD (previous, weft_uint64),
              WEFT_FIELD (full, weft_bool), WEFT_ARRAY (workers, worker_row, worker_count),
              WEFT_ARRAY (methods, flags_row, method_count))
+
+/*  weft.Worker. */
+
+typedef struct {
+    weft_string uuid;
+    uint64_t age_ms;
+} ping_reply;
+WEFT_SCHEMA (ping_reply, WEFT_FIELD (uuid, weft_string), WEFT_FIELD (age_ms, weft_uint64))
+
+typedef struct {
+    weft_string name;
+    uint64_t calls, errors, p50_us, p99_us, max_us;
+} method_stats_row;
+WEFT_SCHEMA (method_stats_row, WEFT_FIELD (name, weft_string), WEFT_FIELD (calls, weft_uint64),
+             WEFT_FIELD (errors, weft_uint64), WEFT_FIELD (p50_us, weft_uint64), WEFT_FIELD (p99_us, weft_uint64),
+             WEFT_FIELD (max_us, weft_uint64))
+
+typedef struct {
+    weft_string uuid;
+    uint64_t in_flight, capacity, finished, refused, late, malformed;
+    method_stats_row *methods;
+    size_t method_count;
+} stats_reply;
+WEFT_SCHEMA (stats_reply, WEFT_FIELD (uuid, weft_string), WEFT_FIELD (in_flight, weft_uint64),
+             WEFT_FIELD (capacity, weft_uint64), WEFT_FIELD (finished, weft_uint64), WEFT_FIELD (refused, weft_uint64),
+             WEFT_FIELD (late, weft_uint64), WEFT_FIELD (malformed, weft_uint64),
+             WEFT_ARRAY (methods, method_stats_row, method_count))
+
+typedef struct {
+    definition_row *services;
+    size_t service_count;
+} definitions_reply;
+WEFT_SCHEMA (definitions_reply, WEFT_ARRAY (services, definition_row, service_count))
 
 #endif
