@@ -7,8 +7,9 @@
 #ifndef LOG_H_INCLUDED
 #define LOG_H_INCLUDED
 
+#include <stdint.h>
 #include <weft/log.h>
-#include "wire.h"
+#include "text.h"
 
 typedef struct {
     const char *key;

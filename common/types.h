@@ -5,9 +5,10 @@
 #ifndef TYPES_H_INCLUDED
 #define TYPES_H_INCLUDED
 
+#include <weft/limits.h>
 #include <weft/schema.h>
 #include "mp.h"
-#include "wire.h"
+#include "text.h"
 
 /*  Arrays inside each other in a type: what REGISTER and Describe leave of WEFT_NESTING_MAX. */
 #define TYPES_NESTING_MAX (WEFT_NESTING_MAX - 6)

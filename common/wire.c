@@ -4,16 +4,6 @@
 #include "types.h"
 #include <string.h>
 
-bool text_is (text_t self, const char *z)
-{
-    return mp_str_is (self.data, self.size, z);
-}
-
-bool text_eq (text_t a, text_t b)
-{
-    return a.size == b.size && (a.size == 0 || memcmp (a.data, b.data, a.size) == 0);
-}
-
 /*  Names. */
 
 static bool name_byte (char c)

@@ -11,6 +11,7 @@
 #include <weft/limits.h>
 #include <weft/status.h>
 #include "mp.h"
+#include "text.h"
 
 typedef enum {
     WIRE_HELLO = 1,
@@ -30,20 +31,6 @@ typedef enum {
 
 #define WIRE_KINDS 14            /* one more than the highest */
 #define WIRE_NO_DEADLINE UINT32_MAX
-
-/*  A view of text: not NUL-terminated. */
-typedef struct {
-    const char *data;
-    size_t size;
-} text_t;
-
-static inline text_t text_of (const char *z)
-{
-    return (text_t){z, z ? __builtin_strlen (z) : 0};
-}
-#define TEXT_ARG(t) (int) (t).size, (t).data /* for "%.*s" */
-bool text_is (text_t self, const char *z);
-bool text_eq (text_t a, text_t b);
 
 /*  One record, its fields as far as its kind is known. Those that do not belong to the kind are zero. */
 typedef struct {
