@@ -155,6 +155,28 @@ TEST (s12_a_command_is_killed_at_the_handler_timeout)
 
 /*  ------------------------------------------------------------------ processes  */
 
+static bool has_content (void *path)
+{
+    return access (path, F_OK) == 0;
+}
+
+/*  Lets workers started from now on note each call in a file. */
+static const char *log_calls (mesh_t *mesh)
+{
+    static char path [200];
+    snprintf (path, sizeof path, "%s/calls", mesh_folder (mesh));
+    setenv ("WEFT_TEST_LOG", path, 1);
+    return path;
+}
+
+/*  Starts a call that lasts `ms`, whatever happens, and waits until its handler runs. */
+static weft_call_t *start_long (weft_client_t *client, const char *log, int64_t ms)
+{
+    weft_call_t *call = start_count (client, "Count.Next", "long", ms, NULL);
+    await ("the handler to run", has_content, (void *) (uintptr_t) log);
+    return call;
+}
+
 TEST (h1_several_processes_are_several_workers_and_a_crashed_one_comes_back)
 {
     mesh_t *mesh = mesh_new ();
@@ -181,12 +203,12 @@ TEST (h1_several_processes_are_several_workers_and_a_crashed_one_comes_back)
 TEST (one_interrupt_drains_every_process)
 {
     mesh_t *mesh = mesh_new ();
+    const char *log = log_calls (mesh);
     mesh_broker (mesh, NULL, NULL);
     process_t *host = mesh_worker_start (mesh, "--processes", "2", NULL);
     weft_client_t *client = client_of (mesh);
-    await_workers (client, "Slow", 2);
-    weft_call_t *call = start_slow (client, "Slow.Sleep", 300, NULL);
-    check_add_call (client, WEFT_VIA_DIRECT, 1, 2);
+    await_workers (client, "Count", 2);
+    weft_call_t *call = start_long (client, log, 300);
     process_signal (host, SIGINT);
     CHECK (weft_call_wait (call, 10000));
     check_outcome (call, WEFT_OK, WEFT_EXECUTED_YES);
@@ -295,12 +317,12 @@ TEST (a_port_in_use_is_named_and_exits_with_1)
 TEST (the_second_signal_does_not_wait_for_handlers)
 {
     mesh_t *mesh = mesh_new ();
+    const char *log = log_calls (mesh);
     process_t *broker = mesh_broker (mesh, NULL, NULL);
     process_t *worker = mesh_worker (mesh, NULL);
     weft_client_t *client = client_of (mesh);
-    await_workers (client, "Slow", 1);
-    weft_call_t *call = start_slow (client, "Slow.Hang", 60000, NULL);
-    check_add_call (client, WEFT_VIA_DIRECT, 1, 2); /* by then the slow one is there too */
+    await_workers (client, "Count", 1);
+    weft_call_t *call = start_long (client, log, 60000);
     process_signal (worker, SIGTERM);
     process_said (broker, "worker draining");
     CHECK (process_running (worker));
