@@ -19,8 +19,10 @@ struct executor {
     pthread_mutex_t lock;
     pthread_cond_t work, left;
     executor_batch_t waiting, done;
-    int idle;               /* threads that sleep */
-    int threads;            /* that have not left */
+    pthread_t *pool;
+    int started;            /* threads in the pool */
+    int threads;            /* of them, that have not left */
+    int idle;               /* of them, that sleep */
     int wake_fd;
     bool owner_sleeps;
     bool stopping;
@@ -34,6 +36,7 @@ static void executor_free (executor_t *self)
     pthread_cond_destroy (&self->work);
     pthread_cond_destroy (&self->left);
     pthread_mutex_destroy (&self->lock);
+    free (self->pool);
     free (self);
 }
 
@@ -96,15 +99,13 @@ static void *pool_thread (void *arg)
 /*  Signals are the host program's business: none is delivered to our threads. */
 static bool start_thread (executor_t *self)
 {
-    pthread_t thread;
     sigset_t all, before;
 
     sigfillset (&all);
     pthread_sigmask (SIG_SETMASK, &all, &before);
-    const bool started = pthread_create (&thread, NULL, pool_thread, self) == 0;
+    const bool started = pthread_create (&self->pool [self->started], NULL, pool_thread, self) == 0;
     pthread_sigmask (SIG_SETMASK, &before, NULL);
-    if (started)
-        pthread_detach (thread);
+    self->started += started;
     return started;
 }
 
@@ -120,8 +121,10 @@ executor_t *executor_new (int threads, int wake_fd)
     executor_t *self = calloc (1, sizeof *self);
     pthread_condattr_t monotonic;
 
-    if (!self)
+    if (!self || !(self->pool = calloc ((size_t) threads, sizeof *self->pool))) {
+        free (self);
         return NULL;
+    }
     pthread_mutex_init (&self->lock, NULL);
     pthread_condattr_init (&monotonic);
     pthread_condattr_setclock (&monotonic, CLOCK_MONOTONIC);
@@ -185,6 +188,20 @@ static struct timespec after (int timeout_ms)
     return at;
 }
 
+/*  They have left their loop; now they are gone, so that nothing of theirs is in use when this process ends. */
+static void join_all (executor_t *self)
+{
+    for (int i = 0; i < self->started; i++)
+        pthread_join (self->pool [i], NULL);
+}
+
+/*  With the lock held: the last to leave frees what this reads. */
+static void let_go (executor_t *self)
+{
+    for (int i = 0; i < self->started; i++)
+        pthread_detach (self->pool [i]);
+}
+
 int executor_destroy (executor_t **self_p, int timeout_ms, executor_gone_fn *gone, void *arg)
 {
     executor_t *self = *self_p;
@@ -202,9 +219,12 @@ int executor_destroy (executor_t **self_p, int timeout_ms, executor_gone_fn *gon
                                 : pthread_cond_timedwait (&self->left, &self->lock, &until);
     const int left = self->threads;
     self->abandoned = left > 0;
+    if (left > 0)
+        let_go (self);
     pthread_mutex_unlock (&self->lock);
     if (left > 0)
         return left;
+    join_all (self);
     gone (arg);
     executor_free (self);
     return 0;

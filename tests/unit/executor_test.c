@@ -156,3 +156,45 @@ TEST (jobs_that_go_on_are_abandoned_and_the_last_one_cleans_up)
     CHECK_INT (waiting.ran, 0);
     close (wake_fd);
 }
+
+static atomic_int threads_ended;
+
+/*  Runs as a thread ends, some time after its last job. */
+static void note_end (void *arg)
+{
+    (void) arg;
+    poll (NULL, 0, 20);
+    atomic_fetch_add (&threads_ended, 1);
+}
+
+static pthread_key_t ending;
+
+static void mark_thread (executor_job_t *job)
+{
+    CHECK (pthread_setspecific (ending, job) == 0);
+    run (job);
+}
+
+TEST (when_it_is_destroyed_its_threads_have_ended)
+{
+    atomic_bool gate = false, left = false;
+    task_t tasks [2];
+    const int wake_fd = transport_wake_open ();
+    executor_t *executor = executor_new (2, wake_fd);
+    executor_batch_t batch;
+
+    CHECK (pthread_key_create (&ending, note_end) == 0);
+    executor_batch_init (&batch);
+    for (int i = 0; i < 2; i++) {
+        tasks [i] = (task_t){.job.run = mark_thread, .gate = &gate};
+        executor_batch_add (&batch, &tasks [i].job);
+    }
+    executor_submit (executor, &batch);
+    while (atomic_load (&concurrent) < 2)
+        poll (NULL, 0, 1);
+    atomic_store (&gate, true);
+    CHECK_INT (executor_destroy (&executor, -1, gone, &left), 0);
+    CHECK_INT (threads_ended, 2);
+    CHECK (left);
+    close (wake_fd);
+}
