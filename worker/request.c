@@ -116,9 +116,15 @@ static void outcome (weft_request_t *self, weft_status_t status, weft_executed_t
     self->origin = origin;
 }
 
-/*  What the handler returned, made sense of. */
+/*  What the handler returned, made sense of. One that gives up because time is up ends as its caller does. */
 static void judge (weft_request_t *self, weft_status_t status)
 {
+    if (status != WEFT_OK && self->clock_us () >= self->deadline_us) {
+        snprintf (self->text, sizeof self->text, "time was up while %s ran", self->method->full_name);
+        self->code = 0;
+        outcome (self, WEFT_DEADLINE_EXCEEDED, WEFT_EXECUTED_MAYBE, WEFT_ORIGIN_WORKER);
+        return;
+    }
     if ((unsigned) status >= WEFT_STATUS_COUNT) {
         snprintf (self->text, sizeof self->text, "the handler of %s returned %d, which is no status",
                   self->method->full_name, (int) status);

@@ -459,6 +459,22 @@ TEST (handlers_can_ask_how_much_time_is_left)
     fixture_close (&f);
 }
 
+TEST (a_handler_that_gives_up_when_time_is_up_ends_as_its_caller_does)
+{
+    fixture_t f;
+    session_link_t *caller = fixture_serving (&f);
+    fixture_request (&f, caller, 1, "T.Divide", 50, "\x92\x07\x00", 3, NULL);
+    fixture_take (&f);
+    weft_request_t *request = fixture_begin (&f);
+    fixture_at (&f, f.now_us + 50 * MS);
+    fixture_end (&f, request);
+    const seen_t *reply = fixture_one (&f, caller, WIRE_REPLY);
+    CHECK_INT (reply->status, WEFT_DEADLINE_EXCEEDED);
+    CHECK (reply->info.executed < 0); /* as the status has it: maybe */
+    CHECK_INT (reply->info.code, 0);
+    fixture_close (&f);
+}
+
 static session_link_t *open_with_handler_timeout (fixture_t *f, int64_t timeout_us)
 {
     session_options_t options = fixture_options (f);
