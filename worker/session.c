@@ -345,7 +345,7 @@ static int64_t look_at (session_t *self, weft_request_t *request)
         if (drop (self, request, WEFT_DEADLINE_EXCEEDED, "out of time in the worker's queue"))
             return due_us;
     }
-    if (limit_us == 0)
+    if (limit_us == 0 || atomic_load (&request->state) == REQUEST_EXPIRED) /* on its way back: it never ran */
         return due_us;
     due_us = atomic_load (&request->begun_us) + limit_us;
     if (self->now_us < due_us)

@@ -513,6 +513,27 @@ TEST (s12_handler_timeout_ends_the_call_but_not_the_handler)
     fixture_close (&f);
 }
 
+/*  The executor's thread finds it out of time in the moment before the session looks. */
+TEST (s12_work_that_expired_unseen_is_no_handler_timeout)
+{
+    fixture_t f;
+    session_link_t *caller = open_with_handler_timeout (&f, 100 * MS);
+    fixture_add (&f, caller, 1);
+    fixture_take (&f);
+    executor_job_t *job = executor_batch_take (&f.held);
+    CHECK (!request_begin (CONTAINER_OF (job, weft_request_t, job), f.now_us + 1000 * MS));
+    fixture_tick (&f, 1000 * MS);
+    CHECK_INT (fixture_seen (&f, caller), 0);
+    CHECK_INT (f.session.stuck, 0);
+    session_finished (&f.session, job, f.now_us);
+    const seen_t *reply = fixture_one (&f, caller, WIRE_REPLY);
+    CHECK_INT (reply->status, WEFT_DEADLINE_EXCEEDED);
+    CHECK_INT (reply->info.executed, WEFT_EXECUTED_NO);
+    CHECK_INT (f.session.stuck, 0);
+    CHECK_INT (f.session.standing.window_told, 4);
+    fixture_close (&f);
+}
+
 TEST (a_stuck_worker_asks_for_less_and_in_the_end_for_nothing)
 {
     fixture_t f;
