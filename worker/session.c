@@ -590,9 +590,18 @@ static void on_goodbye (session_t *self, session_link_t *peer)
     peer->state = LINK_GONE;
 }
 
-/*  False: the rest of the message is of no use. */
+/*  A record before HELLO, which may still follow. */
+static void on_stranger (session_t *self, session_link_t *peer, const wire_record_t *record, bool *told)
+{
+    if (*told || record->kind == WIRE_REFUSED || record->kind == WIRE_GOODBYE)
+        return;
+    refuse (self, peer, WEFT_INVALID, "say HELLO first");
+    *told = true;
+}
+
+/*  False: the rest of the message is of no use. `told`: that HELLO is missing; once a message is enough. */
 static bool peer_record (session_t *self, session_link_t *peer, const wire_record_t *record,
-                         zmq_msg_t *attachment)
+                         zmq_msg_t *attachment, bool *told)
 {
     if (peer->state == LINK_REFUSED || peer->state == LINK_GONE)
         return false;
@@ -601,12 +610,15 @@ static bool peer_record (session_t *self, session_link_t *peer, const wire_recor
         return true;
     }
     if (peer->state == LINK_STRANGER && record->kind != WIRE_HELLO) {
-        refuse (self, peer, WEFT_INVALID, "say HELLO first");
-        return false;
+        on_stranger (self, peer, record, told);
+        return true;
     }
     switch (record->kind) {
         case WIRE_HELLO:
-            on_hello (self, peer, record);
+            if (peer->state == LINK_WELCOME)
+                refuse (self, peer, WEFT_INVALID, "HELLO was already said");
+            else
+                on_hello (self, peer, record);
             return peer->state == LINK_WELCOME;
         case WIRE_REQUEST:
             on_request (self, peer, record, attachment);
@@ -690,13 +702,13 @@ void session_receive (session_t *self, session_link_t *link, message_t *message,
     wire_record_t record;
     zmq_msg_t *attachment;
     const char *fault = NULL;
-    bool more = true;
+    bool more = true, told = false;
     int got = 1;
 
     self->now_us = now_us;
     while (more && (got = message_next (&cursor, &record, &attachment, &fault)) > 0)
         more = link->broker ? broker_record (self, &record, attachment)
-                            : peer_record (self, link, &record, attachment);
+                            : peer_record (self, link, &record, attachment, &told);
     if (got < 0)
         session_receive_fault (self, link, fault, now_us);
     else

@@ -662,6 +662,39 @@ TEST (n11_strangers_must_say_hello_first)
     fixture_close (&f);
 }
 
+TEST (n11_hello_may_follow_in_the_same_message_and_a_refusal_is_not_answered)
+{
+    static const char *const codecs [] = {"msgpack", NULL};
+    fixture_t f;
+    fixture_open (&f);
+    session_link_t *peer = session_peer_open (&f.session, NULL);
+    fixture_feed_bytes (&f, peer, "\x93\x03\x03\xa0", 4, NULL); /* REFUSED */
+    CHECK_INT (fixture_seen (&f, peer), 0);
+    buffer_t records = fixture_records ();
+    wire_write_cancel (&records, 1);
+    wire_write_hello (&records, "client", codecs, "x", UUID);
+    fixture_feed (&f, peer, &records);
+    CHECK_INT (fixture_seen (&f, peer), 2);
+    CHECK_INT (seen [0].kind, WIRE_REFUSED);
+    CHECK_INT (seen [1].kind, WIRE_WELCOME);
+    fixture_close (&f);
+}
+
+TEST (n11_a_second_hello_is_refused_and_the_first_stands)
+{
+    fixture_t f;
+    session_link_t *caller = fixture_serving (&f);
+    fixture_add (&f, caller, 1);
+    fixture_hello (&f, caller, "client", "xml", UUID);
+    CHECK_STR (fixture_one (&f, caller, WIRE_REFUSED)->text, "HELLO was already said");
+    fixture_run (&f);
+    CHECK_INT (fixture_one (&f, caller, WIRE_REPLY)->status, WEFT_OK);
+    fixture_add (&f, caller, 2);
+    fixture_run (&f);
+    CHECK_INT (fixture_one (&f, caller, WIRE_REPLY)->id, 2);
+    fixture_close (&f);
+}
+
 static void check_objection (const char *role, const char *codec, const char *uuid, weft_status_t status,
                              const char *text)
 {
