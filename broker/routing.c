@@ -11,7 +11,8 @@
 #include <stdio.h>
 #include <string.h>
 
-#define WINDOW_MAX 1000000 /* more than the call table holds */
+#define WINDOW_MAX  1000000 /* more than the call table holds */
+#define OUT_OF_TIME "time was up while the call waited at the broker"
 
 /*  Where a request is to go. */
 typedef struct {
@@ -151,11 +152,23 @@ static void forward_held (broker_t *self, call_t *call, worker_t *worker)
     calls_drop_held (&self->calls, call);
 }
 
+/*  Ends a call that was just taken out of its queue, too late to begin. */
+static void expire (broker_t *self, call_t *call)
+{
+    self->counters.timed_out++;
+    answer (self, call, WEFT_DEADLINE_EXCEEDED, WEFT_EXECUTED_NO, OUT_OF_TIME);
+    calls_close (&self->calls, call);
+}
+
+/*  Room may come in the same turn as a deadline, or both after a stall: then the deadline was first. */
 void routing_serve (broker_t *self, worker_t *worker)
 {
     call_t *call;
     while ((call = dispatch_next (&self->dispatch, &worker->server)))
-        forward_held (self, call, worker);
+        if (call->deadline_us <= self->now_us)
+            expire (self, call);
+        else
+            forward_held (self, call, worker);
 }
 
 /*  REQUEST --------------------------------------------------------------------------------------------------------- */
@@ -423,7 +436,7 @@ void routing_tick (broker_t *self)
     while ((call = calls_expired (&self->calls, self->now_us))) {
         self->counters.timed_out++;
         if (call->flow) {
-            end_queued (self, call, WEFT_DEADLINE_EXCEEDED, "time was up while the call waited at the broker");
+            end_queued (self, call, WEFT_DEADLINE_EXCEEDED, OUT_OF_TIME);
             continue;
         }
         answer (self, call, WEFT_DEADLINE_EXCEEDED, WEFT_EXECUTED_MAYBE, "time was up while the worker had the call");

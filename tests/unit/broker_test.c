@@ -255,6 +255,22 @@ TEST (a_queued_call_ends_at_its_deadline_and_never_ran)
     finish ();
 }
 
+TEST (expired_work_never_starts_even_if_room_comes_before_the_tick)
+{
+    start ();
+    peer_t *worker = worker_of (1, "Arith", 0), *caller = client ();
+    say_call (caller, 1, "Arith.Add", 200);
+    say_call (caller, 2, "Arith.Add", 2000);
+    now_us += 1000 * MS; /* a stall: what came meanwhile is heard first */
+    say_credit (worker, 5);
+    check_reply (only (caller, WIRE_REPLY), 1, WEFT_DEADLINE_EXCEEDED, 0, "waited at the broker");
+    CHECK_INT (only (worker, WIRE_REQUEST)->remaining_ms, 1000);
+    CHECK_INT (broker_counters (broker)->timed_out, 1);
+    pass (1 * MS);
+    check_silent (caller);
+    finish ();
+}
+
 TEST (time_spent_in_the_queue_is_taken_off_and_told)
 {
     wire_info_t info;
