@@ -12,6 +12,7 @@ bool registry_init (registry_t *self, size_t workers_max, size_t services_max, s
     table_init (&self->workers, seed);
     table_init (&self->services, seed + 1);
     table_init (&self->routes, seed + 2);
+    list_init (&self->unused);
     self->registration = calloc (1, sizeof *self->registration);
     return contracts_init (&self->contracts, bytes_max, seed + 3) && self->registration;
 }
@@ -38,11 +39,33 @@ service_t *registry_service (const registry_t *self, text_t name)
     return table_get (&self->services, name.data, name.size);
 }
 
+static void service_free (registry_t *self, service_t *service)
+{
+    assert (list_empty (&service->members) && list_empty (&service->watches) && service->lane.queued == 0);
+    list_remove (&self->unused, &service->unused);
+    table_take (&self->services, service->name, service->name_size);
+    free (service);
+}
+
+/*  Room for one more service, if need be that of the one that nobody has needed for longest. */
+static bool make_room (registry_t *self)
+{
+    list_node_t *oldest = list_first (&self->unused);
+
+    if (self->services.count >= self->services_max && oldest)
+        service_free (self, CONTAINER_OF (oldest, service_t, unused));
+    return self->services.count < self->services_max;
+}
+
 service_t *registry_service_open (registry_t *self, text_t name)
 {
     service_t *service = registry_service (self, name);
-    if (service || self->services.count >= self->services_max || name.size > WEFT_METHOD_NAME_MAX)
+    if (service) {
+        list_remove (&self->unused, &service->unused);
         return service;
+    }
+    if (name.size > WEFT_METHOD_NAME_MAX || !make_room (self))
+        return NULL;
     service = calloc (1, sizeof *service);
     if (!service)
         return NULL;
@@ -61,11 +84,12 @@ service_t *registry_service_open (registry_t *self, text_t name)
 
 void registry_forget (registry_t *self, service_t *service)
 {
-    if (service->known || !list_empty (&service->watches))
+    if (!list_empty (&service->members) || !list_empty (&service->watches))
         return;
-    assert (list_empty (&service->members) && service->lane.queued == 0);
-    table_take (&self->services, service->name, service->name_size);
-    free (service);
+    if (!service->known)
+        service_free (self, service);
+    else if (!list_linked (&service->unused))
+        list_push (&self->unused, &service->unused);
 }
 
 uint64_t registry_touch (registry_t *self, service_t *service)
@@ -284,6 +308,7 @@ static bool member_join (registry_t *self, member_t *member, worker_t *worker)
 
     member->worker = worker;
     service->known = true;
+    list_remove (&self->unused, &service->unused);
     list_push (&service->members, &member->node);
     service->open += !worker->draining;
     offer_join (&member->offer, &worker->server, &service->lane);
@@ -302,6 +327,7 @@ static void member_part (registry_t *self, member_t *member)
     if (!shared)
         build_routes (self, service); /* fails only without memory: then methods are missed, not misread */
     contracts_release (&self->contracts, &member->contract);
+    registry_forget (self, service);
 }
 
 static void free_parts (worker_t *worker)

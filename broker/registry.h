@@ -5,8 +5,8 @@
  *      worker --member--> service --route--> "Service.Method"
  *
  *  A *worker* is one registration: a process under its UUID. A *member* is its place in one service. A *service* is
- *  known from its first registration on, also when nobody serves it any more; one that somebody merely watches
- *  is not known. A *route* is a method that at least one worker of the service has, found by its full name. Where workers of one
+ *  known from its first registration on, also when nobody serves it any more, until the room is needed; one that somebody
+ *  merely watches is not known. A *route* is a method that at least one worker of the service has, found by its full name. Where workers of one
  *  service disagree, a method is there if any of them has it and idempotent only if all that have it say so.
  *
  *  Nothing here sends. What changed is told to watchers by whoever calls (membership.c). */
@@ -45,6 +45,7 @@ struct service {
     lane_t lane;
     list_t members;             /* oldest first */
     size_t open;                /* members that are not draining */
+    list_node_t unused;         /* in registry->unused: known, but without members and watches */
     route_t *routes;            /* sorted by name */
     uint32_t route_count;
     uint64_t routes_digest, routes_told; /* of names and flags; the latter is what watchers know */
@@ -96,6 +97,7 @@ typedef struct {
     contracts_t contracts;
     registration_t *registration;
     size_t workers_max, services_max;
+    list_t unused;              /* services nobody needs now, the longest unused first */
     uint64_t revision;          /* of the last change of all */
 } registry_t;
 
@@ -132,8 +134,8 @@ static inline const route_t *registry_route (const registry_t *self, text_t meth
     return table_get (&self->routes, method.data, method.size);
 }
 
-/*  The service of this name, made (unknown) if need be, for a watch. NULL: no room. Give it back with registry_forget, which frees
- *  it if it is unknown and nobody watches. */
+/*  The service of this name, made (unknown) if need be, for a member or a watch; the one that was unused for longest may have to
+ *  go for it. NULL: no room. Give it back with registry_forget: who neither serves nor watches it any more needs it no more. */
 service_t *registry_service_open (registry_t *self, text_t name);
 void registry_forget (registry_t *self, service_t *service);
 

@@ -434,6 +434,36 @@ TEST (drain_is_an_order_to_that_worker)
     finish ();
 }
 
+/*  The longest unused one goes first, but none that is served, watched, or about to be served again. */
+TEST (services_without_workers_make_room_for_new_ones)
+{
+    const watch_args args = {"C"};
+    broker_settings_t settings = usual_settings ();
+    settings.services_max = 3;
+    start_with (settings);
+    peer_t *caller = client (), *a = worker_of (1, "A", 1), *bc = worker_of (2, "B,C", 1);
+    ask (caller, 1, "weft.Registry.Watch", WEFT_IN (watch_args, &args));
+    only (caller, WIRE_ITEM);
+    lose (bc);
+    only (caller, WIRE_ITEM);
+    lose (a);
+    CHECK_INT (broker_gauges (broker).services, 3);
+    peer_t *bd = worker_of (3, "B,D", 1); /* B is the oldest, but wanted: A goes */
+    CHECK_INT (broker_gauges (broker).services, 3);
+    say_call (caller, 2, "A.Add", 1000);
+    CHECK_INT (only (caller, WIRE_REPLY)->status, WEFT_NO_SERVICE);
+    say_call (caller, 3, "B.Add", 1000);
+    only (bd, WIRE_REQUEST);
+    peer_t *refused = greeted_worker ();
+    say_register (refused, uuid (4), 1, "E", NULL, 0);
+    check_refused (refused, WEFT_OVERLOADED, "takes no more"); /* B and D are served, C is watched */
+    say_cancel (caller, 1);
+    only (caller, WIRE_REPLY);
+    say_register (refused, uuid (4), 1, "E", NULL, 0);
+    only (refused, WIRE_BEAT_OK);
+    finish ();
+}
+
 TEST (known_services_are_bounded)
 {
     broker_settings_t settings = usual_settings ();

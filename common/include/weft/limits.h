@@ -39,7 +39,7 @@
 #define WEFT_BROKER_PEERS_MAX 20000          /* connections; REFUSED beyond */
 #define WEFT_BROKER_CALLS_MAX 100000         /* routed calls queued or in flight, in all */
 #define WEFT_BROKER_SERVICE_QUEUE_MAX 10000  /* calls queued per service */
-#define WEFT_BROKER_SERVICES_MAX 20000       /* REFUSED beyond */
+#define WEFT_BROKER_SERVICES_MAX 20000       /* known; the longest unused is forgotten, REFUSED if none is */
 #define WEFT_BROKER_CLIENT_CALLS_MAX 20000   /* open calls per client */
 #define WEFT_BROKER_WATCHES_MAX 1024         /* per client */
 #define WEFT_BROKER_MEMORY_MAX (1024LL * 1024 * 1024) /* bodies held for queued calls */
