@@ -90,20 +90,6 @@ static void wake_leader (weft_client_t *self)
         sockets_wake (&self->sockets);
 }
 
-/*  Calls are open or callbacks wait, and nobody drives: a follower, else the background thread should. */
-static void find_driver (weft_client_t *self)
-{
-    if (self->leader)
-        return;
-    list_node_t *first = list_first (&self->followers);
-    if (first)
-        pthread_cond_signal (&CONTAINER_OF (first, waiter_t, node)->woken);
-    else if (self->has_thread && (self->channel.open > 0 || !list_empty (&self->callbacks))) {
-        self->kicked = true;
-        pthread_cond_signal (&self->background.woken);
-    }
-}
-
 /*  Handles. */
 
 static void client_free (weft_client_t *self)
@@ -162,6 +148,51 @@ static bool has_callbacks (const weft_client_t *self)
     return !list_empty (&self->callbacks) || self->channel.change_at < self->channel.change_count;
 }
 
+static int64_t sleep_limit_us (const weft_client_t *self, int64_t until_us)
+{
+    const int64_t channel_us = channel_next_us (&self->channel);
+    const int64_t sockets_us = sockets_next_us (&self->sockets);
+    const int64_t own_us = channel_us < sockets_us ? channel_us : sockets_us;
+    return own_us < until_us ? own_us : until_us;
+}
+
+/*  A loop of the user's own must find the descriptor readable whenever there is something to drive. */
+static void tell_loop (weft_client_t *self)
+{
+    if (has_callbacks (self) || sockets_busy (&self->sockets))
+        sockets_wake (&self->sockets);
+    sockets_arm (&self->sockets, sleep_limit_us (self, DEADLINES_NEVER));
+}
+
+/*  Nobody drives: a follower should, else the user's loop, else the background thread while calls are open or callbacks wait. */
+static void find_driver (weft_client_t *self)
+{
+    if (self->leader)
+        return;
+    list_node_t *first = list_first (&self->followers);
+    if (first)
+        pthread_cond_signal (&CONTAINER_OF (first, waiter_t, node)->woken);
+    else if (self->own_loop)
+        tell_loop (self);
+    else if (self->has_thread && (self->channel.open > 0 || has_callbacks (self))) {
+        self->kicked = true;
+        pthread_cond_signal (&self->background.woken);
+    }
+}
+
+/*  After a thread that does not lead gave the channel something: sends it, and sees to it that its consequences are not slept
+ *  through. */
+static void push_out (weft_client_t *self)
+{
+    sockets_flush (&self->sockets, &self->channel, clock_now_us ());
+    if (self->leader && self->asleep && sockets_busy (&self->sockets))
+        sockets_turn (&self->sockets, &self->channel, false); /* sending may have swallowed what it waits for */
+    hand_over_all (self);
+    if (has_callbacks (self) || sockets_busy (&self->sockets) ||
+        channel_next_us (&self->channel) < self->sleeps_until_us)
+        wake_leader (self);
+}
+
 /*  Lets go of the lock to call the watcher. */
 static void tell_changes (weft_client_t *self)
 {
@@ -173,7 +204,7 @@ static void tell_changes (weft_client_t *self)
     }
 }
 
-/*  Lets go of the lock to run all callbacks that wait; what they start is sent at the end. */
+/*  Lets go of the lock to run all callbacks that wait; what they start is sent at the end. Somebody else may lead by then. */
 static void run_callbacks (weft_client_t *self)
 {
     weft_client_t *outer = running;
@@ -190,31 +221,28 @@ static void run_callbacks (weft_client_t *self)
         release (self, call);
     }
     running = outer;
-    if (!self->destroyed)
-        sockets_flush (&self->sockets, &self->channel, clock_now_us ());
-    hand_over_all (self);
+    push_out (self);
 }
 
-/*  One round: take in, decide, send, hand out. A leader that runs callbacks has lost the lead afterwards. */
+/*  Until none is left: a callback may start a call that ends at once. */
+static void run_all_callbacks (weft_client_t *self)
+{
+    while (has_callbacks (self))
+        run_callbacks (self);
+}
+
+/*  One round: take in, decide, send, hand out. A leader that runs callbacks gives up the lead before. */
 static void turn (weft_client_t *self, bool hurry)
 {
     self->turns++;
     sockets_turn (&self->sockets, &self->channel, hurry);
     hand_over_all (self);
-    while (has_callbacks (self)) {
-        self->leader = NULL;
-        if (!list_empty (&self->followers))
-            find_driver (self);
-        run_callbacks (self);
-    }
-}
-
-static int64_t sleep_limit_us (const weft_client_t *self, int64_t until_us)
-{
-    const int64_t channel_us = channel_next_us (&self->channel);
-    const int64_t sockets_us = sockets_next_us (&self->sockets);
-    const int64_t own_us = channel_us < sockets_us ? channel_us : sockets_us;
-    return own_us < until_us ? own_us : until_us;
+    if (!has_callbacks (self))
+        return;
+    self->leader = NULL;
+    if (!list_empty (&self->followers))
+        find_driver (self);
+    run_all_callbacks (self);
 }
 
 /*  Asleep in epoll, without the lock. */
@@ -278,24 +306,6 @@ static void leave_waiters (weft_call_t *call, const waiter_t *me)
     while (*at != me)
         at = &(*at)->next;
     *at = me->next;
-}
-
-/*  After a thread that does not lead gave the channel something: sends it, and sees to it that its consequences are not slept
- *  through. */
-static void push_out (weft_client_t *self)
-{
-    sockets_flush (&self->sockets, &self->channel, clock_now_us ());
-    if (self->leader && self->asleep && sockets_busy (&self->sockets))
-        sockets_turn (&self->sockets, &self->channel,
-                      false); /* sending may have swallowed what it waits for */
-    hand_over_all (self);
-    if (self->own_loop && !self->leader) {
-        if (has_callbacks (self) || sockets_busy (&self->sockets))
-            sockets_wake (&self->sockets);
-        sockets_arm (&self->sockets, sleep_limit_us (self, DEADLINES_NEVER));
-    } else if (has_callbacks (self) || sockets_busy (&self->sockets) ||
-               channel_next_us (&self->channel) < self->sleeps_until_us)
-        wake_leader (self);
 }
 
 /*  In a callback the driver does all that at the end of its turn. */
@@ -498,7 +508,7 @@ static void shut (weft_client_t *self)
     sockets_flush (&self->sockets, &self->channel, clock_now_us ());
     hand_over_all (self);
     wake_leader (self);
-    run_callbacks (self);
+    run_all_callbacks (self);
 }
 
 void weft_client_close (weft_client_t *self)
@@ -527,16 +537,16 @@ static void stop_threads (weft_client_t *self)
 void weft_client_destroy (weft_client_t **self_pointer)
 {
     weft_client_t *self = *self_pointer;
-    *self_pointer = NULL;
     if (!self)
         return;
     pthread_mutex_lock (&self->lock);
     shut (self);
     stop_threads (self);
     if (is_whole (self)) {
-        run_callbacks (self);
+        run_all_callbacks (self);
         channel_fini (&self->channel);
     }
+    *self_pointer = NULL; /* not before: callbacks may look there */
     sockets_fini (&self->sockets, GOODBYE_LINGER_MS);
     call_pool_fini (&self->pool);
     self->destroyed = true;
@@ -735,8 +745,8 @@ void weft_call_destroy (weft_call_t **call_pointer)
         return;
     weft_client_t *self = call->client;
     pthread_mutex_lock (&self->lock);
+    call->callback = NULL; /* it may have ended, with its callback still to come */
     if (!weft_call_done (call)) {
-        call->callback = NULL;
         channel_cancel (&self->channel, call, clock_now_us ());
         follow_up (self);
     }
@@ -760,6 +770,14 @@ weft_client_stats_t weft_client_stats (weft_client_t *self)
     const weft_client_stats_t stats = channel_stats (&self->channel);
     pthread_mutex_unlock (&self->lock);
     return stats;
+}
+
+bool client_asleep (weft_client_t *self)
+{
+    pthread_mutex_lock (&self->lock);
+    const bool asleep = self->leader && self->asleep;
+    pthread_mutex_unlock (&self->lock);
+    return asleep;
 }
 
 uint64_t client_turns (weft_client_t *self)
@@ -787,9 +805,7 @@ void weft_client_drive (weft_client_t *self)
         turn (self, false);
         if (self->leader == &me)
             self->leader = NULL;
-        if (sockets_busy (&self->sockets))
-            sockets_wake (&self->sockets);
-        sockets_arm (&self->sockets, sleep_limit_us (self, DEADLINES_NEVER));
+        find_driver (self);
         pthread_cond_destroy (&me.woken);
     }
     pthread_mutex_unlock (&self->lock);

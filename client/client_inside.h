@@ -10,4 +10,7 @@
 /*  How often somebody looked at the sockets: an idle client must not. */
 uint64_t client_turns (weft_client_t *self);
 
+/*  Does somebody lead, and sleep? */
+bool client_asleep (weft_client_t *self);
+
 #endif

@@ -5,6 +5,7 @@
 #include <weft/client.h>
 #include <poll.h>
 #include <pthread.h>
+#include <sched.h>
 #include <stdatomic.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -396,6 +397,78 @@ TEST (a_call_that_cannot_start_ends_through_its_callback_too)
     tear_down ();
 }
 
+TEST (a_handle_destroyed_between_the_end_and_the_callback_takes_its_callback_with_it)
+{
+    set_up_with (1, &(weft_client_options_t){.own_loop = true});
+    tally all = {.lock = PTHREAD_MUTEX_INITIALIZER, .all = PTHREAD_COND_INITIALIZER};
+    weft_call_t *call = start ("ill-formed", NULL, expect_invalid, &all); /* ended, and nobody has driven yet */
+    CHECK (weft_call_done (call));
+    weft_call_destroy (&call);
+    weft_client_drive (client);
+    CHECK_INT (all.finished, 0);
+    tear_down ();
+}
+
+/*  A callback that another thread overtakes: it goes on only when that one leads, and sleeps. */
+
+typedef struct {
+    atomic_bool inside, timed_out;
+    atomic_int invalid;
+} overtaken;
+
+static void on_timeout (weft_call_t *call, void *arg)
+{
+    check_status (call, WEFT_DEADLINE_EXCEEDED, WEFT_EXECUTED_MAYBE);
+    weft_call_destroy (&call);
+    ((overtaken *) arg)->timed_out = true;
+}
+
+static void on_invalid (weft_call_t *call, void *arg)
+{
+    check_status (call, WEFT_INVALID, WEFT_EXECUTED_NO);
+    weft_call_destroy (&call);
+    ((overtaken *) arg)->invalid++;
+}
+
+static void be_overtaken (weft_call_t *call, void *arg)
+{
+    overtaken *self = arg;
+    weft_call_destroy (&call);
+    self->inside = true;
+    while (!client_asleep (client))
+        sched_yield ();
+    start ("ill-formed", NULL, on_invalid, self);
+    start ("Test.Never", &(weft_call_options_t){.via = WEFT_VIA_DIRECT, .timeout_ms = 30}, on_timeout, self);
+}
+
+static void *wait_for_cancel (void *arg)
+{
+    CHECK (weft_call_wait (arg, -1));
+    check_status (arg, WEFT_CANCELLED, WEFT_EXECUTED_MAYBE);
+    return NULL;
+}
+
+TEST (what_a_callback_starts_is_not_slept_through_by_the_thread_that_leads_meanwhile)
+{
+    set_up (1);
+    check_sum (1, 1, &direct);
+    overtaken self = {.inside = false};
+    pthread_t waiting;
+    const int64_t from_us = clock_now_us ();
+    weft_call_t *never = start ("Test.Never", &(weft_call_options_t){.timeout_ms = 20000}, NULL, NULL);
+    start ("ill-formed", NULL, be_overtaken, &self);
+    while (!self.inside)
+        sched_yield ();
+    CHECK (pthread_create (&waiting, NULL, wait_for_cancel, never) == 0);
+    while (!self.timed_out || self.invalid < 1)
+        sched_yield ();
+    weft_call_cancel (never);
+    pthread_join (waiting, NULL); /* it is woken, though others led since it fell asleep */
+    CHECK (clock_now_us () - from_us < 10000000);
+    weft_call_destroy (&never);
+    tear_down ();
+}
+
 /*  Many threads on one client. */
 
 static void *call_a_lot (void *arg)
@@ -464,6 +537,29 @@ TEST (n10_closing_wakes_all_who_wait_with_shutdown)
     while (fake_goodbyes (fake) < 2) {
     }
     fake_destroy (&fake);
+}
+
+static void start_again (weft_call_t *call, void *arg)
+{
+    tally *self = arg;
+    CHECK_INT (weft_call_status (call), WEFT_SHUTDOWN);
+    weft_call_destroy (&call);
+    if (self->left-- > 0)
+        start ("Test.Sum", NULL, start_again, self);
+    count_one (self);
+}
+
+TEST (callbacks_that_start_calls_while_the_client_closes_get_them_back_too)
+{
+    set_up (1);
+    tally all = {.left = 5, .lock = PTHREAD_MUTEX_INITIALIZER, .all = PTHREAD_COND_INITIALIZER};
+    start ("Test.Never", NULL, start_again, &all);
+    weft_client_close (client);
+    CHECK_INT (all.finished, 6);
+    all.left = 5;
+    start ("Test.Never", NULL, start_again, &all);
+    tear_down ();
+    CHECK_INT (all.finished, 12);
 }
 
 /*  Failures. */
@@ -645,6 +741,22 @@ TEST (an_event_loop_of_ones_own_can_drive)
     weft_call_destroy (&bad);
     check_sum (1, 2, NULL); /* and waiting works as well */
     CHECK_INT (all.finished, 50);
+    tear_down ();
+}
+
+TEST (a_loop_of_ones_own_is_told_of_what_a_waiting_call_left_behind)
+{
+    set_up_with (1, &(weft_client_options_t){.own_loop = true});
+    check_sum (1, 1, &direct);
+    weft_call_t *first = start ("Test.Never", &(weft_call_options_t){.timeout_ms = 50}, NULL, NULL);
+    weft_call_t *second = start ("Test.Never", &(weft_call_options_t){.timeout_ms = 150}, NULL, NULL);
+    CHECK_INT (weft_client_call (client, "Test.Never", WEFT_NOTHING,
+                                 &(weft_call_options_t){.timeout_ms = 100}, NULL),
+               WEFT_DEADLINE_EXCEEDED);
+    CHECK (weft_call_done (first));
+    drive_until (second);
+    weft_call_destroy (&first);
+    weft_call_destroy (&second);
     tear_down ();
 }
 

@@ -96,7 +96,8 @@ WEFT_EXPORT weft_status_t weft_client_call (weft_client_t *self, const char *met
                                             const weft_call_options_t *options, weft_call_t **call);
 
 /*  Receives a finished call, exactly once, on a thread that drives the client: its own, one that waits in a call, or the one in
- *  weft_client_drive, _close or _destroy. It may start calls, and destroy `call`; it should not block. */
+ *  weft_client_drive, _close or _destroy. It may start calls, and destroy `call`; it should not block. After SHUTDOWN it
+ *  should start none: they end at once, and closing waits for their callbacks too. */
 typedef void (weft_call_fn) (weft_call_t *call, void *arg);
 
 /*  Starts a call and returns at once with its handle, which the caller destroys (with `done`, from within it or later). `args` is
