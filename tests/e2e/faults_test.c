@@ -25,29 +25,6 @@ static void count_executions (const char *path, int *counts, int n)
         fclose (file);
 }
 
-static void use_log (const mesh_t *mesh, char path [128])
-{
-    snprintf (path, 128, "%s/executions", mesh_folder (mesh));
-    setenv ("WEFT_TEST_LOG", path, 1);
-}
-
-typedef struct {
-    const char *path;
-    int wanted;
-} log_wait_t;
-
-static bool log_has_lines (void *arg)
-{
-    const log_wait_t *wait = arg;
-    int lines = 0, c;
-    FILE *file = fopen (wait->path, "r");
-    while (file && (c = fgetc (file)) != EOF)
-        lines += c == '\n';
-    if (file)
-        fclose (file);
-    return lines >= wait->wanted;
-}
-
 typedef struct {
     _Atomic int64_t at_ms;
 } moment_t;
@@ -63,8 +40,7 @@ static void kill_with_calls_in_flight (weft_via_t via)
 {
     enum { CALLS = 4 };
     mesh_t *mesh = mesh_new ();
-    char log [128];
-    use_log (mesh, log);
+    const call_log_t log = call_log (mesh);
     mesh_broker (mesh, NULL, NULL);
     process_t *worker = mesh_worker (mesh, "--concurrency", "4", NULL);
     weft_client_t *client = client_of (mesh);
@@ -77,7 +53,7 @@ static void kill_with_calls_in_flight (weft_via_t via)
         const count_args args = {tag, 20000};
         calls [i] = weft_client_start (client, "Count.Next", WEFT_IN (count_args, &args), &options, note_moment, &moments [i]);
     }
-    await ("the handlers", log_has_lines, &(log_wait_t){log, CALLS});
+    call_log_await (&log, CALLS);
     const int64_t killed_ms = now_ms ();
     process_signal (worker, SIGKILL);
     for (int i = 0; i < CALLS; i++) {
@@ -110,9 +86,8 @@ static void kill_with_idempotent_calls (weft_via_t via)
 {
     enum { CALLS = 8 };
     mesh_t *mesh = mesh_new ();
-    char log [128];
     int counts [CALLS];
-    use_log (mesh, log);
+    const call_log_t log = call_log (mesh);
     mesh_broker (mesh, NULL, NULL);
     process_t *first = mesh_worker (mesh, "--concurrency", "8", NULL);
     weft_client_t *client = client_of (mesh);
@@ -121,12 +96,14 @@ static void kill_with_idempotent_calls (weft_via_t via)
     for (int i = 0; i < CALLS; i++) {
         char tag [8];
         snprintf (tag, sizeof tag, "%d", i);
-        calls [i] = start_count (client, "Count.Safe", tag, 500, &options);
+        calls [i] = start_count (client, "Count.Safe", tag, 20000, &options);
     }
-    await ("the handlers", log_has_lines, &(log_wait_t){log, CALLS});
+    call_log_await (&log, CALLS);
     process_t *second = mesh_worker (mesh, "--concurrency", "8", NULL);
     await_workers (client, "Count", 2);
     process_signal (first, SIGKILL);
+    process_wait (first);
+    call_log_let_go (&log);
     for (int i = 0; i < CALLS; i++) {
         check_outcome (calls [i], WEFT_OK, WEFT_EXECUTED_YES);
         CHECK_INT (weft_call_attempts (calls [i]), 2);
@@ -134,7 +111,7 @@ static void kill_with_idempotent_calls (weft_via_t via)
             CHECK_STR (weft_call_worker (calls [i]), process_uuid (second));
         weft_call_destroy (&calls [i]);
     }
-    count_executions (log, counts, CALLS);
+    count_executions (log.path, counts, CALLS);
     for (int i = 0; i < CALLS; i++)
         CHECK_INT (counts [i], 2);
     unsetenv ("WEFT_TEST_LOG");
@@ -155,19 +132,19 @@ TEST (idempotent_routed_calls_of_a_killed_worker_are_retried_elsewhere)
 TEST (n10_a_killed_broker_ends_routed_calls_with_broker_lost_and_no_direct_one)
 {
     mesh_t *mesh = mesh_new ();
-    char log [128];
-    use_log (mesh, log);
+    const call_log_t log = call_log (mesh);
     process_t *broker = mesh_broker (mesh, NULL, NULL);
     mesh_worker (mesh, "--concurrency", "4", NULL);
     weft_client_t *client = client_of (mesh);
     CHECK_INT (weft_client_discover (client, "Arith", PATIENCE_MS), WEFT_OK);
-    weft_call_t *routed = start_count (client, "Count.Next", "0", 1000,
+    weft_call_t *routed = start_count (client, "Count.Next", "0", 20000,
                                        &(weft_call_options_t){.via = WEFT_VIA_BROKER, .timeout_ms = 30000});
-    weft_call_t *direct = start_count (client, "Count.Next", "1", 1000,
+    weft_call_t *direct = start_count (client, "Count.Next", "1", 20000,
                                        &(weft_call_options_t){.via = WEFT_VIA_DIRECT, .timeout_ms = 30000});
-    await ("the handlers", log_has_lines, &(log_wait_t){log, 2});
+    call_log_await (&log, 2);
     process_signal (broker, SIGKILL);
     check_outcome (routed, WEFT_BROKER_LOST, WEFT_EXECUTED_MAYBE);
+    call_log_let_go (&log);
     check_outcome (direct, WEFT_OK, WEFT_EXECUTED_YES);
     for (int i = 0; i < 20; i++) /* the last good list goes on serving */
         check_add_call (client, WEFT_VIA_DIRECT, i, 1);
@@ -303,11 +280,10 @@ TEST (calls_that_are_not_idempotent_never_run_twice_while_workers_die)
 {
     enum { CALLS = 600 };
     mesh_t *mesh = mesh_new ();
-    char log [128];
     static int counts [CALLS];
     static weft_call_t *calls [CALLS];
     process_t *workers [3];
-    use_log (mesh, log);
+    const call_log_t log = call_log (mesh);
     mesh_broker (mesh, NULL, NULL);
     for (int i = 0; i < 3; i++)
         workers [i] = mesh_worker (mesh, NULL);
@@ -328,7 +304,7 @@ TEST (calls_that_are_not_idempotent_never_run_twice_while_workers_die)
     int by_fate [3] = {0};
     for (int i = 0; i < CALLS; i++)
         CHECK (weft_call_wait (calls [i], -1));
-    count_executions (log, counts, CALLS);
+    count_executions (log.path, counts, CALLS);
     for (int i = 0; i < CALLS; i++) {
         const weft_executed_t executed = weft_call_executed (calls [i]);
         by_fate [executed]++;
@@ -349,19 +325,19 @@ TEST (calls_that_are_not_idempotent_never_run_twice_while_workers_die)
 TEST (a_stopped_worker_is_noticed_by_direct_callers_within_four_seconds)
 {
     mesh_t *mesh = mesh_new ();
-    char log [128];
-    use_log (mesh, log);
+    const call_log_t log = call_log (mesh);
     mesh_broker (mesh, NULL, NULL);
     process_t *worker = mesh_worker (mesh, NULL);
     weft_client_t *client = client_of (mesh);
     weft_call_t *call = start_count (client, "Count.Next", "0", 15000,
                                      &(weft_call_options_t){.via = WEFT_VIA_DIRECT, .timeout_ms = 30000});
-    await ("the handler", log_has_lines, &(log_wait_t){log, 1});
+    call_log_await (&log, 1);
     const int64_t start_ms = now_ms ();
     process_signal (worker, SIGSTOP);
     check_outcome (call, WEFT_WORKER_LOST, WEFT_EXECUTED_MAYBE);
     CHECK (now_ms () - start_ms < 5000);
     weft_call_destroy (&call);
+    call_log_let_go (&log);
     unsetenv ("WEFT_TEST_LOG");
     weft_client_destroy (&client);
     mesh_destroy (&mesh);
@@ -371,9 +347,8 @@ TEST (a_full_queue_answers_overloaded_and_nothing_runs_twice)
 {
     enum { CALLS = 60 };
     mesh_t *mesh = mesh_new ();
-    char log [128];
     static int counts [CALLS];
-    use_log (mesh, log);
+    const call_log_t log = call_log (mesh);
     mesh_broker (mesh, NULL, "--service-queue-max", "10", NULL);
     mesh_worker (mesh, "--concurrency", "1", "--queue-max", "5", NULL);
     weft_client_t *client = client_of (mesh);
@@ -382,7 +357,7 @@ TEST (a_full_queue_answers_overloaded_and_nothing_runs_twice)
         const weft_call_options_t options = {.via = via, .timeout_ms = 30000, .retry = WEFT_RETRY_FAILFAST};
         weft_call_t *calls [CALLS];
         int ok = 0, overloaded = 0;
-        remove (log);
+        call_log_clear (&log);
         for (int i = 0; i < CALLS; i++) {
             char tag [8];
             snprintf (tag, sizeof tag, "%d", i);
@@ -390,7 +365,7 @@ TEST (a_full_queue_answers_overloaded_and_nothing_runs_twice)
         }
         for (int i = 0; i < CALLS; i++)
             CHECK (weft_call_wait (calls [i], -1));
-        count_executions (log, counts, CALLS);
+        count_executions (log.path, counts, CALLS);
         for (int i = 0; i < CALLS; i++) {
             const weft_status_t status = weft_call_status (calls [i]);
             ok += status == WEFT_OK;

@@ -117,14 +117,23 @@ TEST (large_input_and_output_do_not_block_each_other)
     mesh_destroy (&mesh);
 }
 
-static bool is_gone (void *arg)
+static bool has_content (void *path)
 {
     char command [300];
-    snprintf (command, sizeof command, "test -s '%s' && ! kill -0 $(cat '%s') 2>/dev/null", (char *) arg,
-              (char *) arg);
+    snprintf (command, sizeof command, "test -s '%s'", (char *) path);
     return system (command) == 0;
 }
 
+/*  Nobody may be there to bury an orphan: a zombie is gone too. */
+static bool is_gone (void *pid_file)
+{
+    char command [300];
+    snprintf (command, sizeof command, "! grep -qs '^State:.[^ZX]' /proc/$(cat '%s')/status",
+              (char *) pid_file);
+    return system (command) == 0;
+}
+
+/*  Calls a command that would sleep for a minute, until one has got so far as to say who it is; then it must go. */
 static void check_killed (const char *flag, const char *value, int timeout_ms, weft_status_t status)
 {
     mesh_t *mesh = mesh_new ();
@@ -135,10 +144,12 @@ static void check_killed (const char *flag, const char *value, int timeout_ms, w
               pid_file); /* a grandchild */
     EXEC_WORKER (mesh, "--exec", command, "--method", "Cmd.Sleep", flag, value);
     weft_client_t *client = client_of (mesh);
-    weft_call_t *call = call_json (client, "Cmd.Sleep", "1", timeout_ms);
-    CHECK_INT (weft_call_status (call), status);
+    do {
+        weft_call_t *call = call_json (client, "Cmd.Sleep", "1", timeout_ms);
+        CHECK_INT (weft_call_status (call), status);
+        weft_call_destroy (&call);
+    } while (!has_content (pid_file));
     await ("the command to be killed", is_gone, pid_file);
-    weft_call_destroy (&call);
     weft_client_destroy (&client);
     mesh_destroy (&mesh);
 }
@@ -155,25 +166,11 @@ TEST (s12_a_command_is_killed_at_the_handler_timeout)
 
 /*  ------------------------------------------------------------------ processes  */
 
-static bool has_content (void *path)
-{
-    return access (path, F_OK) == 0;
-}
-
-/*  Lets workers started from now on note each call in a file. */
-static const char *log_calls (mesh_t *mesh)
-{
-    static char path [200];
-    snprintf (path, sizeof path, "%s/calls", mesh_folder (mesh));
-    setenv ("WEFT_TEST_LOG", path, 1);
-    return path;
-}
-
 /*  Starts a call that lasts `ms`, whatever happens, and waits until its handler runs. */
-static weft_call_t *start_long (weft_client_t *client, const char *log, int64_t ms)
+static weft_call_t *start_long (weft_client_t *client, const call_log_t *log, int64_t ms)
 {
     weft_call_t *call = start_count (client, "Count.Next", "long", ms, NULL);
-    await ("the handler to run", has_content, (void *) (uintptr_t) log);
+    call_log_await (log, 1);
     return call;
 }
 
@@ -203,12 +200,12 @@ TEST (h1_several_processes_are_several_workers_and_a_crashed_one_comes_back)
 TEST (one_interrupt_drains_every_process)
 {
     mesh_t *mesh = mesh_new ();
-    const char *log = log_calls (mesh);
+    const call_log_t log = call_log (mesh);
     mesh_broker (mesh, NULL, NULL);
     process_t *host = mesh_worker_start (mesh, "--processes", "2", NULL);
     weft_client_t *client = client_of (mesh);
     await_workers (client, "Count", 2);
-    weft_call_t *call = start_long (client, log, 300);
+    weft_call_t *call = start_long (client, &log, 300);
     process_signal (host, SIGINT);
     CHECK (weft_call_wait (call, 10000));
     check_outcome (call, WEFT_OK, WEFT_EXECUTED_YES);
@@ -317,12 +314,12 @@ TEST (a_port_in_use_is_named_and_exits_with_1)
 TEST (the_second_signal_does_not_wait_for_handlers)
 {
     mesh_t *mesh = mesh_new ();
-    const char *log = log_calls (mesh);
+    const call_log_t log = call_log (mesh);
     process_t *broker = mesh_broker (mesh, NULL, NULL);
     process_t *worker = mesh_worker (mesh, NULL);
     weft_client_t *client = client_of (mesh);
     await_workers (client, "Count", 1);
-    weft_call_t *call = start_long (client, log, 60000);
+    weft_call_t *call = start_long (client, &log, 60000);
     process_signal (worker, SIGTERM);
     process_said (broker, "worker draining");
     CHECK (process_running (worker));

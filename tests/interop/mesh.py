@@ -42,7 +42,7 @@ class Process:
     def __init__(self, folder, name, *args, env=None):
         self.errors = open(os.path.join(folder, "%s-%d.err" % (name, len(os.listdir(folder)))), "w+")
         self.popen = subprocess.Popen([program(name), *args], stdout=subprocess.PIPE, stderr=self.errors, text=True,
-                                      env={**os.environ, **(env or {})})
+                                      env={**os.environ, "TMPDIR": folder, "XDG_RUNTIME_DIR": folder, **(env or {})})
         timer = threading.Timer(PATIENCE, self.popen.kill)
         timer.start()
         self.words = self.popen.stdout.readline().split()

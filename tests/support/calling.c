@@ -3,6 +3,7 @@
 #include "calling.h"
 #include <stdio.h>
 #include <stdlib.h>
+#include <unistd.h>
 
 weft_client_t *client_of (const mesh_t *mesh)
 {
@@ -56,6 +57,49 @@ weft_call_t *start_count (weft_client_t *client, const char *method, const char 
 {
     const count_args args = {tag, ms};
     return weft_client_start (client, method, WEFT_IN (count_args, &args), options, NULL, NULL);
+}
+
+call_log_t call_log (const mesh_t *mesh)
+{
+    call_log_t self;
+    snprintf (self.path, sizeof self.path, "%s/executions", mesh_folder (mesh));
+    snprintf (self.gate, sizeof self.gate, "%s.open", self.path);
+    CHECK (setenv ("WEFT_TEST_LOG", self.path, 1) == 0);
+    return self;
+}
+
+void call_log_clear (const call_log_t *self)
+{
+    unlink (self->path);
+    unlink (self->gate);
+}
+
+typedef struct {
+    const char *path;
+    int calls;
+} begun_t;
+
+static bool have_begun (void *arg)
+{
+    const begun_t *wanted = arg;
+    int lines = 0;
+    FILE *file = fopen (wanted->path, "r");
+    for (int c; file && (c = fgetc (file)) != EOF;)
+        lines += c == '\n';
+    if (file)
+        fclose (file);
+    return lines >= wanted->calls;
+}
+
+void call_log_await (const call_log_t *self, int calls)
+{
+    await ("the handlers", have_begun, &(begun_t){self->path, calls});
+}
+
+void call_log_let_go (const call_log_t *self)
+{
+    FILE *file = fopen (self->gate, "w");
+    CHECK (file && fclose (file) == 0);
 }
 
 weft_call_t *list_workers (weft_client_t *client, const char *service, list_reply *list)

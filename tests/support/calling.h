@@ -29,6 +29,15 @@ weft_call_t *start_count (weft_client_t *client, const char *method, const char 
 /*  Waits for the call, prints what came if it is another status than expected, and fails then. */
 void check_outcome (weft_call_t *call, weft_status_t status, weft_executed_t executed);
 
+/*  Lets workers that are started from now on note each Count call in a file, and wait in it for a gate. */
+typedef struct {
+    char path [128], gate [160];
+} call_log_t;
+call_log_t call_log (const mesh_t *mesh);
+void call_log_clear (const call_log_t *self); /* empties the file and closes the gate */
+void call_log_await (const call_log_t *self, int calls); /* waits until so many have begun */
+void call_log_let_go (const call_log_t *self); /* opens the gate: none sleeps any more */
+
 /*  Workers that serve `service` now, by the broker's list. */
 size_t workers_of (weft_client_t *client, const char *service);
 

@@ -20,7 +20,8 @@ typedef struct {
 WEFT_SCHEMA (slow_args, WEFT_FIELD (ms, weft_int64))
 
 /*  Count.Next, Count.Safe (the same, declared idempotent): tag, ms to sleep → executions so far in this process. Each appends
- *  "<tag>" as a line to the file named by WEFT_TEST_LOG, if set, before it sleeps. */
+ *  "<tag>" as a line to the file named by WEFT_TEST_LOG, if set, before it sleeps, and sleeps no longer once there is a file of
+ *  that name and ".open". */
 typedef struct {
     const char *tag;
     int64_t ms;
