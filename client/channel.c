@@ -643,6 +643,19 @@ static void on_broker_event (channel_t *self, transport_event_kind_t event, weft
     }
 }
 
+bool channel_displace (channel_t *self, uint64_t holder, uint64_t alias, int64_t now_us)
+{
+    self->now_us = now_us;
+    endpoint_t *there = ids_get (&self->endpoints.by_alias, holder);
+    endpoint_t *other = ids_get (&self->endpoints.by_alias, alias);
+    const bool stays = there && there->link.state == LINK_READY;
+    endpoint_t *down = stays ? other : there;
+    if (down)
+        endpoint_down (self, down, false, "another worker is there");
+    settle (self);
+    return !stays && other;
+}
+
 void channel_link (channel_t *self, uint64_t alias, transport_event_kind_t event, weft_status_t status,
                    int64_t now_us)
 {

@@ -97,6 +97,10 @@ void channel_start (channel_t *self, weft_call_t *call, int64_t now_us);
 void channel_cancel (channel_t *self, weft_call_t *call, int64_t now_us);
 void channel_link (channel_t *self, uint64_t alias, transport_event_kind_t event, weft_status_t status, int64_t now_us);
 void channel_message (channel_t *self, uint64_t alias, message_t *message, int64_t now_us);
+
+/*  The worker of link `alias` is to be connected where that of `holder` is. True: it may, and the holder is taken down. False: the
+ *  holder is connected, so the address is its own; the other, out of date, is taken down. */
+bool channel_displace (channel_t *self, uint64_t holder, uint64_t alias, int64_t now_us);
 void channel_malformed (channel_t *self); /* a message was dropped by the transport */
 void channel_tick (channel_t *self, int64_t now_us);
 

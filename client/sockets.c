@@ -161,6 +161,20 @@ static void disconnect (sockets_t *self, uint64_t alias, const char *address)
         return;
     table_take (&self->aliases, address, size);
     zmq_disconnect (self->workers, address); /* a lost one is gone already */
+    self->check |= WORKERS;
+}
+
+static void read_events (sockets_t *self, channel_t *channel, bool of_broker, int64_t now_us);
+
+/*  Two workers are said to be at one address, which cannot be. */
+static bool displace (sockets_t *self, channel_t *channel, uint64_t holder, uint64_t alias,
+                      const char *address, int64_t now_us)
+{
+    read_events (self, channel, false, now_us); /* the one that was there before may just have gone */
+    if (!channel_displace (channel, holder, alias, now_us))
+        return false;
+    disconnect (self, holder, address);
+    return true;
 }
 
 static void connect_worker (sockets_t *self, channel_t *channel, uint64_t alias, const char *address,
@@ -168,10 +182,8 @@ static void connect_worker (sockets_t *self, channel_t *channel, uint64_t alias,
 {
     const size_t size = strlen (address);
     const uint64_t holder = (uint64_t) (uintptr_t) table_get (&self->aliases, address, size);
-    if (holder) { /* somebody else was there before: that one is gone, or this address could not be another's */
-        disconnect (self, holder, address);
-        channel_link (channel, holder, TRANSPORT_LOST, WEFT_OK, now_us);
-    }
+    if (holder && !displace (self, channel, holder, alias, address, now_us))
+        return;
     uint8_t id [ROUTING_ID_SIZE];
     make_routing_id (id, alias);
     zmq_setsockopt (self->workers, ZMQ_CONNECT_ROUTING_ID, id, sizeof id);
@@ -347,10 +359,12 @@ static void tell_event (sockets_t *self, channel_t *channel, bool of_broker, con
         if (alias == 0)
             return; /* of a connection that was given up */
     }
-    if (event->kind == TRANSPORT_LOST) /* what came before the end counts */
+    if (event->kind == TRANSPORT_LOST) { /* what came before the end counts */
         for (int i = 0; i < BATCHES_BEFORE_LOST && !receive_all (self, channel, of_broker, false, now_us);
              i++) {
         }
+        self->check |= of_broker ? BROKER : WORKERS;
+    }
     channel_link (channel, alias, event->kind, event->status, now_us);
 }
 

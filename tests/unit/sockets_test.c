@@ -1,0 +1,135 @@
+/* SPDX-License-Identifier: MPL-2.0
+ *
+ *  The client's sockets, with a channel that the test moves by hand and a worker that only listens. */
+
+#include "channel_inside.h"
+#include "check.h"
+#include "clock.h"
+#include "sockets.h"
+
+static sockets_t sockets;
+static channel_t channel;
+static call_pool_t pool;
+static void *listener;
+static char address [WEFT_ENDPOINT_MAX + 1];
+
+static bool reach (const char *at, void *arg)
+{
+    (void) at;
+    (void) arg;
+    return true;
+}
+
+static void set_up (int listener_type)
+{
+    size_t size = sizeof address;
+    call_pool_init (&pool, 10);
+    CHECK (sockets_init (&sockets, 1));
+    listener = transport_socket (sockets.context, listener_type, 0);
+    CHECK (zmq_bind (listener, "tcp://127.0.0.1:*") == 0);
+    CHECK (zmq_getsockopt (listener, ZMQ_LAST_ENDPOINT, address, &size) == 0);
+    const channel_options_t options = {.brokers = "tcp://127.0.0.1:1",
+                                       .name = "test",
+                                       .call = {5000, 60000, WEFT_VIA_AUTO, WEFT_BALANCE_P2C,
+                                                WEFT_RETRY_FAILOVER},
+                                       .refresh_us = 10000000,
+                                       .calls_max = 10,
+                                       .body_max = 1000,
+                                       .seed = 1,
+                                       .reach = reach,
+                                       .pool = &pool};
+    CHECK (channel_init (&channel, &options, clock_now_us ()));
+}
+
+static void tear_down (void)
+{
+    channel_close (&channel, clock_now_us ());
+    channel_fini (&channel);
+    zmq_close (listener);
+    sockets_fini (&sockets, 0);
+    call_pool_fini (&pool);
+}
+
+static endpoint_t *add_worker (const char *uuid)
+{
+    endpoint_t *endpoint = endpoints_add (&channel.endpoints, uuid);
+    CHECK (endpoint);
+    CHECK (endpoint_update (endpoint, 1, 1, ENDPOINT_ALIVE, (const char *[]){address}, 1));
+    return endpoint;
+}
+
+/*  Turns and sleeps as a driver does, until nothing is left to look at. */
+static void turn (void)
+{
+    do
+        sockets_turn (&sockets, &channel, false);
+    while (sockets_busy (&sockets));
+}
+
+static endpoint_t *connect_worker (const char *uuid)
+{
+    endpoint_t *endpoint = add_worker (uuid);
+    CHECK (channel_connect (&channel, endpoint));
+    turn ();
+    while (endpoint->link.state == LINK_CONNECTING) {
+        const int64_t now_us = clock_now_us ();
+        sockets_note (&sockets, sockets_sleep (&sockets, now_us, now_us + 1000000));
+        turn ();
+    }
+    return endpoint;
+}
+
+TEST (after_a_disconnect_the_other_connections_are_looked_at)
+{
+    set_up (ZMQ_ROUTER);
+    endpoint_t *endpoint = connect_worker ("w1");
+    CHECK_INT (endpoint->link.state, LINK_READY);
+    turn ();
+    channel_link (&channel, endpoint->link.alias, TRANSPORT_LOST, WEFT_OK, clock_now_us ());
+    CHECK (!sockets_busy (&sockets));
+    sockets_flush (&sockets, &channel, clock_now_us ());
+    CHECK (sockets_busy (&sockets)); /* libzmq may have taken in what made the descriptor readable */
+    tear_down ();
+}
+
+TEST (who_is_connected_keeps_its_address_from_one_that_is_out_of_date)
+{
+    set_up (ZMQ_ROUTER);
+    endpoint_t *first = connect_worker ("w1");
+    const uint64_t alias = first->link.alias;
+    endpoint_t *second = connect_worker ("w2");
+    CHECK_INT (second->link.state, LINK_IDLE);
+    CHECK (second->unreachable);
+    CHECK_INT (first->link.state, LINK_READY);
+    CHECK_INT (first->link.alias, alias);
+    tear_down ();
+}
+
+TEST (who_is_not_connected_yet_gives_way)
+{
+    set_up (ZMQ_STREAM); /* says nothing by itself */
+    endpoint_t *first = add_worker ("w1"), *second = add_worker ("w2");
+    CHECK (channel_connect (&channel, first) && channel_connect (&channel, second));
+    sockets_flush (&sockets, &channel, clock_now_us ());
+    CHECK_INT (first->link.state, LINK_IDLE);
+    CHECK_INT (second->link.state, LINK_CONNECTING);
+    tear_down ();
+}
+
+TEST (who_has_just_gone_leaves_its_address_to_the_next)
+{
+    set_up (ZMQ_ROUTER);
+    endpoint_t *first = connect_worker ("w1");
+    zmq_close (listener);
+    zmq_pollitem_t monitor = {.socket = sockets.workers_monitor, .events = ZMQ_POLLIN};
+    CHECK (zmq_poll (&monitor, 1, 5000) == 1); /* it is said, but the channel has not heard it yet */
+    endpoint_t *second = add_worker ("w2");
+    CHECK (channel_connect (&channel, second));
+    listener = transport_socket (sockets.context, ZMQ_ROUTER, 0);
+    while (zmq_bind (listener, address) < 0) {
+    }
+    sockets_flush (&sockets, &channel, clock_now_us ());
+    CHECK_INT (first->link.state, LINK_IDLE);
+    CHECK_INT (second->link.state, LINK_CONNECTING);
+    tear_down ();
+}
