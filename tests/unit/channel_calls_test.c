@@ -201,6 +201,22 @@ TEST (s11_a_call_that_never_left_certainly_did_not_run)
     stage_end ();
 }
 
+TEST (the_ledger_says_how_long_a_call_waited_here)
+{
+    stage_begin_listed (NULL, 1);
+    weft_call_t *call = stage_call ("Test.Get", &direct);
+    stage_pass (30 * STAGE_MS);
+    const uint64_t alias = stage_connect ("w1");
+    const uint64_t id = stage_request ("Test.Get")->id;
+    stage_pass (12 * STAGE_MS);
+    stage_reply (alias, id, 1);
+    CHECK_INT (stage_result (call), 1);
+    CHECK_INT (weft_call_ledger (call).client_queue_us, 30 * STAGE_MS);
+    CHECK_INT (weft_call_ledger (call).total_us, 42 * STAGE_MS);
+    stage_free (call);
+    stage_end ();
+}
+
 TEST (s10_s12_the_three_timeouts_have_texts_of_their_own)
 {
     stage_begin_listed (NULL, 1);

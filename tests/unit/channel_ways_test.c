@@ -323,7 +323,46 @@ TEST (work_handed_back_by_a_draining_worker_moves_on_at_once)
         CHECK (stage_request ("Test.Set")->alias == connect->alias);
         stage_free (call);
     }
-    stage_link (alias, TRANSPORT_LOST); /* it closed, as it should */
+    stage_link (alias, TRANSPORT_LOST); /* it closed, as it should: no failure of its own */
+    const discovery_t *discovery = table_get (&stage.channel.services, "Test", 4);
+    for (size_t i = 0; i < 2; i++)
+        CHECK_INT (discovery->members [i]->failures, 0);
+    stage_end ();
+}
+
+TEST (a_worker_that_hands_work_back_gets_no_more)
+{
+    stage_begin_listed (NULL, 2);
+    weft_call_t *call = stage_call ("Test.Set", &direct);
+    const uint64_t alias = stage_command (CHANNEL_CONNECT)->alias;
+    stage_link (alias, TRANSPORT_READY);
+    stage_refuse (alias, stage_request ("Test.Set")->id, WEFT_DRAINING, "");
+    const uint64_t other = stage_command (CHANNEL_CONNECT)->alias;
+    stage_link (other, TRANSPORT_READY);
+    stage_free (call);
+    stage_forget ();
+    for (int i = 0; i < 10; i++) {
+        call = stage_call ("Test.Set", &direct);
+        CHECK_INT (stage_request ("Test.Set")->alias, other);
+        stage_free (call);
+    }
+    stage_end ();
+}
+
+TEST (auto_takes_a_doubtful_worker_when_the_broker_is_away_too)
+{
+    stage_begin_listed (NULL, 1);
+    stage_list (1, 1, 2, false, (const char *[]){"w1 suspect", NULL}, true);
+    weft_call_t *call = stage_call ("Test.Set", NULL);
+    const stage_record_t *request = stage_request ("Test.Set");
+    CHECK (request && request->alias == BROKER); /* while there is one, the broker knows better */
+    stage_free (call);
+    stage_link (BROKER, TRANSPORT_LOST);
+    call = stage_call ("Test.Set", NULL);
+    const uint64_t alias = stage_connect ("w1");
+    request = stage_request ("Test.Set");
+    CHECK (request && request->alias == alias);
+    stage_free (call);
     stage_end ();
 }
 

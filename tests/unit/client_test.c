@@ -760,6 +760,14 @@ TEST (a_loop_of_ones_own_is_told_of_what_a_waiting_call_left_behind)
     tear_down ();
 }
 
+/*  Lets so much time pass that the background thread has taken the lead. */
+static void idle (void)
+{
+    weft_client_t *other = weft_client_new (fake_broker (fake), NULL);
+    weft_client_call (other, "Test.Never", WEFT_NOTHING, &(weft_call_options_t){.timeout_ms = 200}, NULL);
+    weft_client_destroy (&other);
+}
+
 TEST (an_idle_client_does_nothing)
 {
     set_up (1);
@@ -770,10 +778,49 @@ TEST (an_idle_client_does_nothing)
                WEFT_DEADLINE_EXCEEDED);
     const uint64_t waiting = client_turns (client);
     CHECK (waiting - before <= 12);
-    weft_client_t *other = weft_client_new (fake_broker (fake), NULL);
-    weft_client_call (other, "Test.Never", WEFT_NOTHING, &(weft_call_options_t){.timeout_ms = 300}, NULL);
-    weft_client_destroy (&other);
+    idle ();
     CHECK (client_turns (client) - waiting <= 12); /* the background thread sleeps too */
+    tear_down ();
+}
+
+static void expect_deadline (weft_call_t *call, void *arg)
+{
+    check_status (call, WEFT_DEADLINE_EXCEEDED, WEFT_EXECUTED_MAYBE);
+    weft_call_destroy (&call);
+    count_one (arg);
+}
+
+TEST (a_background_thread_that_was_sent_away_comes_back_for_deadlines)
+{
+    set_up (1);
+    tally all = {.lock = PTHREAD_MUTEX_INITIALIZER, .all = PTHREAD_COND_INITIALIZER};
+    for (int i = 0; i < 3; i++) {
+        check_sum (1, 1, NULL);
+        idle ();
+        check_sum (1, 1, NULL); /* sends it away */
+        start ("Test.Never", &(weft_call_options_t){.timeout_ms = 30}, expect_deadline, &all);
+        await_all (&all, i + 1);
+    }
+    tear_down ();
+}
+
+static void *wait_in_vain (void *arg)
+{
+    const weft_call_options_t options = {.timeout_ms = *(int *) arg};
+    CHECK_INT (weft_client_call (client, "Test.Never", WEFT_NOTHING, &options, NULL), WEFT_DEADLINE_EXCEEDED);
+    return NULL;
+}
+
+TEST (who_stops_driving_hands_over_to_who_waits)
+{
+    set_up_with (1, &(weft_client_options_t){.own_loop = true}); /* no background thread that would help */
+    static int timeouts [] = {30, 60, 90, 120};
+    pthread_t threads [4];
+    check_sum (1, 1, NULL);
+    for (int i = 0; i < 4; i++)
+        CHECK (pthread_create (&threads [i], NULL, wait_in_vain, &timeouts [i]) == 0);
+    for (int i = 0; i < 4; i++)
+        pthread_join (threads [i], NULL);
     tear_down ();
 }
 
