@@ -205,6 +205,49 @@ void attempt_failed (channel_t *self, attempt_t *attempt, outcome_t *outcome)
     call_fail (self, attempt->call, outcome);
 }
 
+/*  What it waits for, and why in vain, for the texts of timeouts. */
+static void describe (const channel_t *self, const weft_call_t *call, text_space_t *what, const char **why)
+{
+    char *text = what->bytes;
+    const size_t size = sizeof what->bytes;
+    const link_t *link = call->attempt.request.link;
+    *why = call->state == CALL_LISTING || (link && !call->direct) ? self->broker_fault : "";
+    if (call->state == CALL_LISTING)
+        snprintf (text, size, "list of %s from broker %s", call->discovery->service, self->broker.address);
+    else if (call->state == CALL_CONNECTING && call->direct)
+        snprintf (text, size, "connection to worker %s at %s", call->worker, link->address);
+    else if (call->state == CALL_CONNECTING)
+        snprintf (text, size, "connection to broker %s", link->address);
+    else if (call->direct)
+        snprintf (text, size, "worker %s", call->worker);
+    else
+        snprintf (text, size, "%s%s through broker %s", call->worker [0] ? "worker " : "any worker",
+                  call->worker, self->broker.address);
+}
+
+static outcome_t deadline_outcome (const channel_t *self, const weft_call_t *call, text_space_t *space)
+{
+    const int ms = call->settings.timeout_ms;
+    text_space_t what;
+    const char *why;
+    describe (self, call, &what, &why);
+    switch (call->state) {
+    case CALL_FANNED:
+        return outcome_here (WEFT_DEADLINE_EXCEEDED, WEFT_EXECUTED_NO, space,
+                             "%zu of %zu workers did not reply in %d ms", call->parts_open, call->part_count,
+                             ms);
+    case CALL_SENT:
+        return outcome_here (WEFT_DEADLINE_EXCEEDED, WEFT_EXECUTED_NO, space, "no reply from %.800s in %d ms",
+                             what.bytes, ms);
+    case CALL_BACKOFF:
+        return outcome_here (WEFT_DEADLINE_EXCEEDED, WEFT_EXECUTED_NO, space,
+                             "after %d ms waiting to try again after %.800s", ms, weft_call_text (call));
+    default:
+        return outcome_here (WEFT_DEADLINE_EXCEEDED, WEFT_EXECUTED_NO, space,
+                             "after %d ms still waiting for a %.800s%s", ms, what.bytes, why);
+    }
+}
+
 /*  Replies. */
 
 /*  A peer may claim anything. */
@@ -254,6 +297,15 @@ static void reply_ok (channel_t *self, attempt_t *attempt, const wire_record_t *
     call_end (self, call, &outcome);
 }
 
+/*  A failure that comes when time is up is most likely its consequence: a handler that noticed. */
+static void fail_late (channel_t *self, attempt_t *attempt)
+{
+    text_space_t space;
+    outcome_t outcome = deadline_outcome (self, attempt->call, &space);
+    outcome.executed = WEFT_EXECUTED_MAYBE;
+    attempt_failed (self, attempt, &outcome);
+}
+
 void attempt_replied (channel_t *self, attempt_t *attempt, const wire_record_t *record, zmq_msg_t *attachment)
 {
     weft_call_t *call = attempt->call;
@@ -265,6 +317,10 @@ void attempt_replied (channel_t *self, attempt_t *attempt, const wire_record_t *
     note_health (self, attempt, status);
     if (status == WEFT_OK) {
         reply_ok (self, attempt, record, attachment);
+        return;
+    }
+    if (self->now_us >= call->deadline_us && status != WEFT_DEADLINE_EXCEEDED) {
+        fail_late (self, attempt);
         return;
     }
     char text [WEFT_TEXT_MAX + 1];
@@ -434,49 +490,6 @@ void call_shut (channel_t *self, weft_call_t *call)
     text_space_t space;
     outcome_t outcome = outcome_here (WEFT_SHUTDOWN, WEFT_EXECUTED_NO, &space, "the client was closed");
     give_up (self, call, &outcome);
-}
-
-/*  What it waits for, and why in vain, for the texts of timeouts. */
-static void describe (const channel_t *self, const weft_call_t *call, text_space_t *what, const char **why)
-{
-    char *text = what->bytes;
-    const size_t size = sizeof what->bytes;
-    const link_t *link = call->attempt.request.link;
-    *why = call->state == CALL_LISTING || (link && !call->direct) ? self->broker_fault : "";
-    if (call->state == CALL_LISTING)
-        snprintf (text, size, "list of %s from broker %s", call->discovery->service, self->broker.address);
-    else if (call->state == CALL_CONNECTING && call->direct)
-        snprintf (text, size, "connection to worker %s at %s", call->worker, link->address);
-    else if (call->state == CALL_CONNECTING)
-        snprintf (text, size, "connection to broker %s", link->address);
-    else if (call->direct)
-        snprintf (text, size, "worker %s", call->worker);
-    else
-        snprintf (text, size, "%s%s through broker %s", call->worker [0] ? "worker " : "any worker",
-                  call->worker, self->broker.address);
-}
-
-static outcome_t deadline_outcome (const channel_t *self, const weft_call_t *call, text_space_t *space)
-{
-    const int ms = call->settings.timeout_ms;
-    text_space_t what;
-    const char *why;
-    describe (self, call, &what, &why);
-    switch (call->state) {
-    case CALL_FANNED:
-        return outcome_here (WEFT_DEADLINE_EXCEEDED, WEFT_EXECUTED_NO, space,
-                             "%zu of %zu workers did not reply in %d ms", call->parts_open, call->part_count,
-                             ms);
-    case CALL_SENT:
-        return outcome_here (WEFT_DEADLINE_EXCEEDED, WEFT_EXECUTED_NO, space, "no reply from %.800s in %d ms",
-                             what.bytes, ms);
-    case CALL_BACKOFF:
-        return outcome_here (WEFT_DEADLINE_EXCEEDED, WEFT_EXECUTED_NO, space,
-                             "after %d ms waiting to try again after %.800s", ms, weft_call_text (call));
-    default:
-        return outcome_here (WEFT_DEADLINE_EXCEEDED, WEFT_EXECUTED_NO, space,
-                             "after %d ms still waiting for a %.800s%s", ms, what.bytes, why);
-    }
 }
 
 static void deadline_passed (channel_t *self, weft_call_t *call)

@@ -187,6 +187,33 @@ TEST (s11_the_call_timeout_says_who_did_not_reply_and_tells_him)
     stage_end ();
 }
 
+/*  Hands a reply in although the time is up, as happens to a driver that wakes late. */
+static weft_call_t *reply_late (bool ok)
+{
+    const uint64_t alias = stage_begin_connected ();
+    weft_call_t *call = stage_call ("Test.Get", &(weft_call_options_t){.timeout_ms = 500});
+    const uint64_t id = stage_request ("Test.Get")->id;
+    stage.now_us += 500 * STAGE_MS;
+    if (ok)
+        stage_reply (alias, id, 3);
+    else
+        stage_refuse (alias, id, WEFT_APP_ERROR, "interrupted");
+    return call;
+}
+
+TEST (s11_a_failure_that_comes_when_time_is_up_is_the_deadline)
+{
+    weft_call_t *call = reply_late (false);
+    stage_check (call, WEFT_DEADLINE_EXCEEDED, WEFT_EXECUTED_MAYBE);
+    CHECK_STR (weft_call_text (call), "no reply from worker w1 in 500 ms");
+    stage_free (call);
+    stage_end ();
+    call = reply_late (true); /* but a result that is there is not thrown away */
+    CHECK_INT (stage_result (call), 3);
+    stage_free (call);
+    stage_end ();
+}
+
 TEST (s11_a_call_that_never_left_certainly_did_not_run)
 {
     stage_begin_listed (NULL, 1);
