@@ -13,6 +13,7 @@ import unittest
 from weft import wire
 from weft import Link
 
+GUARD = os.path.join(os.path.dirname(os.path.abspath(__file__)), "..", "support", "guard")
 PATIENCE = 20.0  # seconds that anything may take before a test gives up
 
 
@@ -120,10 +121,19 @@ class Mesh(unittest.TestCase):
 
     def setUp(self):
         self.folder = tempfile.mkdtemp(prefix="weft-interop-")
+        self.post_guard()
         self.addCleanup(shutil.rmtree, self.folder)
         self.processes = []
         self.broker = self.start("weft-broker", "--bind", "tcp://127.0.0.1:*")
         self.endpoint = self.broker.endpoints[0]
+
+    def post_guard(self):
+        """Has somebody clean up after us if we are killed."""
+        theirs, ours = os.pipe()
+        self.addCleanup(os.close, ours)
+        subprocess.run(["setsid", "-f", GUARD, self.folder], stdin=theirs, stdout=subprocess.DEVNULL,
+                       stderr=subprocess.DEVNULL, check=True)
+        os.close(theirs)
 
     def start(self, name, *args, **how):
         process = Process(self.folder, name, *args, **how)

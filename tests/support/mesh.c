@@ -36,6 +36,7 @@ struct mesh {
     char endpoint [WEFT_ENDPOINT_MAX + 1];
     process_t processes [PROCESSES_MAX];
     size_t count;
+    int guard; /* a pipe to it, held as long as we live; -1 */
 };
 
 static mesh_t *current; /* for the exit handler */
@@ -111,6 +112,33 @@ static void at_exit (void)
     remove_folder (mesh->folder);
 }
 
+/*  Has somebody clean up after us if we are killed. */
+static int post_guard (const char *folder)
+{
+    const char *source = getenv ("WEFT_SOURCE_DIR");
+    char program [512];
+    int ends [2];
+    if (!source)
+        return -1;
+    snprintf (program, sizeof program, "%s/tests/support/guard", source);
+    CHECK (pipe2 (ends, O_CLOEXEC) == 0);
+    const int null = open ("/dev/null", O_RDWR | O_CLOEXEC);
+    const pid_t pid = fork ();
+    CHECK (null >= 0 && pid >= 0);
+    if (pid == 0) {
+        dup2 (ends [0], STDIN_FILENO);
+        dup2 (null, STDOUT_FILENO);
+        dup2 (null, STDERR_FILENO);
+        execlp ("setsid", "setsid", "-f", program, folder, NULL);
+        _exit (127);
+    }
+    close (null);
+    close (ends [0]);
+    int status;
+    CHECK (waitpid (pid, &status, 0) == pid && status == 0);
+    return ends [1];
+}
+
 mesh_t *mesh_new (void)
 {
     static bool registered;
@@ -118,6 +146,7 @@ mesh_t *mesh_new (void)
     CHECK (self && !current);
     snprintf (self->folder, sizeof self->folder, "%s/weft-test-XXXXXX", getenv ("TMPDIR") ? getenv ("TMPDIR") : "/tmp");
     CHECK (mkdtemp (self->folder));
+    self->guard = post_guard (self->folder);
     if (!registered)
         CHECK (atexit (at_exit) == 0);
     registered = true;
@@ -166,6 +195,8 @@ void mesh_destroy (mesh_t **self)
     }
     current = NULL;
     remove_folder (mesh->folder);
+    if (mesh->guard >= 0)
+        close (mesh->guard);
     free (mesh);
     *self = NULL;
 }

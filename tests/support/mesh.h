@@ -2,8 +2,8 @@
  *
  *  mesh.h - real processes for end-to-end tests: a broker, workers, commands.
  *
- *  Everything lives in one temporary folder, on free ports, and dies with the test, however it ends. Nothing here
- *  returns in failure: what cannot be started, or does not become ready in time, fails the test with what the process
+ *  Everything lives in one temporary folder, on free ports, and dies with the test, however it ends (tests/support/guard
+ *  sees to that). Nothing here returns in failure: what cannot be started, or does not become ready in time, fails the test with what the process
  *  said. WEFT_TEST_WRAPPER (such as "valgrind -q") goes in front of each program. */
 
 #ifndef MESH_H_INCLUDED
