@@ -19,6 +19,8 @@
 #define TURN_BYTES_MAX    (8 * 1024 * 1024)
 #define RETRY_MS          2                 /* a peer whose pipe is full is tried again */
 #define LINGER_MS         500               /* for the last words */
+#define LOST_US           20000             /* how long a lost peer's last messages are read before it counts as lost */
+#define COMPLAIN_US       1000000           /* between two warnings that there is no room */
 #define AUTO_ID_SIZE      5                 /* a routing id that libzmq chose: a zero byte and a counter, never reused */
 
 /*  A peer's connection. */
@@ -26,6 +28,7 @@ typedef struct {
     peer_t *peer;
     int fd;                 /* -1: unknown */
     message_t *held;        /* what its full pipe did not take */
+    int64_t lost_us;        /* when it was put in `lost` */
     list_node_t lost, stuck;
 } link_t;
 
@@ -47,13 +50,14 @@ struct loop {
     table_t links;          /* by routing id */
     descriptor_t *descriptors;
     size_t descriptor_count;
-    list_t lost;            /* links whose connection is gone */
+    list_t lost;            /* links whose connection is gone, in order of time */
     list_t stuck;           /* links whose pipe is full */
     zmq_msg_t routing_id;
     message_t in, out;
     bool more;              /* the last turn left messages unread */
     bool stopping, done;
     int64_t stop_us;        /* when draining ends */
+    int64_t complain_us;    /* no warning before */
     int64_t now_us;
 };
 
@@ -80,15 +84,17 @@ static descriptor_t *descriptor (loop_t *self, int fd)
     return &self->descriptors [fd];
 }
 
-/*  Its end is near: when the socket is empty. */
+/*  Its end is near: see end_lost. */
 static void link_lost (loop_t *self, link_t *link)
 {
     descriptor_t *at = descriptor (self, link->fd);
 
     if (at && at->link == link)
         at->link = NULL;
-    if (!list_linked (&link->lost))
-        list_push (&self->lost, &link->lost);
+    if (list_linked (&link->lost))
+        return;
+    link->lost_us = self->now_us;
+    list_push (&self->lost, &link->lost);
 }
 
 static void link_end (loop_t *self, link_t *link)
@@ -146,6 +152,9 @@ static void turn_away (loop_t *self, const void *id, size_t size, int fd)
         (void) transport_send (self->router, id, size, &self->out);
     message_clear (&self->out);
     buffer_fini (&refused);
+    if (self->now_us < self->complain_us)
+        return; /* it may try as often as it likes */
+    self->complain_us = self->now_us + COMPLAIN_US;
     log_warning ("connection refused: too many", log_int ("fd", fd));
 }
 
@@ -221,11 +230,17 @@ static bool receive_all (loop_t *self)
     return false;
 }
 
-static void end_lost (loop_t *self)
+/*  What a peer said before it went counts, so the socket is emptied first. One that never is does not keep the callers
+ *  of a dead worker waiting. */
+static void end_lost (loop_t *self, bool empty)
 {
     list_node_t *node;
-    while ((node = list_first (&self->lost)))
-        link_end (self, CONTAINER_OF (node, link_t, lost));
+    while ((node = list_first (&self->lost))) {
+        link_t *link = CONTAINER_OF (node, link_t, lost);
+        if (!empty && self->now_us - link->lost_us < LOST_US)
+            return;
+        link_end (self, link);
+    }
 }
 
 static void drop_doomed (loop_t *self)
@@ -428,8 +443,7 @@ void loop_run (loop_t *self)
         on_signals (self);
         watch_connections (self);
         const bool empty = receive_all (self);
-        if (empty)
-            end_lost (self);
+        end_lost (self, empty);
         broker_tick (self->broker, self->now_us);
         flush_all (self);
         drop_doomed (self);

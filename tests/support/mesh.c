@@ -2,6 +2,7 @@
 
 #include "mesh.h"
 #include "clock.h"
+#include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <poll.h>
@@ -427,6 +428,19 @@ void process_said (process_t *self, const char *text)
 void process_signal (process_t *self, int signal_number)
 {
     CHECK (!self->ended && kill (self->pid, signal_number) == 0);
+}
+
+size_t process_descriptors (const process_t *self)
+{
+    char path [64];
+    size_t count = 0;
+    snprintf (path, sizeof path, "/proc/%d/fd", (int) self->pid);
+    DIR *folder = opendir (path);
+    CHECK (folder);
+    while (readdir (folder))
+        count++;
+    closedir (folder);
+    return count - 2; /* "." and ".." */
 }
 
 bool process_running (process_t *self)

@@ -53,6 +53,9 @@ const char *process_ready_word (const process_t *self, int index);
 
 void process_signal (process_t *self, int signal_number);
 
+/*  How many descriptors it has open. */
+size_t process_descriptors (const process_t *self);
+
 /*  Waits until it has ended: its exit code, or 128 + signal. */
 int process_wait (process_t *self);
 bool process_running (process_t *self);
