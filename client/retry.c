@@ -27,11 +27,9 @@ void retry_budget_call (retry_budget_t *self)
 
 bool retry_budget_take (retry_budget_t *self, int64_t now_us)
 {
-    const int64_t earned = (now_us - self->at_us) / (1000000 / PER_SECOND);
-    if (earned > 0) {
-        save (self, earned < SAVED_MAX ? earned : SAVED_MAX);
-        self->at_us = now_us;
-    }
+    const int64_t token_us = 1000000 / PER_SECOND, earned = (now_us - self->at_us) / token_us;
+    save (self, earned < SAVED_MAX ? earned : SAVED_MAX);
+    self->at_us += earned * token_us;
     if (self->tokens < ONE)
         return false;
     self->tokens -= ONE;
@@ -69,7 +67,7 @@ retry_verdict_t retry_decide (const retry_question_t *question)
 
 bool retry_is_free (const retry_question_t *question)
 {
-    return !question->left || question->status == WEFT_DRAINING;
+    return question->status == WEFT_DRAINING || (!question->left && question->status != WEFT_OVERLOADED);
 }
 
 int64_t retry_backoff_us (int attempts, dice_t *dice)

@@ -36,7 +36,8 @@ typedef enum { RETRY_END, RETRY_SAME, RETRY_OTHER } retry_verdict_t;
 
 retry_verdict_t retry_decide (const retry_question_t *question);
 
-/*  True if this retry costs the budget nothing: it was handed back or never left, so it adds no load. */
+/*  True if this retry costs the budget nothing, and need not wait: it was handed back or never left, so it adds no load. What did
+ *  not fit behind all that waits for a peer does. */
 bool retry_is_free (const retry_question_t *question);
 
 /*  How long to wait before attempt number `attempts` + 1: anything up to a bound that doubles. */

@@ -72,6 +72,9 @@ TEST (work_handed_back_costs_no_budget)
     question = after (WEFT_OVERLOADED, WEFT_EXECUTED_NO);
     CHECK (!retry_is_free (&question));
     question.left = false;
+    CHECK (!retry_is_free (&question)); /* there is no room: trying again at once would not find any */
+    question = after (WEFT_WORKER_LOST, WEFT_EXECUTED_NO);
+    question.left = false;
     CHECK (retry_is_free (&question));
 }
 
@@ -94,6 +97,9 @@ TEST (the_budget_is_a_fifth_of_the_calls_and_ten_a_second)
     CHECK_INT (take_all (&budget, 1000000), 10);
     CHECK_INT (take_all (&budget, 1050000), 0);
     CHECK_INT (take_all (&budget, 1100000), 1);
+    for (int64_t us = 1100150; us < 2100000; us += 150)
+        CHECK (!retry_budget_take (&budget, us) || (us - 1100000) % 100000 < 150); /* parts of a token are kept */
+    CHECK_INT (take_all (&budget, 2100000), 1);
     for (int i = 0; i < 100000; i++)
         retry_budget_call (&budget);
     CHECK_INT (take_all (&budget, INT64_MAX / 2), 1000); /* no more is ever saved up */
