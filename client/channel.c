@@ -291,11 +291,11 @@ static void drop_broker (channel_t *self, const outcome_t *outcome)
     fail_requests (self, &link->sent, outcome);
 }
 
-static void broker_down (channel_t *self, weft_executed_t executed, const char *why)
+static void broker_down (channel_t *self, const char *why)
 {
     text_space_t space;
-    const outcome_t outcome =
-        outcome_here (WEFT_BROKER_LOST, executed, &space, "broker %s: %s", self->broker.address, why);
+    const outcome_t outcome = outcome_here (WEFT_BROKER_LOST, WEFT_EXECUTED_MAYBE, &space, "broker %s: %s",
+                                            self->broker.address, why);
     if (self->broker_count == 1)
         snprintf (self->broker_fault, sizeof self->broker_fault, ": %s", why);
     else
@@ -331,7 +331,7 @@ static void leave_draining_broker (channel_t *self)
 {
     if (self->broker.draining && self->broker.state == LINK_READY && self->routed == 0 &&
         self->broker_count > 1)
-        broker_down (self, WEFT_EXECUTED_NO, "it stops");
+        broker_down (self, "it stops");
 }
 
 static void add_broker (channel_t *self, text_t address)
@@ -358,6 +358,7 @@ static void send_watch (channel_t *self, discovery_t *discovery)
     if (!id)
         return; /* it goes on waiting */
     link_sent (link, &discovery->request, id);
+    discovery->asked_us = self->now_us;
     buffer_clear (&self->scratch);
     mp_write_array (&self->scratch, 1);
     mp_write_text (&self->scratch, discovery->service);
@@ -515,7 +516,7 @@ static bool on_refused (channel_t *self, link_t *link, const wire_record_t *reco
 static bool on_goodbye (channel_t *self, link_t *link)
 {
     if (link->alias == CHANNEL_BROKER)
-        broker_down (self, WEFT_EXECUTED_MAYBE, "it said goodbye");
+        broker_down (self, "it said goodbye");
     else
         endpoint_down (self, endpoint_of (link), false, "it said goodbye");
     return false;
@@ -624,7 +625,7 @@ static void on_broker_event (channel_t *self, transport_event_kind_t event, weft
         on_ready (self, &self->broker);
         break;
     case TRANSPORT_LOST:
-        broker_down (self, WEFT_EXECUTED_MAYBE, "the connection was lost");
+        broker_down (self, "the connection was lost");
         break;
     case TRANSPORT_REFUSED:
         /* without a key's refusal this may as well be a broker that stops, or a proxy before one that is not there: it
@@ -632,11 +633,10 @@ static void on_broker_event (channel_t *self, transport_event_kind_t event, weft
         if (status == WEFT_UNAUTHENTICATED)
             broker_refused (self, status, "the key is not accepted");
         else
-            broker_down (self, WEFT_EXECUTED_NO,
-                         "it closes the connection as one that does not speak this protocol");
+            broker_down (self, "it closes the connection as one that does not speak this protocol");
         break;
     case TRANSPORT_FAILED:
-        broker_down (self, WEFT_EXECUTED_NO, "nobody listens there");
+        broker_down (self, "nobody listens there");
         break;
     default:
         break;
@@ -678,7 +678,7 @@ static void link_due (channel_t *self, link_t *link)
     if (link == &self->broker && link->state == LINK_IDLE)
         open_broker (self);
     else if (link == &self->broker)
-        broker_down (self, WEFT_EXECUTED_NO, "it does not answer");
+        broker_down (self, "it does not answer");
     else
         endpoint_down (self, endpoint_of (link), false,
                        connecting ? "no connection in time" : "it does not close");

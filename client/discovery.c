@@ -35,8 +35,8 @@ bool discovery_wants (const discovery_t *self, int64_t now_us)
     case DISCOVERY_WATCHING:
         return self->count == 0 || now_us - self->updated_us >= self->refresh_us ||
                (self->confirm_us && now_us >= self->confirm_us);
-    default:
-        return false;
+    default: /* a broker that owes the list for so long has lost the question */
+        return now_us - self->asked_us >= self->refresh_us;
     }
 }
 
@@ -44,7 +44,6 @@ void discovery_asked (discovery_t *self, int64_t now_us)
 {
     self->state = DISCOVERY_ASKING;
     self->asked_us = now_us;
-    self->asked++;
 }
 
 void discovery_lost (discovery_t *self)

@@ -30,7 +30,6 @@ typedef struct discovery {
     int64_t updated_us;             /* when it was last told anything */
     int64_t asked_us;
     int64_t probed_us;              /* when unreachable members were last looked after */
-    uint64_t asked;                 /* how often it was asked for */
     unsigned gaps;                  /* in a row */
     endpoint_t **members;           /* sorted by UUID */
     size_t count, capacity;

@@ -154,6 +154,28 @@ TEST (the_last_good_list_serves_while_the_broker_is_away)
     stage_end ();
 }
 
+TEST (a_broker_that_has_just_started_and_knows_no_service_fails_no_direct_call)
+{
+    const uint64_t alias = stage_begin_connected ();
+    for (int round = 0; round < 2; round++) {
+        stage_link (BROKER, TRANSPORT_LOST);
+        stage_pass (2000 * STAGE_MS);
+        stage_link (BROKER, TRANSPORT_READY);
+        const uint64_t watch = stage_request ("weft.Registry.Watch")->id;
+        if (round == 0)
+            stage_refuse (BROKER, watch, WEFT_NO_SERVICE, "no service \"Test\" was ever registered");
+        else
+            stage_list (watch, 0, 1, true, (const char *[]){NULL}, false);
+        weft_call_t *call = stage_call ("Test.Get", &direct);
+        const stage_record_t *request = stage_request ("Test.Get");
+        CHECK (request && request->alias == alias);
+        stage_reply (alias, request->id, 5);
+        CHECK_INT (stage_result (call), 5);
+        stage_free (call);
+    }
+    stage_end ();
+}
+
 TEST (a_new_broker_link_is_asked_for_all_lists_again)
 {
     stage_begin_listed (NULL, 1);
