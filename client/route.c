@@ -66,6 +66,14 @@ static bool directly (channel_t *self, weft_call_t *call, endpoint_t *endpoint)
     return true;
 }
 
+/*  Who could not be reached gets a bare connection once its time has come: no call is risked. */
+static void probe (channel_t *self, endpoint_t *endpoint)
+{
+    if (endpoint->unreachable && endpoint->link.state == LINK_IDLE && endpoint->state < ENDPOINT_DRAINING &&
+        !endpoint_ejected (endpoint, self->now_us))
+        channel_connect (self, endpoint);
+}
+
 /*  One particular worker. */
 static void to_worker (channel_t *self, weft_call_t *call, const char *uuid)
 {
@@ -76,6 +84,8 @@ static void to_worker (channel_t *self, weft_call_t *call, const char *uuid)
         !(endpoint->unreachable && (via == WEFT_VIA_AUTO || (!call->same && was_tried (call, endpoint))));
     if (via != WEFT_VIA_BROKER && possible && directly (self, call, endpoint))
         return;
+    if (via == WEFT_VIA_AUTO && endpoint)
+        probe (self, endpoint);
     if (via == WEFT_VIA_DIRECT)
         fail (self, call, WEFT_NO_WORKERS, "worker %s cannot be reached directly", uuid);
     else
@@ -228,18 +238,13 @@ discovery_t *route_discovery (channel_t *self, text_t service)
     return discovery;
 }
 
-/*  Those that could not be reached get a bare connection once their time has come: no call is risked. */
 static void probe_unreachable (channel_t *self, discovery_t *discovery)
 {
     if (self->now_us - discovery->probed_us < PROBE_EVERY_US)
         return;
     discovery->probed_us = self->now_us;
-    for (size_t i = 0; i < discovery->count; i++) {
-        endpoint_t *endpoint = discovery->members [i];
-        if (endpoint->unreachable && endpoint->link.state == LINK_IDLE &&
-            endpoint->state < ENDPOINT_DRAINING && !endpoint_ejected (endpoint, self->now_us))
-            channel_connect (self, endpoint);
-    }
+    for (size_t i = 0; i < discovery->count; i++)
+        probe (self, discovery->members [i]);
 }
 
 static void by_list (channel_t *self, weft_call_t *call, discovery_t *discovery)
@@ -271,15 +276,20 @@ static bool needs_list (const weft_call_t *call)
 
 static void by_service (channel_t *self, weft_call_t *call)
 {
-    discovery_t *discovery = route_discovery (self, call->service);
-    if (!discovery) {
-        fail (self, call, WEFT_OVERLOADED, "too many services are watched: no place for %s", call->method);
+    const bool needed = needs_list (call);
+    if (!needed && call->settings.retry == WEFT_RETRY_FAILFAST) {
+        through_broker (self, call, NULL);
         return;
     }
-    if (!needs_list (call)) {
-        if (call->settings.retry != WEFT_RETRY_FAILFAST)
+    discovery_t *discovery = route_discovery (self, call->service);
+    if (!needed) {
+        if (discovery)
             channel_ask (self, discovery); /* nobody waits for it: it tells what may be retried */
         through_broker (self, call, NULL);
+        return;
+    }
+    if (!discovery) {
+        fail (self, call, WEFT_OVERLOADED, "too many services are watched: no place for %s", call->method);
         return;
     }
     channel_ask (self, discovery);

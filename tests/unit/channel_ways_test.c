@@ -410,6 +410,63 @@ TEST (an_empty_budget_ends_the_retrying)
     stage_end ();
 }
 
+TEST (what_finds_no_room_behind_what_waits_tries_again_after_a_pause)
+{
+    stage_begin_listed (NULL, 1);
+    outbox_t *outbox = &stage.channel.broker.outbox;
+    buffer_extend (outbox_open_record (outbox), WEFT_OUTBOX_MAX - WEFT_BATCH_MAX);
+    outbox_close_record (outbox, NULL);
+    weft_call_t *call = call_new (&stage.pool);
+    mp_write_int (&call->args, 7);
+    CHECK (call_ask (call, "Test.Set", &routed, &stage.channel.options.call));
+    channel_start (&stage.channel, call, stage.now_us);
+    CHECK_INT (call->state, CALL_BACKOFF);
+    outbox_clear (outbox);
+    stage_pass (20 * STAGE_MS);
+    stage_reply (BROKER, stage_request ("Test.Set")->id, 1);
+    CHECK_INT (stage_result (call), 1);
+    stage_free (call);
+    stage_end ();
+}
+
+TEST (routed_calls_need_no_place_among_the_watched_services)
+{
+    stage_begin_listed (NULL, 1);
+    for (int i = 0; i <= WEFT_BROKER_WATCHES_MAX; i++) {
+        char method [32];
+        snprintf (method, sizeof method, "Service%d.Get", i);
+        weft_call_t *call = stage_call (method, &routed);
+        const stage_record_t *request = stage_request (method);
+        CHECK (request && request->alias == BROKER);
+        stage_reply (BROKER, request->id, 1);
+        CHECK_INT (stage_result (call), 1);
+        stage_free (call);
+        stage_forget ();
+    }
+    stage_end ();
+}
+
+TEST (one_named_worker_that_was_lost_is_connected_again)
+{
+    const weft_call_options_t named = {.worker = "w1"};
+    const uint64_t alias = stage_begin_connected ();
+    stage_link (alias, TRANSPORT_LOST);
+    weft_call_t *call = stage_call ("Test.Get", &named);
+    const stage_record_t *request = stage_request ("Test.Get");
+    CHECK (request && request->alias == BROKER);
+    stage_reply (BROKER, request->id, 1);
+    CHECK_INT (stage_result (call), 1);
+    stage_free (call);
+    stage_pass (1000 * STAGE_MS);
+    stage_free (stage_call ("Test.Get", &named)); /* through the broker, and a bare connection beside it */
+    stage_connect ("w1");
+    call = stage_call ("Test.Get", &named);
+    request = stage_request ("Test.Get");
+    CHECK (request && request->alias != BROKER);
+    stage_free (call);
+    stage_end ();
+}
+
 TEST (routed_calls_not_sent_wait_for_the_next_broker)
 {
     stage_begin_listed (NULL, 1);
