@@ -32,6 +32,7 @@
 #define STALL_US          10000   /* before a peer that had no room is tried again */
 #define LAST_FLUSH_US     500000  /* for what is still to be sent when it stops */
 #define LINGER_MS         1000
+#define TOLD_MS           250     /* for abandoned handlers to see that nobody waits, and leave */
 #define COMPLAIN_US       10000000 /* between two warnings that there is no broker */
 #define FRAME_ROOM        65536   /* a frame is a body and a little more */
 
@@ -640,8 +641,8 @@ void weft_worker_destroy (weft_worker_t **self_p)
     *self_p = NULL;
     if (!self)
         return;
-    /* handlers that run are told, and waited for; but not again by who has waited in vain */
-    const int wait_ms = !self->joined ? self->options.drain_timeout_ms : self->abandoned ? 0 : -1;
+    /* handlers that run are told, and waited for; but only a moment by who has waited in vain */
+    const int wait_ms = !self->joined ? self->options.drain_timeout_ms : self->abandoned ? TOLD_MS : -1;
     if (self->started && !self->joined) {
         worker_ask_quit (self);
         join (self);

@@ -164,6 +164,30 @@ TEST (s12_a_command_is_killed_at_the_handler_timeout)
     check_killed ("--handler-timeout-ms", "200", 10000, WEFT_HANDLER_TIMEOUT);
 }
 
+TEST (a_command_does_not_outlive_its_worker)
+{
+    mesh_t *mesh = mesh_new ();
+    char pid_file [200], command [300];
+    mesh_broker (mesh, NULL, NULL);
+    snprintf (pid_file, sizeof pid_file, "%s/pid", mesh_folder (mesh));
+    snprintf (command, sizeof command, "echo $$ >'%s'; exec sleep 60", pid_file);
+    process_t *worker = mesh_start (mesh, "weft-worker", "--broker", mesh_endpoint (mesh), "--exec", command, "--method",
+                                    "Cmd.Sleep", "--drain-timeout-ms", "200", NULL);
+    process_line (worker, "weft-worker ready ");
+    weft_client_t *client = client_of (mesh);
+    const weft_any one = {"\x01", 1};
+    weft_call_t *call = weft_client_start (client, "Cmd.Sleep", WEFT_IN (weft_any, &one),
+                                           &(weft_call_options_t){.timeout_ms = 60000}, NULL, NULL);
+    await ("the command", has_content, pid_file);
+    process_signal (worker, SIGTERM);
+    CHECK_INT (process_wait (worker), 1); /* it says that it abandoned a handler */
+    CHECK (is_gone (pid_file));
+    check_outcome (call, WEFT_WORKER_LOST, WEFT_EXECUTED_MAYBE);
+    weft_call_destroy (&call);
+    weft_client_destroy (&client);
+    mesh_destroy (&mesh);
+}
+
 /*  ------------------------------------------------------------------ processes  */
 
 /*  Starts a call that lasts `ms`, whatever happens, and waits until its handler runs. */
