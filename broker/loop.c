@@ -55,6 +55,7 @@ struct loop {
     zmq_msg_t routing_id;
     message_t in, out;
     bool more;              /* the last turn left messages unread */
+    bool signalled;         /* perhaps */
     bool stopping, done;
     int64_t stop_us;        /* when draining ends */
     int64_t complain_us;    /* no warning before */
@@ -415,15 +416,18 @@ static int timeout_ms (const loop_t *self)
     return ms > 60000 ? 60000 : (int) ms;
 }
 
-/*  A ZeroMQ descriptor is signalled on edges only, so each socket is asked before sleeping. */
+/*  A ZeroMQ descriptor tells of news once, and sending may have taken them in, so the router is asked before sleeping. The
+ *  monitor was read to its end and not touched since. */
 static void sleep_until_work (loop_t *self)
 {
-    if (self->more || !list_empty (&self->lost) || readable (self->router) || readable (self->monitor))
+    self->signalled = true; /* unless we know better */
+    if (self->more || !list_empty (&self->lost) || readable (self->router))
         return;
     struct pollfd fds [] = {{.fd = self->router_fd, .events = POLLIN},
                             {.fd = self->monitor_fd, .events = POLLIN},
                             {.fd = self->signals, .events = POLLIN}};
-    poll (fds, 3, timeout_ms (self));
+    if (poll (fds, 3, timeout_ms (self)) >= 0)
+        self->signalled = fds [2].revents != 0;
 }
 
 static void check_stopped (loop_t *self)
@@ -440,7 +444,8 @@ void loop_run (loop_t *self)
     while (!self->done) {
         sleep_until_work (self);
         self->now_us = clock_now_us ();
-        on_signals (self);
+        if (self->signalled)
+            on_signals (self);
         watch_connections (self);
         const bool empty = receive_all (self);
         end_lost (self, empty);
