@@ -144,30 +144,45 @@ static bool read_all (command_t *self, config_t *config, config_error_t *error)
     return good;
 }
 
+/*  Each peer needs a descriptor. As many peers as were wished for, if that many can be had; else as many as can. */
+static int64_t peers_allowed (int64_t wished)
+{
+    struct rlimit limit;
+    const rlim_t wanted = (rlim_t) wished + FDS_BESIDE;
+
+    if (getrlimit (RLIMIT_NOFILE, &limit) < 0 || limit.rlim_cur >= wanted)
+        return wished;
+    limit.rlim_cur = limit.rlim_max < wanted ? limit.rlim_max : wanted;
+    setrlimit (RLIMIT_NOFILE, &limit);
+    if (limit.rlim_cur >= wanted)
+        return wished;
+    return (int64_t) (limit.rlim_cur > 2 * FDS_BESIDE ? limit.rlim_cur - FDS_BESIDE : limit.rlim_cur / 2);
+}
+
+/*  Nobody asked for the default, so it is no trouble if it cannot be had. */
+static void fit_descriptors (config_t *config)
+{
+    const int64_t wished = config->peers_max;
+
+    config->peers_max = peers_allowed (wished);
+    if (config->peers_max == wished)
+        return;
+    LOG_ (wished == WEFT_BROKER_PEERS_MAX ? WEFT_LOG_INFO : WEFT_LOG_WARNING,
+          "the limit of descriptors (nofile) allows fewer peers than peers_max",
+          log_int ("peers", config->peers_max), log_int ("peers_max", wished));
+}
+
 static bool reload (config_t *fresh, void *arg)
 {
     command_t command = *(const command_t *) arg;
     config_error_t error;
 
-    if (read_all (&command, fresh, &error))
+    if (read_all (&command, fresh, &error)) {
+        fresh->peers_max = peers_allowed (fresh->peers_max);
         return true;
+    }
     log_error ("configuration is wrong; going on with the old one", log_text ("why", error.text));
     return false;
-}
-
-/*  Each peer needs a descriptor. */
-static void check_descriptors (int64_t peers_max)
-{
-    struct rlimit limit;
-    const rlim_t wanted = (rlim_t) peers_max + FDS_BESIDE;
-
-    if (getrlimit (RLIMIT_NOFILE, &limit) < 0 || limit.rlim_cur >= wanted)
-        return;
-    limit.rlim_cur = limit.rlim_max < wanted ? limit.rlim_max : wanted;
-    setrlimit (RLIMIT_NOFILE, &limit);
-    if (limit.rlim_cur < wanted)
-        log_warning ("fewer descriptors than peers_max needs: raise the limit (nofile), or lower peers_max",
-                     log_int ("descriptors", (int64_t) limit.rlim_cur), log_int ("peers_max", peers_max));
 }
 
 static void block_signals (void)
@@ -187,7 +202,7 @@ static int run (command_t *self, config_t *config)
 
     block_signals ();
     log_to_stderr ((weft_log_level_t) config->log_level, config->log_format == 1);
-    check_descriptors (config->peers_max);
+    fit_descriptors (config);
     loop_t *loop = loop_new (config, reload, self, &error);
     if (!loop)
         return fail (1, error.text);

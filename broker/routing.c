@@ -96,7 +96,7 @@ static uint32_t remaining_ms (const broker_t *self, const call_t *call)
 {
     if (call->deadline_us == DEADLINES_NEVER)
         return WIRE_NO_DEADLINE;
-    const int64_t left_ms = (call->deadline_us - self->now_us) / 1000;
+    const int64_t left_ms = (call->deadline_us - self->now_us + 999) / 1000; /* a worker must not give up before us */
     return left_ms < 1 ? 1 : (uint32_t) left_ms;
 }
 
@@ -287,7 +287,7 @@ static void route (broker_t *self, peer_t *peer, const wire_record_t *record, co
                    zmq_msg_t *frame, zmq_msg_t *attachment)
 {
     refusal_t refusal;
-    plan_t plan;
+    plan_t plan = {0};
 
     if (!admissible (self, peer, record, &refusal) || !plan_route (self, peer, record, options, &plan, &refusal)) {
         reject (self, peer, record->id, &refusal);

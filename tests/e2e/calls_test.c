@@ -279,6 +279,34 @@ TEST (s1_both_codecs_carry_every_type)
     trio_destroy (&trio);
 }
 
+TEST (s9_n12_n13_a_service_serves_several_methods_with_typed_arguments_from_one_table)
+{
+    static const struct {
+        const char *method;
+        int64_t expected;
+    } calls [] = {{"Arith.Add", 13}, {"Arith.Multiply", 42}, {"Arith.Divide", 1}, {"Foo.Sum", 13}};
+    const pair_args args = {7, 6}, by_zero = {7, 0};
+    trio_t trio = trio_new ();
+    FOR_BOTH_ROUTES (via)
+    {
+        const weft_call_options_t options = {.via = via};
+        weft_call_t *call = NULL;
+        for (size_t i = 0; i < sizeof calls / sizeof *calls; i++) {
+            int64_t reply = 0;
+            weft_client_call (trio.client, calls [i].method, WEFT_IN (pair_args, &args), &options, &call);
+            check_outcome (call, WEFT_OK, WEFT_EXECUTED_YES);
+            CHECK_INT (weft_call_read (call, WEFT_OUT (weft_int64, &reply)), WEFT_OK);
+            CHECK_INT (reply, calls [i].expected);
+            weft_call_destroy (&call);
+        }
+        weft_client_call (trio.client, "Arith.Divide", WEFT_IN (pair_args, &by_zero), &options, &call);
+        check_outcome (call, WEFT_APP_ERROR, WEFT_EXECUTED_YES); /* what the handler returned */
+        CHECK_INT (weft_call_code (call), 33);
+        weft_call_destroy (&call);
+    }
+    trio_destroy (&trio);
+}
+
 TEST (bodies_of_every_size_come_back_whole)
 {
     trio_t trio = trio_new ();

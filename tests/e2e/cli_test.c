@@ -343,6 +343,10 @@ TEST (a_deadline_exits_with_5)
     check_fails (WEFT (mesh, "call", "Slow.Hang", "{\"ms\": 1000}", "-t", "150ms"), 5,
                  "Slow.Hang: DEADLINE_EXCEEDED");
     CHECK (now_ms () - start_ms < patient_ms (4000));
+    static const char *const ways [] = {"direct", "broker"};
+    for (int i = 0; i < 10; i++) /* its handler gives up at the deadline: that is no error of its own */
+        check_fails (WEFT (mesh, "call", "Slow.Sleep", "{\"ms\": 1000}", "-t", "50ms", "--via", ways [i % 2]), 5,
+                     "Slow.Sleep: DEADLINE_EXCEEDED");
     mesh_destroy (&mesh);
 }
 

@@ -284,6 +284,12 @@ TEST (time_spent_in_the_queue_is_taken_off_and_told)
     say_reply (worker, request->id);
     CHECK (wire_read_info (only (caller, WIRE_REPLY)->extra, &info));
     CHECK_INT (info.broker_us, 300 * MS);
+
+    worker = worker_of (2, "Text", 0); /* a part of a millisecond is rounded up: who is asked must not give up before us */
+    say_call (caller, 2, "Text.Add", 1000);
+    pass (300 * MS + 1);
+    say_credit (worker, 5);
+    CHECK_INT (only (worker, WIRE_REQUEST)->remaining_ms, 700);
     finish ();
 }
 
