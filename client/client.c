@@ -189,7 +189,7 @@ static void push_out (weft_client_t *self)
         sockets_turn (&self->sockets, &self->channel, false); /* sending may have swallowed what it waits for */
     hand_over_all (self);
     if (has_callbacks (self) || sockets_busy (&self->sockets) ||
-        channel_next_us (&self->channel) < self->sleeps_until_us)
+        sleep_limit_us (self, DEADLINES_NEVER) < self->sleeps_until_us)
         wake_leader (self);
 }
 
