@@ -9,6 +9,8 @@
 #include <stdlib.h>
 #include <string.h>
 
+#define RETURN_US 400000 /* of workers to a broker that has started again, twice: within a second */
+
 outcome_t outcome_here (weft_status_t status, weft_executed_t executed, text_space_t *space,
                         const char *format, ...)
 {
@@ -351,11 +353,23 @@ static bool is_idempotent (channel_t *self, const weft_call_t *call)
     return discovery && (discovery_flags (discovery, call->name.data, call->name.size) & 1) != 0;
 }
 
-static retry_question_t question_of (channel_t *self, const weft_call_t *call, const outcome_t *outcome)
+/*  A broker that has just started does not know yet who is on the way back to it. */
+static bool spoke_too_soon (channel_t *self, const weft_call_t *call, const outcome_t *outcome)
+{
+    const weft_status_t status = outcome->status;
+    const discovery_t *discovery = table_get (&self->services, call->service.data, call->service.size);
+    return !call->direct && discovery && discovery_in_doubt (discovery) &&
+           (status == WEFT_NO_SERVICE || status == WEFT_NO_WORKERS || status == WEFT_UNIMPLEMENTED);
+}
+
+static retry_question_t question_of (channel_t *self, const weft_call_t *call, outcome_t *outcome)
 {
     const bool moved = outcome->chosen && outcome->status == WEFT_NO_WORKERS && !call->only [0];
+    const bool too_soon = spoke_too_soon (self, call, outcome);
+    if (too_soon && outcome->retry_after_us < RETURN_US)
+        outcome->retry_after_us = RETURN_US;
     return (retry_question_t){.mode = call->settings.retry,
-                              .status = moved ? WEFT_WORKER_LOST : outcome->status,
+                              .status = moved || too_soon ? WEFT_WORKER_LOST : outcome->status,
                               .executed = outcome->executed,
                               .left = outcome->left,
                               .idempotent = is_idempotent (self, call),

@@ -62,6 +62,11 @@ bool discovery_usable (const discovery_t *self)
     return self->listed && (self->count > 0 || self->state == DISCOVERY_WATCHING);
 }
 
+bool discovery_in_doubt (const discovery_t *self)
+{
+    return self->count > 0 && (self->cut_off || self->confirm_us != 0);
+}
+
 /*  Where the UUID is, or would go. */
 static size_t position_of (const discovery_t *self, const char *uuid, bool *found)
 {

@@ -57,6 +57,9 @@ void discovery_cut_off (discovery_t *self, int64_t now_us);
 /*  May calls go by it? An empty list is believed only once it is confirmed. */
 bool discovery_usable (const discovery_t *self);
 
+/*  Are there members that the broker of now has not confirmed? */
+bool discovery_in_doubt (const discovery_t *self);
+
 /*  Takes over what the broker sent. GAP: something was missed, ask again. */
 typedef enum { DISCOVERY_OK, DISCOVERY_GAP, DISCOVERY_NO_MEMORY } discovery_result_t;
 discovery_result_t discovery_apply (discovery_t *self, const watch_item *change, endpoints_t *endpoints,

@@ -499,6 +499,36 @@ TEST (routed_calls_not_sent_wait_for_the_next_broker)
     stage_end ();
 }
 
+TEST (a_broker_that_has_just_started_is_given_time_to_know_the_workers)
+{
+    stage_begin_listed (NULL, 1);
+    stage_link (BROKER, TRANSPORT_LOST);
+    stage_pass (100 * STAGE_MS);
+    stage_link (BROKER, TRANSPORT_READY);
+    const uint64_t watch = stage_request ("weft.Registry.Watch")->id;
+    weft_call_t *call = stage_call ("Test.Set", &routed);
+    stage_refuse (BROKER, stage_request ("Test.Set")->id, WEFT_NO_SERVICE, "never registered");
+    stage_list (watch, 0, 1, true, (const char *[]){NULL}, false);
+    stage_pass (399 * STAGE_MS);
+    CHECK (!stage_done (call));
+    stage_pass (1 * STAGE_MS);
+    stage_refuse (BROKER, stage_request ("Test.Set")->id, WEFT_NO_WORKERS, "none is live");
+    stage_pass (400 * STAGE_MS);
+    stage_reply (BROKER, stage_request ("Test.Set")->id, 1);
+    CHECK_INT (stage_result (call), 1);
+    stage_free (call);
+    stage_pass (10000 * STAGE_MS); /* then its list is believed */
+    stage_free (stage_call ("Test.Set", &routed));
+    stage_list (stage_request ("weft.Registry.Watch")->id, 0, 2, true, (const char *[]){NULL}, false);
+    stage_forget ();
+    call = stage_call ("Test.Set", &routed);
+    const stage_record_t *request = stage_request ("Test.Set");
+    stage_refuse (BROKER, request->id, WEFT_NO_WORKERS, "none is live");
+    stage_check (call, WEFT_NO_WORKERS, WEFT_EXECUTED_NO);
+    stage_free (call);
+    stage_end ();
+}
+
 TEST (a_draining_broker_gets_no_new_calls_and_is_left_for_another)
 {
     channel_options_t options = stage_options ();
