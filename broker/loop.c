@@ -20,6 +20,7 @@
 #define RETRY_MS          2                 /* a peer whose pipe is full is tried again */
 #define LINGER_MS         500               /* for the last words */
 #define LOST_US           20000             /* how long a lost peer's last messages are read before it counts as lost */
+#define SWEEP_US          1000000           /* between two looks for connections that say nothing */
 #define COMPLAIN_US       1000000           /* between two warnings that there is no room */
 #define AUTO_ID_SIZE      5                 /* a routing id that libzmq chose: a zero byte and a counter, never reused */
 
@@ -34,8 +35,9 @@ typedef struct {
 
 /*  A descriptor, as the monitor tells of it. */
 typedef struct {
-    link_t *link;
+    link_t *link;           /* NULL: nothing was said yet */
     bool open;
+    int64_t opened_us;
 } descriptor_t;
 
 struct loop {
@@ -59,6 +61,8 @@ struct loop {
     bool stopping, done;
     int64_t stop_us;        /* when draining ends */
     int64_t complain_us;    /* no warning before */
+    bool silent;            /* perhaps some connection has said nothing yet */
+    int64_t sweep_us;       /* when to look for those */
     int64_t now_us;
 };
 
@@ -132,13 +136,34 @@ static void watch_connections (loop_t *self)
         descriptor_t *at = descriptor (self, event.fd);
         if (!at)
             continue;
-        if (event.kind == TRANSPORT_ACCEPTED)
-            at->open = true;
-        else if (event.kind == TRANSPORT_LOST) {
+        if (event.kind == TRANSPORT_ACCEPTED) {
+            at->open = self->silent = true;
+            at->opened_us = self->now_us;
+        } else if (event.kind == TRANSPORT_LOST) {
             at->open = false;
             if (at->link)
                 link_lost (self, at->link);
         }
+    }
+}
+
+/*  Whoever connects and says nothing would hold a descriptor for ever, and count as nobody. */
+static void close_silent (loop_t *self)
+{
+    if (!self->silent || self->now_us < self->sweep_us)
+        return;
+    self->silent = false;
+    self->sweep_us = self->now_us + SWEEP_US;
+    for (size_t fd = 0; fd < self->descriptor_count; fd++) {
+        descriptor_t *at = &self->descriptors [fd];
+        if (!at->open || at->link)
+            continue;
+        self->silent = true;
+        if (self->now_us - at->opened_us < WEFT_SILENCE_MS * 1000)
+            continue;
+        log_debug ("connection closed: it said nothing", log_int ("fd", (int64_t) fd));
+        at->open = false;
+        hang_up ((int) fd);
     }
 }
 
@@ -408,6 +433,8 @@ static int timeout_ms (const loop_t *self)
 
     if (self->stopping && self->stop_us < next_us)
         next_us = self->stop_us;
+    if (self->silent && self->sweep_us < next_us)
+        next_us = self->sweep_us;
     if (!list_empty (&self->stuck) && now_us + RETRY_MS * 1000 < next_us)
         next_us = now_us + RETRY_MS * 1000;
     if (next_us == INT64_MAX)
@@ -449,6 +476,7 @@ void loop_run (loop_t *self)
         watch_connections (self);
         const bool empty = receive_all (self);
         end_lost (self, empty);
+        close_silent (self);
         broker_tick (self->broker, self->now_us);
         flush_all (self);
         drop_doomed (self);

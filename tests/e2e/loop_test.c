@@ -255,6 +255,12 @@ static bool has_descriptors (void *arg)
     return process_descriptors (wait->process) <= wait->wanted;
 }
 
+static bool more_descriptors (void *arg)
+{
+    const descriptors_wait_t *wait = arg;
+    return process_descriptors (wait->process) >= wait->wanted;
+}
+
 TEST (four_hundred_short_connections_leave_nothing_behind)
 {
     enum { CONNECTIONS = 400 };
@@ -272,6 +278,26 @@ TEST (four_hundred_short_connections_leave_nothing_behind)
     }
     await ("the connections to be closed", has_descriptors, &(descriptors_wait_t){broker, before});
     check_add_call (client, WEFT_VIA_BROKER, 1, 2);
+    weft_client_destroy (&client);
+    mesh_destroy (&mesh);
+}
+
+TEST (a_connection_that_says_nothing_is_closed)
+{
+    enum { CONNECTIONS = 10 };
+    mesh_t *mesh = mesh_new ();
+    process_t *broker = mesh_broker (mesh, NULL, NULL);
+    weft_client_t *client = client_of (mesh);
+    await_workers (client, "Arith", 0);
+    const size_t before = process_descriptors (broker);
+    raw_t raws [CONNECTIONS];
+    for (int i = 0; i < CONNECTIONS; i++)
+        raws [i] = raw_open (mesh_endpoint (mesh));
+    await ("the connections to be there", more_descriptors, &(descriptors_wait_t){broker, before + CONNECTIONS});
+    await ("the connections to be closed", has_descriptors, &(descriptors_wait_t){broker, before});
+    await_workers (client, "Arith", 0); /* who has spoken may be silent for as long as it likes */
+    for (int i = 0; i < CONNECTIONS; i++)
+        raw_close (&raws [i]);
     weft_client_destroy (&client);
     mesh_destroy (&mesh);
 }
