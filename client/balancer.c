@@ -35,7 +35,8 @@ static endpoint_t *pick_random (const balancer_question_t *question, endpoint_t 
     return picked;
 }
 
-/*  How long a call would take there, roughly. One that has not answered yet is taken for as fast as the other. */
+/*  How long a call would take there, roughly. One that has not answered yet is taken for as fast as the
+ *  other. */
 static double cost (const endpoint_t *endpoint, const endpoint_t *other)
 {
     int64_t latency_us = endpoint->latency_us ? endpoint->latency_us : other->latency_us;
@@ -109,8 +110,8 @@ static uint64_t mix (uint64_t x)
     return x ^ x >> 33;
 }
 
-/*  Rendezvous: each endpoint draws a number for this key, the highest that is not overloaded wins. A key moves only when its
- *  endpoint goes, or has more than its share. */
+/*  Rendezvous: each endpoint draws a number for this key, the highest that is not overloaded wins. A key
+ *  moves only when its endpoint goes, or has more than its share. */
 static endpoint_t *pick_hash (const balancer_question_t *question, endpoint_t *const *list, size_t count)
 {
     uint64_t outstanding = 1, fit = 0;

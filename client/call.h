@@ -7,8 +7,8 @@
  *       |          `--- failed, retry: BACKOFF ----'|
  *       `--> FANNED (a broadcast waits for its parts) --'
  *
- *  A call ends exactly once; whoever comes second finds it ENDED. Handles are counted: one of the caller, one of the core
- *  while the call is open. Counting and pooling happen under the client's lock. */
+ *  A call ends exactly once; whoever comes second finds it ENDED. Handles are counted: one of the caller,
+ *  one of the core while the call is open. Counting and pooling happen under the client's lock. */
 
 #ifndef CALL_H_INCLUDED
 #define CALL_H_INCLUDED
@@ -20,7 +20,7 @@
 #include "endpoint.h"
 #include "links.h"
 
-#define CALL_TRIED_MAX 8 /* endpoints one call may be given to, those that could not be connected to included */
+#define CALL_TRIED_MAX 8 /* endpoints one call may be given to, those out of reach included */
 
 typedef enum {
     CALL_NEW,
@@ -123,7 +123,8 @@ static inline void call_hold (weft_call_t *self)
 /*  Gives one handle back; the last one frees the call, and its parts. `pool` may be NULL. */
 void call_release (weft_call_t *self, call_pool_t *pool);
 
-/*  Sets what is asked. False: out of memory. Options' own strings are copied; defaults are taken from `settings`. */
+/*  Sets what is asked. False: out of memory. Options' own strings are copied; defaults are taken from
+ *  `settings`. */
 bool call_ask (weft_call_t *self, const char *method, const weft_call_options_t *options,
                const call_settings_t *settings);
 

@@ -2,8 +2,8 @@
  *
  *  channel.c - links, records and time.
  *
- *  The broker's link is always wanted: when it fails, the next broker of the list is tried after a short, growing, random
- *  wait. A worker's link is made when a call needs it, and kept. */
+ *  The broker's link is always wanted: when it fails, the next broker of the list is tried after a short,
+ *  growing, random wait. A worker's link is made when a call needs it, and kept. */
 
 #include "channel_inside.h"
 #include <assert.h>
@@ -496,7 +496,8 @@ static void on_welcome (channel_t *self, link_t *link, const wire_record_t *reco
         add_broker (self, welcome.brokers [i]);
 }
 
-/*  Before WELCOME the connection is of no use. After it, one record was; which one is not said. False: the link is down. */
+/*  Before WELCOME the connection is of no use. After it, one record was; which one is not said. False: the
+ *  link is down. */
 static bool on_refused (channel_t *self, link_t *link, const wire_record_t *record)
 {
     wire_refused_t refused;
@@ -628,8 +629,8 @@ static void on_broker_event (channel_t *self, transport_event_kind_t event, weft
         broker_down (self, "the connection was lost");
         break;
     case TRANSPORT_REFUSED:
-        /* without a key's refusal this may as well be a broker that stops, or a proxy before one that is not there: it
-         * is tried again, and the connect timeout tells what was seen */
+        /* without a key's refusal this may as well be a broker that stops, or a proxy before one that is not
+         * there: it is tried again, and the connect timeout tells what was seen */
         if (status == WEFT_UNAUTHENTICATED)
             broker_refused (self, status, "the key is not accepted");
         else

@@ -7,9 +7,9 @@
  *      messages ───▶ │         │ ──▶ commands: open, close, connect, disconnect
  *      time ───────▶ └─────────┘ ──▶ when it next has something to do
  *
- *  A call is *routed* (which worker, by which way; route.c), *attempted* over a link (attempt.c), and ends or is tried
- *  again. The shell feeds events, then takes everything that came out. Link 0 is the broker's, the others are
- *  workers' under aliases that are never reused. */
+ *  A call is *routed* (which worker, by which way; route.c), *attempted* over a link (attempt.c), and ends
+ *  or is tried again. The shell feeds events, then takes everything that came out. Link 0 is the broker's,
+ *  the others are workers' under aliases that are never reused. */
 
 #ifndef CHANNEL_H_INCLUDED
 #define CHANNEL_H_INCLUDED
@@ -64,7 +64,7 @@ typedef struct {
     size_t broker_count, broker_at;
     unsigned broker_failures;       /* in a row */
     size_t broker_refusals;         /* in a row */
-    char broker_fault [400];        /* why there is no link: ": nobody listens there"; "" while there is one */
+    char broker_fault [400];        /* why there is no link: ": nobody listens there"; else "" */
     size_t routed;                  /* calls in flight through the broker */
     link_t broker;
 
@@ -92,14 +92,17 @@ typedef struct {
 bool channel_init (channel_t *self, const channel_options_t *options, int64_t now_us);
 void channel_fini (channel_t *self); /* after close, when done is empty */
 
-/*  In. `call` was asked and its arguments are sealed; the channel holds a handle of its own until it has ended. */
+/*  In. `call` was asked and its arguments are sealed; the channel holds a handle of its own until it has
+ *  ended. */
 void channel_start (channel_t *self, weft_call_t *call, int64_t now_us);
 void channel_cancel (channel_t *self, weft_call_t *call, int64_t now_us);
-void channel_link (channel_t *self, uint64_t alias, transport_event_kind_t event, weft_status_t status, int64_t now_us);
+void channel_link (channel_t *self, uint64_t alias, transport_event_kind_t event, weft_status_t status,
+                   int64_t now_us);
 void channel_message (channel_t *self, uint64_t alias, message_t *message, int64_t now_us);
 
-/*  The worker of link `alias` is to be connected where that of `holder` is. True: it may, and the holder is taken down. False: the
- *  holder is connected, so the address is its own; the other, out of date, is taken down. */
+/*  The worker of link `alias` is to be connected where that of `holder` is. True: it may, and the holder
+ *  is taken down. False: the holder is connected, so the address is its own; the other, out of date, is
+ *  taken down. */
 bool channel_displace (channel_t *self, uint64_t holder, uint64_t alias, int64_t now_us);
 void channel_malformed (channel_t *self); /* a message was dropped by the transport */
 void channel_tick (channel_t *self, int64_t now_us);
@@ -107,7 +110,8 @@ void channel_tick (channel_t *self, int64_t now_us);
 /*  Ends all calls with SHUTDOWN, says goodbye, takes no more. */
 void channel_close (channel_t *self, int64_t now_us);
 
-/*  Out. Each takes one from its list; NULL when there is none. A done call comes with the channel's handle. */
+/*  Out. Each takes one from its list; NULL when there is none. A done call comes with the channel's
+ *  handle. */
 weft_call_t *channel_next_done (channel_t *self);
 link_t *channel_next_dirty (channel_t *self);
 void channel_touch (channel_t *self, link_t *link); /* puts one back: it still has something to send */

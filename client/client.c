@@ -2,11 +2,12 @@
  *
  *  client.c - the shell around a channel: one lock, and somebody who drives.
  *
- *  Whoever waits for a call drives: it takes the *lead*, feeds the channel from the sockets and sleeps in their epoll descriptor
- *  until something comes; others who wait are *followers*, each asleep on a condition of its own, and the leader wakes
- *  those whose calls end. A leader that is done passes the lead on to a follower; if there is none but calls are open,
- *  to the background thread. That thread also takes it when nobody has had it for a while (lists change, brokers come and go), and
- *  gives it up to any caller that comes. So a lone synchronous call meets no other thread.
+ *  Whoever waits for a call drives: it takes the *lead*, feeds the channel from the sockets and sleeps in
+ *  their epoll descriptor until something comes; others who wait are *followers*, each asleep on a
+ *  condition of its own, and the leader wakes those whose calls end. A leader that is done passes the lead
+ *  on to a follower; if there is none but calls are open, to the background thread. That thread also takes
+ *  it when nobody has had it for a while (lists change, brokers come and go), and gives it up to any
+ *  caller that comes. So a lone synchronous call meets no other thread.
  *
  *  Callbacks run without the lock, on a thread that drives; it gives up the lead meanwhile. */
 
@@ -164,7 +165,8 @@ static void tell_loop (weft_client_t *self)
     sockets_arm (&self->sockets, sleep_limit_us (self, DEADLINES_NEVER));
 }
 
-/*  Nobody drives: a follower should, else the user's loop, else the background thread while calls are open or callbacks wait. */
+/*  Nobody drives: a follower should, else the user's loop, else the background thread while calls are open
+ *  or callbacks wait. */
 static void find_driver (weft_client_t *self)
 {
     if (self->leader)
@@ -180,13 +182,13 @@ static void find_driver (weft_client_t *self)
     }
 }
 
-/*  After a thread that does not lead gave the channel something: sends it, and sees to it that its consequences are not slept
- *  through. */
+/*  After a thread that does not lead gave the channel something: sends it, and sees to it that its
+ *  consequences are not slept through. */
 static void push_out (weft_client_t *self)
 {
     sockets_flush (&self->sockets, &self->channel, clock_now_us ());
     if (self->leader && self->asleep && sockets_busy (&self->sockets))
-        sockets_turn (&self->sockets, &self->channel, false); /* sending may have swallowed what it waits for */
+        sockets_turn (&self->sockets, &self->channel, false); /* sending may have swallowed its wake-up */
     hand_over_all (self);
     if (has_callbacks (self) || sockets_busy (&self->sockets) ||
         sleep_limit_us (self, DEADLINES_NEVER) < self->sleeps_until_us)
@@ -204,7 +206,8 @@ static void tell_changes (weft_client_t *self)
     }
 }
 
-/*  Lets go of the lock to run all callbacks that wait; what they start is sent at the end. Somebody else may lead by then. */
+/*  Lets go of the lock to run all callbacks that wait; what they start is sent at the end. Somebody else
+ *  may lead by then. */
 static void run_callbacks (weft_client_t *self)
 {
     weft_client_t *outer = running;
@@ -262,7 +265,8 @@ static void sleep_as_leader (weft_client_t *self, waiter_t *me, int64_t until_us
     sockets_note (&self->sockets, sources);
 }
 
-/*  Drives until the call is done, the time is up, or the lead is lost. Without a call: until then, or stopping. */
+/*  Drives until the call is done, the time is up, or the lead is lost. Without a call: until then, or
+ *  stopping. */
 static void lead (weft_client_t *self, waiter_t *me, const weft_call_t *call, int64_t until_us)
 {
     if (self->leader)

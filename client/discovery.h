@@ -6,9 +6,10 @@
  *                      ^                      |
  *                      `--- gap; stale; lost -'
  *
- *  A list once had is kept while it is asked for again, so a broker's absence takes nothing away. Nor does its return: to a
- *  broker that has just started the workers come back one by one, so its first list adds and changes, but those that it does not
- *  name stay until a list that is asked for one TTL later confirms that they are gone. */
+ *  A list once had is kept while it is asked for again, so a broker's absence takes nothing away. Nor does
+ *  its return: to a broker that has just started the workers come back one by one, so its first list adds
+ *  and changes, but those that it does not name stay until a list that is asked for one TTL later confirms
+ *  that they are gone. */
 
 #ifndef DISCOVERY_H_INCLUDED
 #define DISCOVERY_H_INCLUDED

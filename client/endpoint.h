@@ -6,8 +6,9 @@
  *        ^                  ^                                      `--failure--> EJECTED, longer
  *        `----- probe is out: nobody else ----'
  *
- *  Two kinds of failure count: the connection (at once), and silence until the deadline (three in a row). A worker that cannot be
- *  connected to is *unreachable*: no call is risked on it, the probe is a bare connection. */
+ *  Two kinds of failure count: the connection (at once), and silence until the deadline (three in a row).
+ *  A worker that cannot be connected to is *unreachable*: no call is risked on it, the probe is a bare
+ *  connection. */
 
 #ifndef ENDPOINT_H_INCLUDED
 #define ENDPOINT_H_INCLUDED
@@ -54,13 +55,13 @@ static inline bool endpoint_ejected (const endpoint_t *self, int64_t now_us)
     return self->ejected_until_us > now_us;
 }
 
-/*  Takes over what the registry says: addresses (at most WEFT_ENDPOINTS_MAX; bad ones left out), capacity, state. False: nothing
- *  that matters changed, or the incarnation is lower and this is old news. */
+/*  Takes over what the registry says: addresses (at most WEFT_ENDPOINTS_MAX; bad ones left out), capacity,
+ *  state. False: nothing that matters changed, or the incarnation is lower and this is old news. */
 bool endpoint_update (endpoint_t *self, uint64_t incarnation, uint64_t capacity, endpoint_state_t state,
                       const char *const *addresses, size_t count);
 
-/*  Where to connect: the best address that `reach` allows, in-process before ipc before tcp; after a failure the next of
- *  them. NULL when there is none. */
+/*  Where to connect: the best address that `reach` allows, in-process before ipc before tcp; after a
+ *  failure the next of them. NULL when there is none. */
 typedef bool (endpoint_reach_fn) (const char *address, void *arg);
 const char *endpoint_address (endpoint_t *self, endpoint_reach_fn *reach, void *arg);
 

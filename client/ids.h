@@ -2,8 +2,8 @@
  *
  *  ids.h - open things under ids that grow by one, are never 0 and never used twice.
  *
- *  What PROTOCOL.md asks of request ids. Ids that follow each other fall into neighbouring cells, so a lookup is
- *  one step. */
+ *  What PROTOCOL.md asks of request ids. Ids that follow each other fall into neighbouring cells, so a
+ *  lookup is one step. */
 
 #ifndef IDS_H_INCLUDED
 #define IDS_H_INCLUDED

@@ -47,7 +47,8 @@ void link_fini (link_t *self);
 void link_connecting (link_t *self, uint64_t alias, const char *address);
 void link_ready (link_t *self, int64_t now_us);
 
-/*  Back to IDLE; what waited to be flushed is thrown away. Requests stay in their lists: the caller ends them. */
+/*  Back to IDLE; what waited to be flushed is thrown away. Requests stay in their lists: the caller ends
+ *  them. */
 void link_down (link_t *self);
 
 /*  Queues a request, marks it sent under an id, or takes it off (harmless if it is nowhere). */

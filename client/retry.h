@@ -2,8 +2,9 @@
  *
  *  retry.h - may this call be tried again, where, and after how long?
  *
- *  A retry must be safe (what happened to the last attempt), sensible (another try may end otherwise) and affordable (one
- *  budget for all retries of a client). Hedged calls, when they come, draw on the same budget. */
+ *  A retry must be safe (what happened to the last attempt), sensible (another try may end otherwise) and
+ *  affordable (one budget for all retries of a client). Hedged calls, when they come, draw on the same
+ *  budget. */
 
 #ifndef RETRY_H_INCLUDED
 #define RETRY_H_INCLUDED
@@ -36,8 +37,8 @@ typedef enum { RETRY_END, RETRY_SAME, RETRY_OTHER } retry_verdict_t;
 
 retry_verdict_t retry_decide (const retry_question_t *question);
 
-/*  True if this retry costs the budget nothing, and need not wait: it was handed back or never left, so it adds no load. What did
- *  not fit behind all that waits for a peer does. */
+/*  True if this retry costs the budget nothing, and need not wait: it was handed back or never left, so it
+ *  adds no load. What did not fit behind all that waits for a peer does. */
 bool retry_is_free (const retry_question_t *question);
 
 /*  How long to wait before attempt number `attempts` + 1: anything up to a bound that doubles. */

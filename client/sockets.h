@@ -1,11 +1,12 @@
 /* SPDX-License-Identifier: MPL-2.0
  *
- *  sockets.h - the client's sockets in one epoll descriptor: carries a channel's commands and records out, and what comes in
- *  to it. Decides nothing, and locks nothing: one thread at a time, but for sockets_sleep.
+ *  sockets.h - the client's sockets in one epoll descriptor: carries a channel's commands and records out,
+ *  and what comes in to it. Decides nothing, and locks nothing: one thread at a time, but for
+ *  sockets_sleep.
  *
- *  One DEALER to the broker, one ROUTER to all workers (a connection's alias is its routing id), a monitor for each. A
- *  ZeroMQ descriptor tells of a change once, and any use of its socket may swallow that: `check` keeps the sockets that must be
- *  looked at before anyone sleeps. */
+ *  One DEALER to the broker, one ROUTER to all workers (a connection's alias is its routing id), a monitor
+ *  for each. A ZeroMQ descriptor tells of a change once, and any use of its socket may swallow that:
+ *  `check` keeps the sockets that must be looked at before anyone sleeps. */
 
 #ifndef SOCKETS_H_INCLUDED
 #define SOCKETS_H_INCLUDED
@@ -34,8 +35,8 @@ void sockets_fini (sockets_t *self, int linger_ms);
 /*  Carries out what the channel wants: commands, then one message per link and turn. */
 void sockets_flush (sockets_t *self, channel_t *channel, int64_t now_us);
 
-/*  Takes in what there is and flushes, until nothing more is known to be there. With `hurry` it may stop as soon as no call is
- *  open any more; what is left is taken in next time. */
+/*  Takes in what there is and flushes, until nothing more is known to be there. With `hurry` it may stop
+ *  as soon as no call is open any more; what is left is taken in next time. */
 void sockets_turn (sockets_t *self, channel_t *channel, bool hurry);
 
 /*  True if sleeping now could miss something. */
@@ -44,8 +45,9 @@ bool sockets_busy (const sockets_t *self);
 /*  When it has something to do by itself. */
 int64_t sockets_next_us (const sockets_t *self);
 
-/*  Waits for something to come in, at most until `until_us`; returns what did, for sockets_note. Needs no lock. The second is the
- *  background thread's: it may be sent away by sockets_nudge while somebody else sleeps here too. */
+/*  Waits for something to come in, at most until `until_us`; returns what did, for sockets_note. Needs no
+ *  lock. The second is the background thread's: it may be sent away by sockets_nudge while somebody else
+ *  sleeps here too. */
 unsigned sockets_sleep (const sockets_t *self, int64_t now_us, int64_t until_us);
 unsigned sockets_sleep_behind (const sockets_t *self, int64_t now_us, int64_t until_us);
 void sockets_nudge (const sockets_t *self);

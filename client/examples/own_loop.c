@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: MPL-2.0
  *
- *  own_loop.c - a program with an event loop of its own: weft adds one descriptor to it and no thread. Each line on stdin with two
- *  numbers starts a multiplication; results are printed as they come, while the loop goes on. */
+ *  own_loop.c - a program with an event loop of its own: weft adds one descriptor to it and no thread.
+ *  Each line on stdin with two numbers starts a multiplication; results are printed as they come, while
+ *  the loop goes on. */
 
 #include <weft.h>
 #include <stdio.h>

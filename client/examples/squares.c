@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: MPL-2.0
  *
- *  squares.c - many calls at once: all are started, then each is waited for. With a callback instead of waiting: wordcount.c. */
+ *  squares.c - many calls at once: all are started, then each is waited for. With a callback instead of
+ *  waiting: wordcount.c. */
 
 #include <weft.h>
 #include <stdio.h>

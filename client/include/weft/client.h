@@ -41,9 +41,14 @@ typedef enum {
     WEFT_BALANCE_BROADCAST    /* all; the first error cancels the rest and is the outcome */
 } weft_balance_t;
 
-/*  What happens when an attempt fails and its fate allows another: FAILFAST none, FAILTRY the same worker, FAILOVER
- *  the next one. */
-typedef enum { WEFT_RETRY_DEFAULT, WEFT_RETRY_FAILFAST, WEFT_RETRY_FAILTRY, WEFT_RETRY_FAILOVER } weft_retry_t;
+/*  What happens when an attempt fails and its fate allows another: FAILFAST none, FAILTRY the same worker,
+ *  FAILOVER the next one. */
+typedef enum {
+    WEFT_RETRY_DEFAULT,
+    WEFT_RETRY_FAILFAST,
+    WEFT_RETRY_FAILTRY,
+    WEFT_RETRY_FAILOVER
+} weft_retry_t;
 
 /*  For one call; zero or NULL takes the client's default. Strings are copied. */
 typedef struct {
@@ -65,44 +70,49 @@ typedef struct {
     int refresh_ms;           /* age at which a list of workers is asked for again; default WEFT_REFRESH_MS */
     int calls_max;            /* open at once; default WEFT_CLIENT_CALLS_MAX */
     size_t body_max;          /* default WEFT_BODY_MAX */
-    bool own_loop;            /* no thread of its own: the user polls weft_client_fd and calls weft_client_drive */
+    bool own_loop;            /* no thread of its own: the user polls weft_client_fd and drives */
     uint64_t seed;            /* of the balancer's dice; 0: from the system */
 } weft_client_options_t;
 
-/*  Makes a client for the brokers in `brokers` (comma-separated endpoints; one at a time, fails over). Connects in the
- *  background: never waits. NULL when out of memory or when an argument is wrong; weft_client_error then says which. */
+/*  Makes a client for the brokers in `brokers` (comma-separated endpoints; one at a time, fails over).
+ *  Connects in the background: never waits. It belongs to this process: a child after fork can use neither
+ *  it nor, without exec, one of its own. NULL when out of memory or when an argument is wrong;
+ *  weft_client_error then says which. */
 WEFT_EXPORT weft_client_t *weft_client_new (const char *brokers, const weft_client_options_t *options);
 
-/*  Ends open calls with SHUTDOWN (callbacks run on this thread), says goodbye, frees, nulls the pointer. Call
- *  handles stay valid until destroyed. No other thread may be in a call *on the client* then, but threads that wait for
- *  a call are woken with SHUTDOWN. Not from a callback. */
+/*  Ends open calls with SHUTDOWN (callbacks run on this thread), says goodbye, frees, nulls the pointer.
+ *  Call handles stay valid until destroyed. No other thread may be in a call *on the client* then, but
+ *  threads that wait for a call are woken with SHUTDOWN. Not from a callback. */
 WEFT_EXPORT void weft_client_destroy (weft_client_t **self);
 
-/*  Ends open calls with SHUTDOWN and refuses new ones with it; the client remains to be destroyed. Any thread. */
+/*  Ends open calls with SHUTDOWN and refuses new ones with it; the client remains to be destroyed. Any
+ *  thread. */
 WEFT_EXPORT void weft_client_close (weft_client_t *self);
 
 /*  Why this thread's last weft_client_new failed, one line; "" if it did not. */
 WEFT_EXPORT const char *weft_client_error (void);
 
-/*  Calls `method` ("Service.Method") and waits for its outcome. Simple types and structs only: with a reply type
- *  that points to memory (strings, bytes, arrays, any) it is INVALID at once; use weft_client_call. `timeout_ms` 0: the client's
- *  default. Any thread, many at once. */
+/*  Calls `method` ("Service.Method") and waits for its outcome. Simple types and structs only: with a
+ *  reply type that points to memory (strings, bytes, arrays, any) it is INVALID at once; use
+ *  weft_client_call. `timeout_ms` 0: the client's default. Any thread, many at once. */
 WEFT_EXPORT weft_status_t weft_call (weft_client_t *self, const char *method, weft_value_t args,
                                      weft_value_t reply, int timeout_ms);
 
-/*  Calls `method` and waits for its one outcome. `args` is borrowed until return. `*call` holds the outcome, is never NULL
- *  unless memory ran out, and is the caller's to destroy; `call` itself may be NULL. Any thread, many at once. Returns the status. */
+/*  Calls `method` and waits for its one outcome. `args` is borrowed until return. `*call` holds the
+ *  outcome, is never NULL unless memory ran out, and is the caller's to destroy; `call` itself may be
+ *  NULL. Any thread, many at once. Returns the status. */
 WEFT_EXPORT weft_status_t weft_client_call (weft_client_t *self, const char *method, weft_value_t args,
                                             const weft_call_options_t *options, weft_call_t **call);
 
-/*  Receives a finished call, exactly once, on a thread that drives the client: its own, one that waits in a call, or the one in
- *  weft_client_drive, _close or _destroy. It may start calls, and destroy `call`; it should not block. After SHUTDOWN it
- *  should start none: they end at once, and closing waits for their callbacks too. */
+/*  Receives a finished call, exactly once, on a thread that drives the client: its own, one that waits in
+ *  a call, or the one in weft_client_drive, _close or _destroy. It may start calls, and destroy `call`; it
+ *  should not block. After SHUTDOWN it should start none: they end at once, and closing waits for their
+ *  callbacks too. */
 typedef void (weft_call_fn) (weft_call_t *call, void *arg);
 
-/*  Starts a call and returns at once with its handle, which the caller destroys (with `done`, from within it or later). `args` is
- *  encoded before it returns. With `done` NULL, wait with weft_call_wait. A call that cannot start still ends by itself, with its
- *  status. NULL only when memory ran out. Any thread. */
+/*  Starts a call and returns at once with its handle, which the caller destroys (with `done`, from within
+ *  it or later). `args` is encoded before it returns. With `done` NULL, wait with weft_call_wait. A call
+ *  that cannot start still ends by itself, with its status. NULL only when memory ran out. Any thread. */
 WEFT_EXPORT weft_call_t *weft_client_start (weft_client_t *self, const char *method, weft_value_t args,
                                             const weft_call_options_t *options, weft_call_fn *done,
                                             void *arg);
@@ -113,19 +123,21 @@ WEFT_EXPORT weft_call_t *weft_client_start_body (weft_client_t *self, const char
                                                  const weft_call_options_t *options, weft_call_fn *done,
                                                  void *arg);
 
-/*  Waits until the call is done, at most `timeout_ms` (-1: until it is, which its deadline bounds). True if done. Any thread. */
+/*  Waits until the call is done, at most `timeout_ms` (-1: until it is, which its deadline bounds). True
+ *  if done. Any thread. */
 WEFT_EXPORT bool weft_call_wait (weft_call_t *self, int timeout_ms);
 WEFT_EXPORT bool weft_call_done (const weft_call_t *self);
 
 /*  Gives up: the call ends with CANCELLED unless it has ended, and the worker is told. Any thread. */
 WEFT_EXPORT void weft_call_cancel (weft_call_t *self);
 
-/*  Frees the handle and nulls the pointer. A call that is not done is cancelled first, and its `done` is not called any more. */
+/*  Frees the handle and nulls the pointer. A call that is not done is cancelled first, and its `done` is
+ *  not called any more. */
 WEFT_EXPORT void weft_call_destroy (weft_call_t **self);
 
-/*  Of a call that is done; texts and bodies are valid until it is destroyed. `text` is one line about a failure, "" when
- *  OK. `code` is the application's. `worker` is the UUID of who answered or was tried last, "" if nobody or unknown. `sequence` increases
- *  from call to call of one client. */
+/*  Of a call that is done; texts and bodies are valid until it is destroyed. `text` is one line about a
+ *  failure, "" when OK. `code` is the application's. `worker` is the UUID of who answered or was tried
+ *  last, "" if nobody or unknown. `sequence` increases from call to call of one client. */
 WEFT_EXPORT weft_status_t weft_call_status (const weft_call_t *self);
 WEFT_EXPORT weft_executed_t weft_call_executed (const weft_call_t *self);
 WEFT_EXPORT weft_origin_t weft_call_origin (const weft_call_t *self);
@@ -152,23 +164,25 @@ typedef struct {
 } weft_ledger_t;
 WEFT_EXPORT weft_ledger_t weft_call_ledger (const weft_call_t *self);
 
-/*  Decodes the reply into a zeroed C value; what it points to lives as long as the call. If the body does not
- *  decode the call becomes INVALID, executed yes, "reading body: ...", and that is returned; a call that is not OK returns
- *  its status. */
+/*  Decodes the reply into a zeroed C value; what it points to lives as long as the call. If the body does
+ *  not decode the call becomes INVALID, executed yes, "reading body: ...", and that is returned; a call
+ *  that is not OK returns its status. */
 WEFT_EXPORT weft_status_t weft_call_read (weft_call_t *self, weft_value_t reply);
 
 /*  Replies of a BROADCAST: how many, and each as a finished call owned by this one; NULL beyond. */
 WEFT_EXPORT size_t weft_call_reply_count (const weft_call_t *self);
 WEFT_EXPORT weft_call_t *weft_call_reply (const weft_call_t *self, size_t index);
 
-/*  Starts watching `service` and waits until its list is here, at most `timeout_ms` (0: the client's default). Not needed before
- *  calls: it spares the first one the wait. OK, NO_SERVICE, CONNECT_TIMEOUT (no broker), DEADLINE_EXCEEDED, INVALID (no name), SHUTDOWN,
- *  or what the broker refuses with. */
+/*  Starts watching `service` and waits until its list is here, at most `timeout_ms` (0: the client's
+ *  default). Not needed before calls: it spares the first one the wait. OK, NO_SERVICE, CONNECT_TIMEOUT
+ *  (no broker), DEADLINE_EXCEEDED, INVALID (no name), SHUTDOWN, or what the broker refuses with. */
 WEFT_EXPORT weft_status_t weft_client_discover (weft_client_t *self, const char *service, int timeout_ms);
 
-/*  Is told of each change of the lists that this client watches, on a driving thread: the service, the worker's UUID, its state ("alive",
- *  "suspect", "draining", "gone") and first endpoint ("" if none). Before the first call; NULL: none. Texts live during the call. */
-typedef void (weft_watch_fn) (const char *service, const char *worker, const char *state, const char *endpoint, void *arg);
+/*  Is told of each change of the lists that this client watches, on a driving thread: the service, the
+ *  worker's UUID, its state ("alive", "suspect", "draining", "gone") and first endpoint ("" if none).
+ *  Before the first call; NULL: none. Texts live during the call. */
+typedef void (weft_watch_fn) (const char *service, const char *worker, const char *state,
+                              const char *endpoint, void *arg);
 WEFT_EXPORT void weft_client_set_watcher (weft_client_t *self, weft_watch_fn *watcher, void *arg);
 
 /*  Counters since the start. Any thread. */
@@ -181,8 +195,9 @@ typedef struct {
 } weft_client_stats_t;
 WEFT_EXPORT weft_client_stats_t weft_client_stats (weft_client_t *self);
 
-/*  For an event loop of one's own (own_loop): poll the descriptor for reading; when it is readable call drive, which does not block and runs
- *  callbacks. The descriptor belongs to the client. Starting calls needs no drive. */
+/*  For an event loop of one's own (own_loop): poll the descriptor for reading; when it is readable call
+ *  drive, which does not block and runs callbacks. The descriptor belongs to the client. Starting calls
+ *  needs no drive. */
 WEFT_EXPORT int weft_client_fd (const weft_client_t *self);
 WEFT_EXPORT void weft_client_drive (weft_client_t *self);
 
