@@ -39,6 +39,16 @@ static inline void executor_batch_add (executor_batch_t *self, executor_job_t *j
     self->count++;
 }
 
+/*  To be the next that is taken. */
+static inline void executor_batch_put_first (executor_batch_t *self, executor_job_t *job)
+{
+    job->next = self->first;
+    self->first = job;
+    if (!job->next)
+        self->last = &job->next;
+    self->count++;
+}
+
 static inline executor_job_t *executor_batch_take (executor_batch_t *self)
 {
     executor_job_t *job = self->first;

@@ -109,10 +109,11 @@ static weft_request_t *take_idle (session_t *self)
     return self->made = fresh;
 }
 
+/*  The last one used is the next one used: after a burst, the others stay out of the way. */
 static void put_idle (session_t *self, weft_request_t *request)
 {
     request_reset (request);
-    executor_batch_add (&self->idle, &request->job);
+    executor_batch_put_first (&self->idle, &request->job);
 }
 
 size_t session_in_flight (const session_t *self)

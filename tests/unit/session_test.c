@@ -22,6 +22,24 @@ TEST (s6_a_request_is_run_and_its_id_echoed)
     fixture_close (&f);
 }
 
+TEST (after_a_burst_the_same_memory_serves_one_call_after_another)
+{
+    fixture_t f;
+    session_link_t *caller = fixture_serving (&f);
+    for (uint64_t id = 1; id <= 3; id++)
+        fixture_add (&f, caller, id);
+    fixture_run (&f);
+    fixture_add (&f, caller, 4);
+    weft_request_t *first = fixture_begin (&f);
+    fixture_end (&f, first);
+    fixture_add (&f, caller, 5);
+    weft_request_t *second = fixture_begin (&f);
+    CHECK (second == first);
+    fixture_end (&f, second);
+    CHECK_INT (fixture_seen (&f, caller), 5);
+    fixture_close (&f);
+}
+
 TEST (routed_requests_are_answered_to_the_broker)
 {
     fixture_t f;
