@@ -227,7 +227,8 @@ static void run_callbacks (weft_client_t *self)
     push_out (self);
 }
 
-/*  Until none is left: a callback may start a call that ends at once. */
+/*  Until none is left: a callback may start a call that ends at once. At the client's end only, for that may
+ *  go on and on. */
 static void run_all_callbacks (weft_client_t *self)
 {
     while (has_callbacks (self))
@@ -245,7 +246,7 @@ static void turn (weft_client_t *self, bool hurry)
     self->leader = NULL;
     if (!list_empty (&self->followers))
         find_driver (self);
-    run_all_callbacks (self);
+    run_callbacks (self);
 }
 
 /*  Asleep in epoll, without the lock. */
@@ -353,7 +354,8 @@ static void *run_background (void *arg)
     while (!self->stopping) {
         const int64_t now_us = clock_now_us ();
         const bool idle = now_us - self->led_us >= HOUSEKEEPING_US;
-        const bool needed = self->kicked || (self->channel.open > 0 && list_empty (&self->followers));
+        const bool work = self->channel.open > 0 || has_callbacks (self);
+        const bool needed = self->kicked || (work && list_empty (&self->followers));
         if (!self->leader && (needed || idle)) {
             self->kicked = false;
             lead (self, &self->background, NULL, DEADLINES_NEVER);

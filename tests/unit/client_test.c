@@ -744,6 +744,30 @@ TEST (an_event_loop_of_ones_own_can_drive)
     tear_down ();
 }
 
+static void start_wrong_again (weft_call_t *call, void *arg)
+{
+    tally *self = arg;
+    weft_call_destroy (&call);
+    self->finished++;
+    if (self->left > 0)
+        start ("ill-formed", NULL, start_wrong_again, self);
+}
+
+TEST (callbacks_that_start_what_fails_at_once_do_not_keep_a_drive_from_returning)
+{
+    set_up_with (1, &(weft_client_options_t){.own_loop = true});
+    tally all = {.left = 1};
+    start ("ill-formed", NULL, start_wrong_again, &all);
+    for (int i = 0; i < 10; i++) {
+        struct pollfd item = {.fd = weft_client_fd (client), .events = POLLIN};
+        CHECK (poll (&item, 1, 5000) == 1);
+        weft_client_drive (client);
+    }
+    CHECK (all.finished >= 1 && all.finished <= 10);
+    all.left = 0;
+    tear_down ();
+}
+
 TEST (a_loop_of_ones_own_is_told_of_what_a_waiting_call_left_behind)
 {
     set_up_with (1, &(weft_client_options_t){.own_loop = true});
