@@ -3,7 +3,8 @@
  *  bench.c - weft bench: keeps so many calls under way (a closed loop), checks every answer, and says
  *  how fast it went.
  *
- *  One thread: the loop tops up what is under way, waits for the client, and lets it run the callbacks. */
+ *  One thread: the loop waits for the client and lets it run the callbacks, which top up what is under way: so
+ *  what they start leaves together. After a failure the loop does it. */
 
 #include "clock.h"
 #include "commands.h"
@@ -24,12 +25,15 @@ typedef struct {
     weft_call_options_t options;
     uint64_t outstanding, wanted; /* under way at once, in all */
     uint64_t started, finished;
+    bool stopping;
     int64_t start_us, until_us, last_us; /* until: 0 if only `wanted` ends it */
     histogram_t latency;
     uint64_t statuses [WEFT_STATUS_COUNT];
     char error [256]; /* the first */
     int code;     /* its */
 } bench_t;
+
+static void top_up (bench_t *self);
 
 static void on_done (weft_call_t *call, void *arg)
 {
@@ -43,6 +47,8 @@ static void on_done (weft_call_t *call, void *arg)
         snprintf (self->error, sizeof self->error, "%s: %s", weft_status_str (status), weft_call_text (call));
     }
     weft_call_destroy (&call);
+    if (status == WEFT_OK)
+        top_up (self);
 }
 
 static bool start_one (bench_t *self)
@@ -53,6 +59,14 @@ static bool start_one (bench_t *self)
         return true;
     self->started--;
     return false; /* out of memory: what is under way will free some */
+}
+
+static void top_up (bench_t *self)
+{
+    while (!self->stopping && self->started < self->wanted &&
+           self->started - self->finished < self->outstanding)
+        if (!start_one (self))
+            break;
 }
 
 static void show_progress (bench_t *self, int64_t now_us)
@@ -73,11 +87,8 @@ static void loop (bench_t *self, int interrupts)
     bool interrupted = false;
     for (;;) {
         const int64_t now_us = clock_now_us ();
-        const bool stopping = interrupted || (self->until_us && now_us >= self->until_us);
-        while (!stopping && self->started < self->wanted &&
-               self->started - self->finished < self->outstanding)
-            if (!start_one (self))
-                break;
+        self->stopping = interrupted || (self->until_us && now_us >= self->until_us);
+        top_up (self);
         if (self->started == self->finished)
             break;
         if (now_us >= tick_us) {
