@@ -14,6 +14,10 @@
 #define SOCKETS_MAX 16384
 #define BACKLOG 4096
 
+/*  Until the next attempt to connect: shells give up a lost connection long before. With -1, libzmq gives it up by itself,
+ *  and what had come on it and was not read yet is gone. */
+#define NEVER_MS 86400000
+
 /*  The shared context. */
 
 static pthread_mutex_t context_lock = PTHREAD_MUTEX_INITIALIZER;
@@ -63,7 +67,7 @@ void *transport_socket (void *shared, int type, size_t frame_max)
     set_int (socket, ZMQ_HEARTBEAT_IVL, WEFT_TRANSPORT_BEAT_MS);
     set_int (socket, ZMQ_HEARTBEAT_TIMEOUT, WEFT_TRANSPORT_TIMEOUT_MS);
     set_int (socket, ZMQ_HANDSHAKE_IVL, WEFT_HANDSHAKE_MS);
-    set_int (socket, ZMQ_RECONNECT_IVL, -1);
+    set_int (socket, ZMQ_RECONNECT_IVL, NEVER_MS);
     set_int (socket, ZMQ_BACKLOG, BACKLOG);
     if (type == ZMQ_ROUTER)
         set_int (socket, ZMQ_ROUTER_MANDATORY, 1);
@@ -136,9 +140,9 @@ int transport_send (void *socket, const void *routing_id, size_t routing_id_size
 /*  Monitors. */
 
 #define MONITORED                                                                                            \
-    (ZMQ_EVENT_ACCEPTED | ZMQ_EVENT_DISCONNECTED | ZMQ_EVENT_CLOSED | ZMQ_EVENT_CONNECT_RETRIED                 \
-     | ZMQ_EVENT_HANDSHAKE_SUCCEEDED | ZMQ_EVENT_HANDSHAKE_FAILED_NO_DETAIL                                  \
-     | ZMQ_EVENT_HANDSHAKE_FAILED_PROTOCOL | ZMQ_EVENT_HANDSHAKE_FAILED_AUTH)
+    (ZMQ_EVENT_ACCEPTED | ZMQ_EVENT_DISCONNECTED | ZMQ_EVENT_CLOSED | ZMQ_EVENT_HANDSHAKE_SUCCEEDED           \
+     | ZMQ_EVENT_HANDSHAKE_FAILED_NO_DETAIL | ZMQ_EVENT_HANDSHAKE_FAILED_PROTOCOL                            \
+     | ZMQ_EVENT_HANDSHAKE_FAILED_AUTH)
 
 void *transport_monitor_open (void *shared, void *socket)
 {
@@ -181,7 +185,6 @@ static int event_kind (unsigned code)
         case ZMQ_EVENT_DISCONNECTED:
             return TRANSPORT_LOST;
         case ZMQ_EVENT_CLOSED:
-        case ZMQ_EVENT_CONNECT_RETRIED:
             return TRANSPORT_FAILED;
         case ZMQ_EVENT_HANDSHAKE_FAILED_NO_DETAIL:
         case ZMQ_EVENT_HANDSHAKE_FAILED_PROTOCOL:

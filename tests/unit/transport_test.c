@@ -44,8 +44,10 @@ static void pair_close (pair_t *self)
         transport_monitor_close (self->dealer, &self->dealer_monitor);
         zmq_close (self->dealer);
     }
-    transport_monitor_close (self->router, &self->router_monitor);
-    zmq_close (self->router);
+    if (self->router) {
+        transport_monitor_close (self->router, &self->router_monitor);
+        zmq_close (self->router);
+    }
     transport_context_release ();
 }
 
@@ -98,6 +100,35 @@ TEST (a_message_keeps_its_frames_and_names_its_connection)
     CHECK_INT (rc, -1);
     CHECK_INT (errno, EHOSTUNREACH);
     CHECK_INT (message.count, 1);
+    message_clear (&message);
+    zmq_msg_close (&id);
+    pair_close (&pair);
+}
+
+/*  The last words of a peer that stops: read late, after libzmq has seen the end of the connection. */
+TEST (what_came_before_the_end_of_a_connection_can_be_read_after_it)
+{
+    const int linger_ms = 1000;
+    pair_t pair;
+    message_t message;
+    zmq_msg_t id;
+    const char *fault;
+    transport_event_t event;
+    pair_open (&pair);
+    message_init (&message);
+    zmq_msg_init (&id);
+    CHECK (zmq_send (pair.dealer, "hello", 5, 0) == 5);
+    CHECK_INT (receive (pair.router, &id, &message, &fault), 1);
+    CHECK_INT (transport_receive (pair.dealer, NULL, &(message_t){0}, &fault), 0); /* read to its end */
+    CHECK_INT (transport_send (pair.router, zmq_msg_data (&id), zmq_msg_size (&id), &message), 0);
+    zmq_setsockopt (pair.router, ZMQ_LINGER, &linger_ms, sizeof linger_ms);
+    transport_monitor_close (pair.router, &pair.router_monitor);
+    zmq_close (pair.router);
+    pair.router = NULL;
+    wait_event (pair.dealer_monitor, TRANSPORT_LOST, &event);
+    poll (NULL, 0, 20); /* the dealer is told a moment after the monitor, and to ask it would be to read */
+    CHECK_INT (transport_receive (pair.dealer, NULL, &message, &fault), 1);
+    CHECK_MEM (zmq_msg_data (&message.frames [0]), zmq_msg_size (&message.frames [0]), "hello", 5);
     message_clear (&message);
     zmq_msg_close (&id);
     pair_close (&pair);
