@@ -534,8 +534,8 @@ TEST (n10_closing_wakes_all_who_wait_with_shutdown)
     weft_client_destroy (&client);
     for (int i = 0; i < 4; i++)
         pthread_join (threads [i], NULL);
-    while (fake_goodbyes (fake) < 2) {
-    }
+    while (fake_goodbyes (fake) < 2)
+        poll (NULL, 0, 1);
     fake_destroy (&fake);
 }
 
@@ -571,8 +571,8 @@ TEST (n10_a_killed_worker_ends_its_calls_within_milliseconds)
     weft_call_t *calls [10];
     for (int i = 0; i < 10; i++)
         calls [i] = start ("Test.Never", &direct, NULL, NULL);
-    while (fake_requests (fake, 0) < 11) {
-    }
+    while (fake_requests (fake, 0) < 11)
+        poll (NULL, 0, 1);
     fake_kill_worker (fake, 0);
     const int64_t from_us = clock_now_us ();
     for (int i = 0; i < 10; i++) {
@@ -641,8 +641,8 @@ TEST (n10_a_lost_broker_ends_routed_calls_at_once)
 {
     set_up (1);
     weft_call_t *call = start ("Test.Never", &routed, NULL, NULL);
-    while (fake_routed (fake) == 0) {
-    }
+    while (fake_routed (fake) == 0)
+        poll (NULL, 0, 1);
     fake_stop_broker (fake);
     CHECK (weft_call_wait (call, 2000));
     check_status (call, WEFT_BROKER_LOST, WEFT_EXECUTED_MAYBE);
@@ -685,8 +685,8 @@ TEST (h7_a_watcher_is_told_who_comes)
     set_up (3);
     weft_client_set_watcher (client, on_change, &changes_told);
     CHECK_INT (weft_client_discover (client, "Test", 1000), WEFT_OK);
-    while (changes_told < 3) {
-    }
+    while (changes_told < 3)
+        poll (NULL, 0, 1);
     tear_down ();
     CHECK_INT (changes_told, 3);
 }
