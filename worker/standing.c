@@ -80,8 +80,8 @@ static int64_t jittered (standing_t *self)
 
 void standing_lost (standing_t *self, weft_status_t status, const char *text, int64_t now_us)
 {
-    if (self->state == STANDING_LEFT || self->state == STANDING_REFUSED)
-        return;
+    if (self->state == STANDING_LEFT || self->state == STANDING_REFUSED || self->state == STANDING_DOWN)
+        return; /* DOWN: its end is known, and the next broker is not to blame */
     self->status = status;
     snprintf (self->text, sizeof self->text, "%s: %.*s", self->brokers [self->broker], WEFT_TEXT_MAX / 2,
               text);

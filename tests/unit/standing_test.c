@@ -210,6 +210,8 @@ TEST (a_broker_that_says_goodbye_is_left_for_another)
     buffer_t records = fixture_records ();
     wire_write_goodbye (&records, "stopping");
     fixture_feed (&f, &f.session.link, &records);
+    session_link_lost (&f.session, WEFT_BROKER_LOST, "the connection was lost", f.now_us); /* it hangs up as well */
+    CHECK_STR (f.session.standing.text, "tcp://one:1: the broker said goodbye");
     CHECK_INT (session_command (&f.session, &endpoint), STANDING_CLOSE);
     fixture_next (&f);
     CHECK_STR (fixture_opened (&f), "tcp://two:2");
