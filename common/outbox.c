@@ -126,7 +126,9 @@ static void compact (outbox_t *self)
     self->records.size -= records;
     memmove (self->records.data, self->records.data + records, self->records.size);
     self->attachment_count -= attachments;
-    memmove (self->attachments, self->attachments + attachments, self->attachment_count * sizeof *self->attachments);
+    if (self->attachment_count)
+        memmove (self->attachments, self->attachments + attachments,
+                 self->attachment_count * sizeof *self->attachments);
     self->part_count -= self->taken_parts;
     for (size_t i = 0; i < self->part_count; i++) {
         const outbox_part_t *part = &self->parts [i + self->taken_parts];

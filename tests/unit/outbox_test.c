@@ -154,3 +154,22 @@ TEST (a_slow_but_steady_reader_never_reaches_the_limit)
     }
     outbox_fini (&outbox);
 }
+
+TEST (records_without_attachments_move_up_behind_those_taken)
+{
+    outbox_t outbox;
+    message_t message;
+    uint64_t put = 0;
+    outbox_init (&outbox, 1000000);
+    message_init (&message);
+    while (put < 40)
+        put_record (&outbox, ++put, 4000);
+    for (int i = 0; i < 2; i++) { /* 17 records each: the larger part of all */
+        CHECK (outbox_take (&outbox, &message));
+        message_clear (&message);
+    }
+    put_record (&outbox, ++put, 4000);
+    CHECK_INT (outbox.taken_records, 0);
+    CHECK_INT (take_all (&outbox, 35, 41), 1);
+    outbox_fini (&outbox);
+}
