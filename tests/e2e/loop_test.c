@@ -265,12 +265,14 @@ TEST (four_hundred_short_connections_leave_nothing_behind)
 {
     enum { CONNECTIONS = 400 };
     mesh_t *mesh = mesh_new ();
-    process_t *broker = mesh_broker (mesh, NULL, "--peers-max", "20", NULL);
+    process_t *broker = mesh_broker (mesh, NULL, "--peers-max", "60", NULL);
     mesh_worker (mesh, NULL);
     weft_client_t *client = client_of (mesh);
     check_add_call (client, WEFT_VIA_BROKER, 1, 2);
     const size_t before = process_descriptors (broker);
     for (int i = 0; i < CONNECTIONS; i++) {
+        if (i % 20 == 0) /* closing takes its time */
+            await ("some connections to be closed", has_descriptors, &(descriptors_wait_t){broker, before + 10});
         raw_t raw = raw_open (mesh_endpoint (mesh));
         raw_hello (&raw);
         CHECK_INT (raw_hear (&raw), WIRE_WELCOME); /* those before have left their places */
