@@ -115,7 +115,10 @@ int commands_call_options (cli_t *cli, weft_call_options_t *call, char worker [U
         if (meta [0] == '=' || !strchr (meta, '='))
             return cli_fail (cli, EXITS_USAGE, "--meta: \"%s\" is not KEY=VALUE", meta);
     }
-    return options->worker ? catalog_worker (cli, options->worker, worker) : EXITS_OK;
+    if (!options->worker)
+        return EXITS_OK;
+    const int code = catalog_worker (cli, options->worker, worker);
+    return code == EXITS_OK && call->via == WEFT_VIA_DIRECT ? catalog_reach (cli, worker) : code;
 }
 
 static int run (cli_t *cli)

@@ -191,6 +191,17 @@ int catalog_worker (cli_t *cli, const char *name, char uuid [UUID_SIZE + 1])
     return code;
 }
 
+int catalog_reach (cli_t *cli, const char *uuid)
+{
+    list_t list;
+    const int code = catalog_list (cli, NULL, &list);
+    const worker_row *const worker = code == EXITS_OK ? catalog_find_worker (&list.is, uuid) : NULL;
+    if (worker && worker->service_count > 0)
+        weft_client_discover (cli->client, worker->services [0], cli_timeout_ms (cli));
+    list_free (&list);
+    return code;
+}
+
 /* ---- signatures ---- */
 
 /*  The built-in services do not register, so their types are known here (an empty body is as good as {}). */

@@ -53,4 +53,7 @@ int catalog_fail_unknown (cli_t *cli, const list_reply *list, const char *what, 
 /*  The whole UUID of the worker whose UUID begins with `name`. */
 int catalog_worker (cli_t *cli, const char *name, char uuid [UUID_SIZE + 1]);
 
+/*  Has the client learn that worker's endpoints, which come with the list of a service. weft.Worker has none. */
+int catalog_reach (cli_t *cli, const char *uuid);
+
 #endif

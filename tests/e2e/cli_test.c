@@ -235,6 +235,8 @@ TEST (one_worker_can_be_asked_by_the_beginning_of_its_uuid)
     for (int i = 0; i < 4; i++)
         CHECK (
             has (WEFT (mesh, "call", "Arith.Add", "[1, 2]", "-o", "json", "--worker", prefix).out, expected));
+    CHECK (has (WEFT (mesh, "call", "weft.Worker.Ping", "--worker", process_uuid (worker), "--via", "direct").out,
+                process_uuid (worker)));
     check_fails (WEFT (mesh, "call", "Arith.Add", "[1, 2]", "--worker", "zzzz"), 4, "\"zzzz\"");
     mesh_destroy (&mesh);
 }
