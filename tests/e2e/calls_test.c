@@ -414,6 +414,7 @@ TEST (s11_the_call_timeout_covers_send_handling_and_receive)
     FOR_BOTH_ROUTES (via)
     {
         const weft_call_options_t options = {.via = via, .timeout_ms = 200};
+        know_the_way (trio.client, "Slow.Sleep", via);
         const int64_t start_ms = now_ms ();
         weft_call_t *call = start_slow (trio.client, "Slow.Sleep", 10000, &options);
         check_outcome (call, WEFT_DEADLINE_EXCEEDED, WEFT_EXECUTED_MAYBE);

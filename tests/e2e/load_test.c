@@ -172,6 +172,7 @@ TEST (s13_protocol_registry_discovery_balancing_and_timeouts_work_together)
             CHECK (distinct > 1);
     }
     const weft_call_options_t hasty = {.timeout_ms = 50};
+    know_the_way (client, "Slow.Sleep", WEFT_VIA_AUTO);
     weft_call_t *late = start_slow (client, "Slow.Sleep", 5000, &hasty);
     check_outcome (late, WEFT_DEADLINE_EXCEEDED, WEFT_EXECUTED_MAYBE);
     weft_call_destroy (&late);

@@ -52,6 +52,13 @@ weft_call_t *start_slow (weft_client_t *client, const char *method, int64_t ms, 
     return weft_client_start (client, method, WEFT_IN (slow_args, &args), options, NULL, NULL);
 }
 
+void know_the_way (weft_client_t *client, const char *method, weft_via_t via)
+{
+    weft_call_t *call = start_slow (client, method, 0, &(weft_call_options_t){.via = via, .timeout_ms = PATIENCE_MS});
+    check_outcome (call, WEFT_OK, WEFT_EXECUTED_YES);
+    weft_call_destroy (&call);
+}
+
 weft_call_t *start_count (weft_client_t *client, const char *method, const char *tag, int64_t ms,
                           const weft_call_options_t *options)
 {

@@ -26,6 +26,9 @@ weft_call_t *start_slow (weft_client_t *client, const char *method, int64_t ms, 
 weft_call_t *start_count (weft_client_t *client, const char *method, const char *tag, int64_t ms,
                           const weft_call_options_t *options);
 
+/*  Calls the slow `method` for nothing, so that the next call needs no list and no connection first. */
+void know_the_way (weft_client_t *client, const char *method, weft_via_t via);
+
 /*  Waits for the call, prints what came if it is another status than expected, and fails then. */
 void check_outcome (weft_call_t *call, weft_status_t status, weft_executed_t executed);
 
