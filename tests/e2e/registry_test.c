@@ -5,8 +5,10 @@
 #include "calling.h"
 #include <pthread.h>
 #include <signal.h>
+#include <stdint.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <string.h>
 
 TEST (g1_clients_and_workers_know_only_the_brokers_address)
 {
@@ -536,3 +538,46 @@ TEST (b5_a_beater_that_asks_for_no_next_beat_ends_cleanly_at_a_real_broker)
     mesh_destroy (&mesh);
 }
 
+TEST (b6_a_real_broker_rejects_and_its_reason_ends_the_beating)
+{
+    mesh_t *mesh = mesh_new ();
+    static const char *const endpoints [] = {"tcp://elsewhere.example:7", NULL};
+    const weft_registrant_t registrant = {.service = "Printer", .endpoints = endpoints};
+    mesh_broker (mesh, NULL, NULL);
+    weft_heart_t *heart = weft_heart_new (mesh_endpoint (mesh), &registrant);
+    CHECK (heart);
+    CHECK (weft_heart_run (heart, 2000, 2) != WEFT_OK);
+    CHECK (strstr (weft_heart_error (heart), "elsewhere.example"));
+    weft_heart_destroy (&heart);
+    mesh_destroy (&mesh);
+}
+
+static void *run_heart (void *arg)
+{
+    return (void *) (intptr_t) weft_heart_run (arg, 2000, 2);
+}
+
+TEST (b8_a_cancelled_heart_leaves_a_real_brokers_list_at_once_and_b1_run_returns)
+{
+    mesh_t *mesh = mesh_new ();
+    int events [4] = {0};
+    pthread_t thread;
+    void *status;
+    static const char *const endpoints [] = {"tcp://127.0.0.1:7", NULL};
+    const weft_registrant_t registrant = {.service = "Printer", .endpoints = endpoints};
+    mesh_broker (mesh, NULL, "--ttl-ms", "600000", NULL); /* nobody leaves by silence */
+    weft_client_t *client = client_of (mesh);
+    weft_heart_t *heart = weft_heart_new (mesh_endpoint (mesh), &registrant);
+    CHECK (heart);
+    weft_heart_set_observer (heart, count_event, events);
+    CHECK_INT (pthread_create (&thread, NULL, run_heart, heart), 0);
+    await_workers (client, "Printer", 1);
+    weft_heart_cancel (heart);
+    pthread_join (thread, &status);
+    CHECK_INT ((intptr_t) status, WEFT_CANCELLED);
+    CHECK_INT (events [WEFT_HEART_DISCONNECTED], 1);
+    await_workers (client, "Printer", 0);
+    weft_heart_destroy (&heart);
+    weft_client_destroy (&client);
+    mesh_destroy (&mesh);
+}
