@@ -353,6 +353,13 @@ static bool is_idempotent (channel_t *self, const weft_call_t *call)
     return discovery && (discovery_flags (discovery, call->name.data, call->name.size) & 1) != 0;
 }
 
+/*  A worker of the service may have the method, other than one that was asked for by name. */
+static bool is_offered (channel_t *self, const weft_call_t *call)
+{
+    const discovery_t *discovery = table_get (&self->services, call->service.data, call->service.size);
+    return !call->only [0] && discovery && discovery_offers (discovery, call->name.data, call->name.size);
+}
+
 /*  A broker that has just started does not know yet who is on the way back to it. */
 static bool spoke_too_soon (channel_t *self, const weft_call_t *call, const outcome_t *outcome)
 {
@@ -373,6 +380,7 @@ static retry_question_t question_of (channel_t *self, const weft_call_t *call, o
                               .executed = outcome->executed,
                               .left = outcome->left,
                               .idempotent = is_idempotent (self, call),
+                              .offered = is_offered (self, call),
                               .keyed = call->request_key.size > 0,
                               .attempts = call->attempts};
 }

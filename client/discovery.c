@@ -208,6 +208,11 @@ discovery_result_t discovery_apply (discovery_t *self, const watch_item *change,
     return DISCOVERY_OK;
 }
 
+bool discovery_offers (const discovery_t *self, const char *method, size_t size)
+{
+    return table_get (&self->methods, method, size) != NULL;
+}
+
 unsigned discovery_flags (const discovery_t *self, const char *method, size_t size)
 {
     const uintptr_t flags = (uintptr_t) table_get (&self->methods, method, size);

@@ -66,7 +66,8 @@ typedef enum { DISCOVERY_OK, DISCOVERY_GAP, DISCOVERY_NO_MEMORY } discovery_resu
 discovery_result_t discovery_apply (discovery_t *self, const watch_item *change, endpoints_t *endpoints,
                                     int64_t now_us, discovery_observer_fn *observer, void *arg);
 
-/*  Flags of a method; 0 if unknown. */
+/*  Has some worker this method, and its flags; 0 if unknown. */
+bool discovery_offers (const discovery_t *self, const char *method, size_t size);
 unsigned discovery_flags (const discovery_t *self, const char *method, size_t size);
 static inline bool discovery_known (const discovery_t *self)
 {

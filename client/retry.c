@@ -37,9 +37,9 @@ bool retry_budget_take (retry_budget_t *self, int64_t now_us)
 }
 
 /*  Could another try end otherwise? */
-static bool is_passing (weft_status_t status)
+static bool is_passing (const retry_question_t *question)
 {
-    switch (status) {
+    switch (question->status) {
     case WEFT_CONNECT_TIMEOUT:
     case WEFT_OVERLOADED:
     case WEFT_DRAINING:
@@ -47,6 +47,8 @@ static bool is_passing (weft_status_t status)
     case WEFT_BROKER_LOST:
     case WEFT_INTERNAL:
         return true;
+    case WEFT_UNIMPLEMENTED:
+        return question->offered; /* workers of two versions live side by side while they are replaced */
     default:
         return false;
     }
@@ -55,7 +57,7 @@ static bool is_passing (weft_status_t status)
 retry_verdict_t retry_decide (const retry_question_t *question)
 {
     if (question->mode == WEFT_RETRY_FAILFAST || question->attempts >= WEFT_ATTEMPTS_MAX ||
-        question->executed == WEFT_EXECUTED_YES || !is_passing (question->status))
+        question->executed == WEFT_EXECUTED_YES || !is_passing (question))
         return RETRY_END;
     const retry_verdict_t next = question->mode == WEFT_RETRY_FAILTRY ? RETRY_SAME : RETRY_OTHER;
     if (question->executed == WEFT_EXECUTED_NO)

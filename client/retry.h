@@ -29,6 +29,7 @@ typedef struct {
     weft_executed_t executed;
     bool left;          /* it was sent: connecting that fails is not an attempt */
     bool idempotent;    /* the service declared it so */
+    bool offered;       /* some worker has this method, says the list: another may, if this one has not */
     bool keyed;         /* it carries a request key */
     int attempts;       /* sent so far */
 } retry_question_t;

@@ -425,3 +425,28 @@ TEST (a_drained_worker_hands_over_and_leaves)
     weft_client_destroy (&client);
     mesh_destroy (&mesh);
 }
+
+TEST (a_method_that_only_some_workers_have_is_called_at_those)
+{
+    mesh_t *mesh = mesh_new ();
+    mesh_broker (mesh, NULL, NULL);
+    mesh_worker (mesh, NULL);
+    process_t *newer = mesh_start (mesh, "weft-worker", "--broker", mesh_endpoint (mesh), "--exec", "cat", "--method",
+                                   "Arith.Cat", NULL); /* as while a new version is rolled out */
+    process_line (newer, "weft-worker ready ");
+    weft_client_t *client = client_of (mesh);
+    await_workers (client, "Arith", 2);
+    FOR_BOTH_ROUTES (via)
+    for (int i = 0; i < 10; i++) {
+        const weft_call_options_t options = {.via = via, .timeout_ms = 10000};
+        weft_call_t *call = weft_client_start_body (client, "Arith.Cat", "\x07", 1, "msgpack", &options, NULL, NULL);
+        check_outcome (call, WEFT_OK, WEFT_EXECUTED_YES);
+        weft_call_destroy (&call);
+        check_add_call (client, via, i, 1);
+    }
+    weft_call_t *nobody = weft_client_start_body (client, "Arith.Dog", "", 0, "msgpack", NULL, NULL, NULL);
+    check_outcome (nobody, WEFT_UNIMPLEMENTED, WEFT_EXECUTED_NO);
+    weft_call_destroy (&nobody);
+    weft_client_destroy (&client);
+    mesh_destroy (&mesh);
+}

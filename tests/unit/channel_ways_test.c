@@ -238,8 +238,8 @@ TEST (what_may_have_run_is_tried_again_only_if_idempotent)
 
     const stage_record_t *second = lose_first (&call, "Test.Get", &direct);
     CHECK (second);
-    stage_refuse (second->alias, second->id, WEFT_UNIMPLEMENTED, "no");
-    stage_check (call, WEFT_UNIMPLEMENTED,
+    stage_refuse (second->alias, second->id, WEFT_PERMISSION_DENIED, "no");
+    stage_check (call, WEFT_PERMISSION_DENIED,
                  WEFT_EXECUTED_MAYBE); /* the first one may have run, whatever the second says */
     CHECK_INT (weft_call_attempts (call), 2);
     CHECK_INT (channel_stats (&stage.channel).retried, 1);

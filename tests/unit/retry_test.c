@@ -44,6 +44,14 @@ TEST (what_ran_is_never_repeated)
     }
 }
 
+TEST (a_method_that_this_worker_lacks_and_another_has_is_asked_for_there)
+{
+    retry_question_t question = after (WEFT_UNIMPLEMENTED, WEFT_EXECUTED_NO);
+    CHECK_INT (retry_decide (&question), RETRY_END);
+    question.offered = true;
+    CHECK_INT (retry_decide (&question), RETRY_OTHER);
+}
+
 TEST (what_would_end_the_same_way_is_not_repeated)
 {
     static const weft_status_t settled [] = {WEFT_INVALID,       WEFT_NO_SERVICE,        WEFT_NO_WORKERS,
