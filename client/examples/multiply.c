@@ -21,5 +21,5 @@ int main (int argc, char **argv)
     else
         fprintf (stderr, "Arith.Multiply: %s\n", weft_status_text (status));
     weft_client_destroy (&client);
-    return status;
+    return status != WEFT_OK;
 }

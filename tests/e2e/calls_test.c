@@ -80,7 +80,7 @@ TEST (n2_completion_hands_back_the_same_call_object_exactly_once)
 {
     trio_t trio = trio_new ();
     const pair_args args = {2, 3};
-    completion_t completion = {0};
+    completion_t completion = {.seen = NULL};
     weft_call_t *call =
         weft_client_start (trio.client, "Arith.Add", WEFT_IN (pair_args, &args), NULL, completed, &completion);
     await ("the completion", has_completed, &completion);
@@ -547,7 +547,7 @@ TEST (a_client_on_the_users_own_loop_needs_no_thread)
     for (int i = 0; i < 200; i++) {
         const weft_call_options_t options = {.via = via};
         const pair_args args = {i, 1};
-        completion_t completion = {0};
+        completion_t completion = {.seen = NULL};
         int64_t sum = 0;
         weft_call_t *call =
             weft_client_start (client, "Arith.Add", WEFT_IN (pair_args, &args), &options, completed, &completion);
