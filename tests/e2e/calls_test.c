@@ -76,7 +76,7 @@ static bool has_completed (void *arg)
     return atomic_load (&((completion_t *) arg)->times) > 0;
 }
 
-TEST (n2_completion_hands_back_the_same_call_object_exactly_once)
+TEST (n2_n5_s7_completion_comes_by_itself_and_hands_back_the_same_call_object_exactly_once)
 {
     trio_t trio = trio_new ();
     const pair_args args = {2, 3};

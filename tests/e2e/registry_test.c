@@ -224,7 +224,7 @@ static bool sees_as_many (void *arg)
     return done;
 }
 
-TEST (h7_joins_and_leaves_arrive_without_polling)
+TEST (g11_h6_h7_after_the_whole_list_joins_and_leaves_arrive_without_polling)
 {
     mesh_t *mesh = mesh_new ();
     watched_t watched = {.lock = PTHREAD_MUTEX_INITIALIZER, .service = "Arith"};
@@ -482,6 +482,41 @@ TEST (n15_a_duplicate_service_in_one_worker_is_an_error_of_its_own)
     weft_worker_destroy (&worker);
 }
 
+static void keep_answer (const weft_beat_answer_t *answer, weft_beat_t *next, void *arg)
+{
+    *(weft_beat_answer_t *) arg = *answer;
+    next->kind = WEFT_BEAT_NONE;
+}
+
+/*  What the mesh's broker grants to one who registers; then it is stopped. */
+static weft_beat_answer_t granted_by (mesh_t *mesh, process_t *broker)
+{
+    static const char *const endpoints [] = {"tcp://127.0.0.1:7", NULL};
+    const weft_registrant_t registrant = {.service = "Printer", .endpoints = endpoints};
+    weft_beat_answer_t answer = {0};
+    weft_heart_t *heart = weft_heart_new (mesh_endpoint (mesh), &registrant);
+    weft_heart_set_beater (heart, keep_answer, &answer);
+    CHECK_INT (weft_heart_run (heart, 2000, 2), WEFT_OK);
+    weft_heart_destroy (&heart);
+    process_signal (broker, SIGTERM);
+    CHECK_INT (process_wait (broker), 0);
+    return answer;
+}
+
+TEST (g4_h4_b10_the_broker_grants_an_interval_that_fits_its_ttl_or_the_one_it_was_given)
+{
+    mesh_t *mesh = mesh_new ();
+    weft_beat_answer_t answer = granted_by (mesh, mesh_broker (mesh, NULL, NULL)); /* the defaults */
+    CHECK_INT (answer.ttl_ms, 10000);
+    CHECK_INT (answer.interval_ms, 3000);
+    answer = granted_by (mesh, mesh_broker (mesh, NULL, "--ttl-ms", "6000", NULL)); /* derived, with room for a lost beat */
+    CHECK_INT (answer.ttl_ms, 6000);
+    CHECK (answer.interval_ms > 0 && 2 * answer.interval_ms < 6000);
+    answer = granted_by (mesh, mesh_broker (mesh, NULL, "--ttl-ms", "6000", "--beat-ms", "700", NULL));
+    CHECK_INT (answer.interval_ms, 700);
+    mesh_destroy (&mesh);
+}
+
 TEST (several_brokers_may_be_given_and_a_worker_fails_over)
 {
     mesh_t *mesh = mesh_new ();
@@ -515,7 +550,7 @@ static void beat_thrice (const weft_beat_answer_t *answer, weft_beat_t *next, vo
         next->kind = WEFT_BEAT_NONE;
 }
 
-TEST (b5_a_beater_that_asks_for_no_next_beat_ends_cleanly_at_a_real_broker)
+TEST (b2_b3_b4_b5_b9_a_heart_beats_at_a_real_broker_until_its_beater_wants_no_more)
 {
     mesh_t *mesh = mesh_new ();
     int events [4] = {0}, beats = 0;
