@@ -278,10 +278,10 @@ static void lead (weft_client_t *self, waiter_t *me, const weft_call_t *call, in
         turn (self, call != NULL);
         if (self->leader != me || (call ? weft_call_done (call) : self->stopping))
             break;
+        if (until_us != DEADLINES_NEVER && clock_now_us () >= until_us)
+            break; /* also when there is always something to take in */
         if (sockets_busy (&self->sockets))
             continue;
-        if (until_us != DEADLINES_NEVER && clock_now_us () >= until_us)
-            break;
         sleep_as_leader (self, me, until_us);
         if (self->leader != me)
             return;
