@@ -3,6 +3,7 @@
  *  Processes that die, stop, drain and come back, with calls in flight: each call has one outcome, and it is true. */
 
 #include "calling.h"
+#include "client_inside.h"
 #include <errno.h>
 #include <pthread.h>
 #include <signal.h>
@@ -447,6 +448,37 @@ TEST (a_method_that_only_some_workers_have_is_called_at_those)
     weft_call_t *nobody = weft_client_start_body (client, "Arith.Dog", "", 0, "msgpack", NULL, NULL, NULL);
     check_outcome (nobody, WEFT_UNIMPLEMENTED, WEFT_EXECUTED_NO);
     weft_call_destroy (&nobody);
+    weft_client_destroy (&client);
+    mesh_destroy (&mesh);
+}
+
+TEST (a_peer_without_room_does_not_keep_the_driver_spinning)
+{
+    enum { CALLS = 8000 };
+    static weft_call_t *calls [CALLS];
+    static const uint8_t data [4000];
+    const weft_bytes body = {data, sizeof data};
+    const weft_call_options_t options = {.via = WEFT_VIA_DIRECT, .timeout_ms = 30000, .retry = WEFT_RETRY_FAILFAST};
+    mesh_t *mesh = mesh_new ();
+    mesh_broker (mesh, NULL, NULL);
+    process_t *worker = mesh_worker (mesh, NULL);
+    weft_client_t *client = client_of (mesh);
+    check_add_call (client, WEFT_VIA_DIRECT, 1, 2);
+    CHECK_INT (weft_client_discover (client, "Echo", PATIENCE_MS), WEFT_OK);
+    process_signal (worker, SIGSTOP);
+    for (int i = 0; i < CALLS; i++) /* more than its connection takes: the rest has no room */
+        calls [i] = weft_client_start (client, "Echo.Echo", WEFT_IN (weft_bytes, &body), &options, NULL, NULL);
+    const uint64_t before = client_turns (client);
+    CHECK (!weft_call_wait (calls [0], 500));
+    const uint64_t turns = client_turns (client) - before;
+    if (turns >= 2000) /* two or three for each try, every 2 ms; a driver that never sleeps makes tens of thousands */
+        fprintf (stderr, "%d turns in half a second\n", (int) turns);
+    CHECK (turns > 0 && turns < 2000);
+    process_signal (worker, SIGKILL);
+    for (int i = 0; i < CALLS; i++) {
+        CHECK (weft_call_wait (calls [i], -1)); /* however far each came */
+        weft_call_destroy (&calls [i]);
+    }
     weft_client_destroy (&client);
     mesh_destroy (&mesh);
 }
