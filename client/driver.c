@@ -1,0 +1,356 @@
+/* SPDX-License-Identifier: MPL-2.0 */
+
+#include "driver.h"
+#include <assert.h>
+#include <errno.h>
+#include "clock.h"
+
+#define HOUSEKEEPING_US 75000
+
+static _Thread_local weft_client_t *running; /* the client whose callbacks this thread runs */
+
+/*  Waking. */
+
+static void waiter_init (waiter_t *self)
+{
+    pthread_condattr_t attributes;
+    *self = (waiter_t){.next = NULL};
+    pthread_condattr_init (&attributes);
+    pthread_condattr_setclock (&attributes, CLOCK_MONOTONIC);
+    pthread_cond_init (&self->woken, &attributes);
+    pthread_condattr_destroy (&attributes);
+}
+
+static void wait_until (weft_client_t *self, pthread_cond_t *condition, int64_t until_us)
+{
+    if (until_us == DEADLINES_NEVER) {
+        pthread_cond_wait (condition, &self->lock);
+        return;
+    }
+    const struct timespec at = {until_us / 1000000, until_us % 1000000 * 1000};
+    pthread_cond_timedwait (condition, &self->lock, &at);
+}
+
+static void wake_leader (weft_client_t *self)
+{
+    if (self->leader && self->asleep)
+        sockets_wake (&self->sockets);
+}
+
+/*  Handing out. */
+
+static void release (weft_client_t *self, weft_call_t *call)
+{
+    assert (self->handles > 1);
+    self->handles -= call->handles == 1;
+    call_release (call, &self->pool);
+}
+
+static void hand_over (weft_client_t *self, weft_call_t *call)
+{
+    atomic_store_explicit (&call->done, true, memory_order_release);
+    for (waiter_t *waiter = call->waiters; waiter; waiter = waiter->next) {
+        if (waiter == self->leader)
+            wake_leader (self);
+        else
+            pthread_cond_signal (&waiter->woken);
+    }
+    if (call->callback)
+        list_push (&self->callbacks, &call->node);
+    else
+        release (self, call);
+}
+
+static void hand_over_all (weft_client_t *self)
+{
+    for (weft_call_t *call; (call = channel_next_done (&self->channel));)
+        hand_over (self, call);
+}
+
+static bool has_callbacks (const weft_client_t *self)
+{
+    return !list_empty (&self->callbacks) || self->channel.change_at < self->channel.change_count;
+}
+
+static int64_t sleep_limit_us (const weft_client_t *self, int64_t until_us)
+{
+    const int64_t channel_us = channel_next_us (&self->channel);
+    const int64_t sockets_us = sockets_next_us (&self->sockets);
+    const int64_t own_us = channel_us < sockets_us ? channel_us : sockets_us;
+    return own_us < until_us ? own_us : until_us;
+}
+
+/*  A loop of the user's own must find the descriptor readable whenever there is something to drive. */
+static void tell_loop (weft_client_t *self)
+{
+    if (has_callbacks (self) || sockets_busy (&self->sockets))
+        sockets_wake (&self->sockets);
+    sockets_arm (&self->sockets, sleep_limit_us (self, DEADLINES_NEVER));
+}
+
+/*  Nobody drives: a follower should, else the user's loop, else the background thread while calls are open
+ *  or callbacks wait. */
+static void find_driver (weft_client_t *self)
+{
+    if (self->leader)
+        return;
+    list_node_t *first = list_first (&self->followers);
+    if (first)
+        pthread_cond_signal (&CONTAINER_OF (first, waiter_t, node)->woken);
+    else if (self->own_loop)
+        tell_loop (self);
+    else if (self->has_thread && (self->channel.open > 0 || has_callbacks (self))) {
+        self->kicked = true;
+        pthread_cond_signal (&self->background.woken);
+    }
+}
+
+/*  After a thread that does not lead gave the channel something: sends it, and sees to it that its
+ *  consequences are not slept through. */
+static void push_out (weft_client_t *self)
+{
+    sockets_flush (&self->sockets, &self->channel, clock_now_us ());
+    if (self->leader && self->asleep && sockets_busy (&self->sockets))
+        sockets_turn (&self->sockets, &self->channel, false); /* sending may have swallowed its wake-up */
+    hand_over_all (self);
+    if (has_callbacks (self) || sockets_busy (&self->sockets) ||
+        sleep_limit_us (self, DEADLINES_NEVER) < self->sleeps_until_us)
+        wake_leader (self);
+}
+
+/*  Lets go of the lock to call the watcher. */
+static void tell_changes (weft_client_t *self)
+{
+    for (const channel_change_t *next; (next = channel_next_change (&self->channel));) {
+        const channel_change_t change = *next;
+        pthread_mutex_unlock (&self->lock);
+        self->watcher (change.service, change.worker, change.state, change.endpoint, self->watcher_arg);
+        pthread_mutex_lock (&self->lock);
+    }
+}
+
+/*  Lets go of the lock to run all callbacks that wait; what they start is sent at the end. Somebody else
+ *  may lead by then. */
+static void run_callbacks (weft_client_t *self)
+{
+    weft_client_t *outer = running;
+    running = self;
+    tell_changes (self);
+    while (!list_empty (&self->callbacks)) {
+        weft_call_t *call = CONTAINER_OF (list_pop (&self->callbacks), weft_call_t, node);
+        weft_call_fn *callback = call->callback; /* NULL: the handle was destroyed meanwhile */
+        if (callback) {
+            pthread_mutex_unlock (&self->lock);
+            callback (call, call->callback_arg);
+            pthread_mutex_lock (&self->lock);
+        }
+        release (self, call);
+    }
+    running = outer;
+    push_out (self);
+}
+
+void driver_finish (weft_client_t *self)
+{
+    hand_over_all (self);
+    wake_leader (self);
+    while (has_callbacks (self))
+        run_callbacks (self);
+}
+
+/*  One round: take in, decide, send, hand out. A leader that runs callbacks gives up the lead before. */
+static void turn (weft_client_t *self, bool hurry)
+{
+    self->turns++;
+    sockets_turn (&self->sockets, &self->channel, hurry);
+    hand_over_all (self);
+    if (!has_callbacks (self))
+        return;
+    self->leader = NULL;
+    if (!list_empty (&self->followers))
+        find_driver (self);
+    run_callbacks (self);
+}
+
+/*  Asleep in epoll, without the lock. */
+static void sleep_as_leader (weft_client_t *self, waiter_t *me, int64_t until_us)
+{
+    const int64_t limit_us = sleep_limit_us (self, until_us);
+    self->asleep = true;
+    self->sleeps_until_us = limit_us;
+    pthread_mutex_unlock (&self->lock);
+    const int64_t now_us = clock_now_us ();
+    const unsigned sources = me == &self->background ? sockets_sleep_behind (&self->sockets, now_us, limit_us)
+                                                     : sockets_sleep (&self->sockets, now_us, limit_us);
+    pthread_mutex_lock (&self->lock);
+    if (self->leader != me)
+        return; /* deposed: somebody else looks after these */
+    self->asleep = false;
+    sockets_note (&self->sockets, sources);
+}
+
+/*  Drives until the call is done, the time is up, or the lead is lost. Without a call: until then, or
+ *  stopping. */
+static void lead (weft_client_t *self, waiter_t *me, const weft_call_t *call, int64_t until_us)
+{
+    if (self->leader)
+        sockets_nudge (&self->sockets); /* the background thread: it finds itself deposed */
+    self->leader = me;
+    self->asleep = false;
+    for (;;) {
+        turn (self, call != NULL);
+        if (self->leader != me || (call ? weft_call_done (call) : self->stopping))
+            break;
+        if (until_us != DEADLINES_NEVER && clock_now_us () >= until_us)
+            break; /* also when there is always something to take in */
+        if (sockets_busy (&self->sockets))
+            continue;
+        sleep_as_leader (self, me, until_us);
+        if (self->leader != me)
+            return;
+    }
+    if (self->leader == me)
+        self->leader = NULL;
+    if (call)
+        self->led_us = self->channel.now_us;
+}
+
+static void follow (weft_client_t *self, waiter_t *me, int64_t until_us)
+{
+    list_push (&self->followers, &me->node);
+    wait_until (self, &me->woken, until_us);
+    list_remove (&self->followers, &me->node);
+}
+
+static void join_waiters (weft_call_t *call, waiter_t *me)
+{
+    me->next = call->waiters;
+    call->waiters = me;
+}
+
+static void leave_waiters (weft_call_t *call, const waiter_t *me)
+{
+    waiter_t **at = &call->waiters;
+    while (*at != me)
+        at = &(*at)->next;
+    *at = me->next;
+}
+
+/*  In a callback all that happens at the end of the turn. */
+void driver_follow_up (weft_client_t *self)
+{
+    if (running == self || self->destroyed)
+        return;
+    push_out (self);
+    find_driver (self);
+}
+
+/*  Before the wait that sends it: a leader sleeps, and would have to be woken for that. */
+void driver_send (weft_client_t *self)
+{
+    if (self->leader && self->leader != &self->background)
+        return;
+    sockets_flush (&self->sockets, &self->channel, self->channel.now_us);
+    hand_over_all (self);
+}
+
+void driver_wait (weft_client_t *self, weft_call_t *call, int64_t until_us)
+{
+    waiter_t me;
+    waiter_init (&me);
+    join_waiters (call, &me);
+    self->inside++;
+    if (self->leader && self->leader != &self->background)
+        push_out (self);
+    while (!weft_call_done (call) && !self->destroyed &&
+           (until_us == DEADLINES_NEVER || clock_now_us () < until_us)) {
+        if (!self->leader || self->leader == &self->background)
+            lead (self, &me, call, until_us);
+        else
+            follow (self, &me, until_us);
+    }
+    leave_waiters (call, &me);
+    find_driver (self);
+    if (--self->inside == 0 && self->stopping)
+        pthread_cond_broadcast (&self->quiet);
+    pthread_cond_destroy (&me.woken);
+}
+
+/*  The background thread. */
+
+static void *run_background (void *arg)
+{
+    weft_client_t *self = arg;
+    pthread_mutex_lock (&self->lock);
+    while (!self->stopping) {
+        const int64_t now_us = clock_now_us ();
+        const bool idle = now_us - self->led_us >= HOUSEKEEPING_US;
+        const bool work = self->channel.open > 0 || has_callbacks (self);
+        const bool needed = self->kicked || (work && list_empty (&self->followers));
+        if (!self->leader && (needed || idle)) {
+            self->kicked = false;
+            lead (self, &self->background, NULL, DEADLINES_NEVER);
+            continue;
+        }
+        self->kicked = false;
+        wait_until (self, &self->background.woken, (idle ? now_us : self->led_us) + HOUSEKEEPING_US);
+    }
+    pthread_mutex_unlock (&self->lock);
+    return NULL;
+}
+
+void driver_turn (weft_client_t *self)
+{
+    if (self->leader)
+        return;
+    waiter_t me;
+    waiter_init (&me);
+    self->leader = &me;
+    const unsigned sources = sockets_sleep (&self->sockets, 0, 0);
+    sockets_note (&self->sockets, sources);
+    turn (self, false);
+    if (self->leader == &me)
+        self->leader = NULL;
+    find_driver (self);
+    pthread_cond_destroy (&me.woken);
+}
+
+/*  Life. */
+
+void driver_init (weft_client_t *self)
+{
+    pthread_mutex_init (&self->lock, NULL);
+    pthread_cond_init (&self->quiet, NULL);
+    waiter_init (&self->background);
+    list_init (&self->followers);
+    list_init (&self->callbacks);
+}
+
+void driver_fini (weft_client_t *self)
+{
+    pthread_mutex_destroy (&self->lock);
+    pthread_cond_destroy (&self->quiet);
+    pthread_cond_destroy (&self->background.woken);
+}
+
+bool driver_start (weft_client_t *self)
+{
+    errno = pthread_create (&self->thread, NULL, run_background, self);
+    self->has_thread = errno == 0;
+    return self->has_thread;
+}
+
+void driver_stop (weft_client_t *self)
+{
+    self->stopping = true;
+    wake_leader (self);
+    if (self->has_thread) {
+        sockets_nudge (&self->sockets);
+        pthread_cond_signal (&self->background.woken);
+        pthread_mutex_unlock (&self->lock);
+        pthread_join (self->thread, NULL);
+        pthread_mutex_lock (&self->lock);
+    }
+    while (self->inside > 0)
+        pthread_cond_wait (&self->quiet, &self->lock);
+}

@@ -1,0 +1,80 @@
+/* SPDX-License-Identifier: MPL-2.0
+ *
+ *  driver.h - one lock, and somebody who drives: feeds the channel from the sockets and hands out what ends.
+ *
+ *  Whoever waits for a call drives: it takes the *lead*, feeds the channel and sleeps in the sockets' epoll
+ *  descriptor until something comes; others who wait are *followers*, each asleep on a condition of its own,
+ *  and the leader wakes those whose calls end. A leader that is done passes the lead on to a follower; if
+ *  there is none but calls are open, to the background thread. That thread also takes it when nobody has
+ *  had it for a while (lists change, brokers come and go), and gives it up to any caller that comes. So a
+ *  lone synchronous call meets no other thread.
+ *
+ *  Callbacks run without the lock, on a thread that drives; it gives up the lead meanwhile.
+ *
+ *  All functions are called with the client's lock held. */
+
+#ifndef DRIVER_H_INCLUDED
+#define DRIVER_H_INCLUDED
+
+#include <pthread.h>
+#include "client_inside.h"
+#include "sockets.h"
+
+/*  A thread that waits for a call, or drives. */
+typedef struct waiter {
+    pthread_cond_t woken;
+    struct waiter *next; /* of the same call */
+    list_node_t node;    /* in the client's followers, while it follows */
+} waiter_t;
+
+struct weft_client {
+    pthread_mutex_t lock;
+    channel_t channel;
+    sockets_t sockets;
+    call_pool_t pool;
+    call_settings_t settings;
+    codec_t codec;
+    char name [WEFT_PEER_NAME_MAX + 1];
+
+    waiter_t *leader; /* NULL: nobody drives */
+    bool asleep;      /* the leader, in epoll */
+    int64_t sleeps_until_us;
+    int64_t led_us; /* when a caller last led */
+    list_t followers;
+    list_t callbacks;     /* ended calls whose callbacks have not run */
+    unsigned inside;      /* threads that wait */
+    pthread_cond_t quiet; /* nobody is inside any more */
+    uint64_t turns;
+
+    waiter_t background;
+    pthread_t thread;
+    bool has_thread, own_loop, kicked, stopping, destroyed;
+    weft_watch_fn *watcher;
+    void *watcher_arg;
+    size_t handles; /* the user's, and one for each call that is not freed */
+};
+
+void driver_init (weft_client_t *self);
+void driver_fini (weft_client_t *self);
+
+/*  Starts the background thread. False: errno says why. */
+bool driver_start (weft_client_t *self);
+
+/*  No thread is in the sockets any more when this returns. */
+void driver_stop (weft_client_t *self);
+
+/*  Waits for the call's end, at most until `until_us`. */
+void driver_wait (weft_client_t *self, weft_call_t *call, int64_t until_us);
+
+/*  After something was given to the channel: by a thread that waits next, or by one that goes its way. */
+void driver_send (weft_client_t *self);
+void driver_follow_up (weft_client_t *self);
+
+/*  One turn, without sleeping, unless somebody leads. */
+void driver_turn (weft_client_t *self);
+
+/*  Hands out what has ended, and runs callbacks until none is left: a callback may start a call that ends at
+ *  once. At the client's end only, for that may go on and on. */
+void driver_finish (weft_client_t *self);
+
+#endif
