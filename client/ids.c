@@ -22,15 +22,12 @@ void ids_fini (ids_t *self)
     *self = (ids_t){0};
 }
 
-/*  Linear probing; the cell of `id`, or the free one where it would go. */
-static struct ids_cell *find (const ids_t *self, uint64_t id)
+static struct ids_cell *cell_of (const ids_t *self, uint64_t id)
 {
-    size_t at = (size_t) id & (self->capacity - 1);
-    while (self->cells [at].id != 0 && self->cells [at].id != id)
-        at = (at + 1) & (self->capacity - 1);
-    return &self->cells [at];
+    return &self->cells [(size_t) id & (self->capacity - 1)];
 }
 
+/*  What shared no cell before shares none among twice as many. */
 static bool grow (ids_t *self)
 {
     const size_t capacity = self->capacity ? self->capacity * 2 : CAPACITY_MIN;
@@ -41,7 +38,7 @@ static bool grow (ids_t *self)
     larger.capacity = capacity;
     for (size_t i = 0; i < self->capacity; i++)
         if (self->cells [i].id != 0)
-            *find (&larger, self->cells [i].id) = self->cells [i];
+            *cell_of (&larger, self->cells [i].id) = self->cells [i];
     free (self->cells);
     *self = larger;
     return true;
@@ -52,40 +49,29 @@ uint64_t ids_put (ids_t *self, void *value)
     assert (value);
     if ((self->count + 1) * 2 > self->capacity && !grow (self))
         return 0;
-    const uint64_t id = ++self->last;
-    *find (self, id) = (struct ids_cell){id, value};
+    struct ids_cell *cell;
+    do
+        cell = cell_of (self, ++self->last);
+    while (cell->id != 0);
+    *cell = (struct ids_cell){self->last, value};
     self->count++;
-    return id;
+    return self->last;
 }
 
 void *ids_get (const ids_t *self, uint64_t id)
 {
-    return id != 0 && self->count != 0 ? find (self, id)->value : NULL;
-}
-
-/*  Closes the gap at `hole`, so that no search stops there too early. */
-static void close_gap (ids_t *self, size_t hole)
-{
-    const size_t mask = self->capacity - 1;
-    for (size_t at = (hole + 1) & mask; self->cells [at].id != 0; at = (at + 1) & mask) {
-        const size_t home = (size_t) self->cells [at].id & mask;
-        if (((at - home) & mask) >= ((at - hole) & mask)) {
-            self->cells [hole] = self->cells [at];
-            hole = at;
-        }
-    }
-    self->cells [hole] = (struct ids_cell){0, NULL};
+    if (id == 0 || self->count == 0)
+        return NULL;
+    const struct ids_cell *cell = cell_of (self, id);
+    return cell->id == id ? cell->value : NULL;
 }
 
 void *ids_take (ids_t *self, uint64_t id)
 {
-    if (id == 0 || self->count == 0)
-        return NULL;
-    struct ids_cell *cell = find (self, id);
-    void *value = cell->value;
+    void *value = ids_get (self, id);
     if (value) {
+        *cell_of (self, id) = (struct ids_cell){0};
         self->count--;
-        close_gap (self, (size_t) (cell - self->cells));
     }
     return value;
 }

@@ -1,9 +1,9 @@
 /* SPDX-License-Identifier: MPL-2.0
  *
- *  ids.h - open things under ids that grow by one, are never 0 and never used twice.
+ *  ids.h - open things under ids that grow, are never 0 and never used twice.
  *
- *  What PROTOCOL.md asks of request ids. Ids that follow each other fall into neighbouring cells, so a
- *  lookup is one step. */
+ *  What PROTOCOL.md asks of request ids. An id has one cell, by its lowest bits, and one whose cell is still
+ *  taken is left out: so each lookup is one step, whatever is open and for how long. */
 
 #ifndef IDS_H_INCLUDED
 #define IDS_H_INCLUDED
