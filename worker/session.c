@@ -275,12 +275,21 @@ void session_cancel_all (session_t *self)
         atomic_store (&CONTAINER_OF (node, weft_request_t, of_session)->cancelled, true);
 }
 
+/*  How long it waited for a thread. */
+static int64_t waited_us (const weft_request_t *self, int64_t now_us)
+{
+    const int64_t begun_us = atomic_load_explicit (&self->begun_us, memory_order_relaxed);
+    return (begun_us ? begun_us : now_us) - self->arrived_us;
+}
+
 void session_finished (session_t *self, executor_job_t *job, int64_t now_us)
 {
     weft_request_t *request = CONTAINER_OF (job, weft_request_t, job);
     const int state = atomic_load (&request->state);
 
     self->now_us = now_us;
+    if (request->link && request->link->broker)
+        window_ended (&self->window, waited_us (request, now_us), now_us);
     if (state == REQUEST_DROPPED)
         self->dropped--;
     else {
@@ -408,18 +417,22 @@ static void turn_down_name (session_t *self, session_link_t *link, const wire_re
     turn_down (self, link, record->id, status, 0, text);
 }
 
+/*  Requests that are let in at once. */
+static size_t room_of (const session_options_t *options)
+{
+    return (size_t) options->queue_max + (size_t) options->concurrency;
+}
+
 /*  Why a request cannot be taken at all; NULL: it can. */
 static const char *obstacle (const session_t *self, const wire_record_t *record, weft_status_t *status)
 {
-    const size_t room = (size_t) self->options.queue_max + (size_t) self->options.concurrency;
-
     if (self->state == SESSION_DRAINING || self->state == SESSION_DONE)
         return *status = WEFT_DRAINING, "this worker is going away";
     if (record->remaining_ms == 0)
         return *status = WEFT_DEADLINE_EXCEEDED, "out of time on arrival";
     if (record->body_size > self->options.body_max)
         return *status = WEFT_TOO_LARGE, "the body is over this worker's limit";
-    if (self->requests.count + self->dropped >= room)
+    if (self->requests.count + self->dropped >= room_of (&self->options))
         return *status = WEFT_OVERLOADED, "the worker's queue is full";
     return NULL;
 }
@@ -471,6 +484,8 @@ static void admit (session_t *self, session_link_t *link, const wire_record_t *r
                                : self->now_us + record->remaining_ms * 1000LL;
     attach (self, request, link, record->id);
     list_push (&self->requests, &request->of_session);
+    if (link->broker)
+        window_came (&self->window, link->requests.count, self->now_us);
     sweep_for (self, request);
     executor_batch_add (method->entry->flags & WEFT_INLINE ? &self->inline_work : &self->work, &request->job);
 }
@@ -574,8 +589,7 @@ static void on_hello (session_t *self, session_link_t *peer, const wire_record_t
     peer->state = LINK_WELCOME;
     peer->codec = codec_choose (&hello);
     wire_write_welcome (open_record (self, peer), text_of (codec_name (peer->codec)), self->options.body_max,
-                        (uint64_t) (self->options.queue_max + self->options.concurrency),
-                        self->options.identity.uuid, NULL);
+                        room_of (&self->options), self->options.identity.uuid, NULL);
     outbox_close_record (&peer->outbox, NULL);
     if (self->state == SESSION_DRAINING) {
         wire_write_draining (open_record (self, peer), "this worker is going away");
@@ -795,16 +809,12 @@ static void finish_drain (session_t *self)
 
 /*  ------------------------------------------------------------------ after every event  */
 
-/*  How many requests the broker may have open here: twice what runs at once, so that the next are here before
- *  one is done. Slots that hang do not count. */
+/*  How many requests the broker may have open here. Handlers that hang do not count. */
 static uint64_t window_of (const session_t *self)
 {
-    const uint64_t lanes = (uint64_t) self->options.concurrency;
-    const uint64_t free = lanes > self->stuck ? lanes - self->stuck : 0;
-
-    if (self->state == SESSION_DRAINING || self->state == SESSION_DONE || free == 0)
+    if (self->state == SESSION_DRAINING || self->state == SESSION_DONE)
         return 0;
-    return 2 * (free < 2 ? 2 : free);
+    return window_size (&self->window, self->stuck);
 }
 
 static session_state_t state_of (const standing_t *standing)
@@ -847,6 +857,7 @@ void session_tick (session_t *self, int64_t now_us)
         return;
     if (self->state != SESSION_DRAINING || standing_connected (&self->standing))
         standing_tick (&self->standing, now_us);
+    window_tick (&self->window, now_us);
     if (now_us >= self->sweep_us)
         sweep (self);
     settle (self);
@@ -912,6 +923,7 @@ bool session_init (session_t *self, const session_options_t *options)
     executor_batch_init (&self->work);
     executor_batch_init (&self->idle);
     link_init (self, &self->link, true);
+    window_init (&self->window, (uint64_t) options->concurrency, room_of (options));
     standing_init (&self->standing, &self->options.identity, &self->link.outbox, options->brokers,
                    options->seed);
     self->standing.beat_ms = options->beat_ms;

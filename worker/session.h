@@ -15,6 +15,7 @@
 #include "standing.h"
 #include "message.h"
 #include "request.h"
+#include "window.h"
 
 #define SESSION_INDEX_SIZE 4096 /* chains of open requests; a power of two */
 
@@ -66,6 +67,7 @@ typedef struct session {
 
     session_link_t link;        /* to the broker */
     standing_t standing;
+    window_t window;            /* for calls through the broker */
 
     list_t peers, dirty;
     uint64_t serial;            /* of the last link */

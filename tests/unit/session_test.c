@@ -552,6 +552,54 @@ TEST (s12_work_that_expired_unseen_is_no_handler_timeout)
     fixture_close (&f);
 }
 
+/*  The calls that the broker may have open come at once, and each runs for so long, one after the other. */
+static void fill_the_window (fixture_t *f, int64_t each_us)
+{
+    static uint64_t id;
+    weft_request_t *request;
+
+    for (uint64_t count = f->session.standing.window; count > 0; count--)
+        fixture_add (f, &f->session.link, ++id);
+    while (fixture_take (f)) {
+        if ((request = fixture_begin (f)) == NULL)
+            continue;
+        fixture_at (f, f->now_us + each_us);
+        fixture_end (f, request);
+    }
+}
+
+TEST (quick_calls_widen_the_brokers_window_and_slow_ones_end_that)
+{
+    fixture_t f;
+    session_options_t options = fixture_options (&f);
+    options.queue_max = 10000;
+    fixture_open_with (&f, options);
+    fixture_register (&f);
+    fixture_seen (&f, &f.session.link);
+    CHECK_INT (f.session.standing.window_told, 4);
+
+    for (int i = 0; i < 3; i++)
+        fill_the_window (&f, 1);
+    CHECK_INT (f.session.standing.window_told, 32);
+    fill_the_window (&f, 20 * MS);
+    CHECK_INT (f.session.standing.window_told, 4);
+    fixture_close (&f);
+}
+
+TEST (calls_from_direct_callers_leave_the_brokers_window_alone)
+{
+    fixture_t f;
+    session_link_t *caller = fixture_serving (&f);
+    for (uint64_t id = 1; id <= 100; id += 4) {
+        for (uint64_t more = 0; more < 4; more++)
+            fixture_add (&f, caller, id + more);
+        fixture_run (&f);
+        fixture_seen (&f, caller);
+    }
+    CHECK_INT (f.session.standing.window_told, 4);
+    fixture_close (&f);
+}
+
 TEST (a_stuck_worker_asks_for_less_and_in_the_end_for_nothing)
 {
     fixture_t f;
