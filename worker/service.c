@@ -137,7 +137,7 @@ static bool method_init (method_t *self, const service_t *service, const weft_me
     self->service = service;
     self->user = entry->user ? entry->user : user;
     pthread_mutex_init (&self->lock, NULL);
-    histogram_init (&self->handler_us);
+    histogram_init (&self->handler_us, HISTOGRAM_COARSE, self->handler_buckets);
     return true;
 }
 

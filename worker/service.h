@@ -14,7 +14,7 @@
 
 typedef struct service service_t;
 
-/*  One method: the user's table entry, its full name, its statistics. */
+/*  One method: the user's table entry, its full name, its statistics. Never moves. */
 typedef struct {
     const weft_method_t *entry;
     const service_t *service;
@@ -23,6 +23,7 @@ typedef struct {
     pthread_mutex_t lock;   /* of what follows: another thread may read */
     uint64_t calls, errors;
     histogram_t handler_us;
+    uint64_t handler_buckets [HISTOGRAM_BUCKETS (HISTOGRAM_COARSE)];
 } method_t;
 
 struct service {

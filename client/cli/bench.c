@@ -28,6 +28,7 @@ typedef struct {
     bool stopping;
     int64_t start_us, until_us, last_us; /* until: 0 if only `wanted` ends it */
     histogram_t latency;
+    uint64_t latency_buckets [HISTOGRAM_BUCKETS (HISTOGRAM_FINE)];
     uint64_t statuses [WEFT_STATUS_COUNT];
     char error [256]; /* the first */
     int code;     /* its */
@@ -215,7 +216,7 @@ static int measure (cli_t *cli, const signature_t *signature, const buffer_t *bo
                     .outstanding = options->outstanding ? (uint64_t) options->outstanding
                                                         : OUTSTANDING_DEFAULT,
                     .wanted = options->count ? (uint64_t) options->count : UINT64_MAX};
-    histogram_init (&self.latency);
+    histogram_init (&self.latency, HISTOGRAM_FINE, self.latency_buckets);
     int code = commands_call_options (cli, &self.options, worker);
     if (code == EXITS_OK)
         code = try_one (&self);

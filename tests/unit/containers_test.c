@@ -5,7 +5,6 @@
 #include "check.h"
 #include "deadlines.h"
 #include "dice.h"
-#include "histogram.h"
 #include "list.h"
 #include "slots.h"
 #include "table.h"
@@ -138,31 +137,6 @@ TEST (list_keeps_order_and_count)
     CHECK_INT (CONTAINER_OF (list_pop (&list), struct item, node)->number, 1);
     CHECK_INT (CONTAINER_OF (list_pop (&list), struct item, node)->number, 3);
     CHECK (list_empty (&list));
-}
-
-TEST (histogram_is_right_within_a_sixteenth)
-{
-    static uint64_t values [10000];
-    histogram_t histogram;
-    dice_t dice;
-    dice_init (&dice, 3);
-    histogram_init (&histogram);
-    CHECK_INT (histogram_at (&histogram, 0.5), 0);
-    for (size_t i = 0; i < 10000; i++)
-        histogram_add (&histogram, values [i] = dice_below (&dice, (uint64_t) 1 << dice_below (&dice, 40)));
-    for (size_t i = 1; i < 10000; i++) /* insertion sort: the model */
-        for (size_t j = i; j > 0 && values [j] < values [j - 1]; j--) {
-            const uint64_t swap = values [j];
-            values [j] = values [j - 1];
-            values [j - 1] = swap;
-        }
-    for (int percent = 1; percent <= 100; percent++) {
-        const uint64_t exact = values [(size_t) percent * 100 - 1];
-        const uint64_t got = histogram_at (&histogram, percent / 100.0);
-        CHECK (got >= exact && got <= exact + exact / 16 + 1);
-    }
-    CHECK_INT (histogram.max, values [9999]);
-    CHECK_INT (histogram.min, values [0]);
 }
 
 TEST (dice_of_one_seed_fall_alike)
