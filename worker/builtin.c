@@ -60,9 +60,9 @@ static weft_status_t stats (weft_request_t *request, const void *args, void *rep
     out->uuid = session->options.identity.uuid;
     out->in_flight = session_in_flight (session) - 1; /* this one does not count */
     out->capacity = (uint64_t) session->options.concurrency;
-    out->finished = session->stats.finished;
-    out->refused = session->stats.refused;
-    out->late = session->stats.late;
+    out->finished = session->requests.finished;
+    out->refused = session->requests.refused;
+    out->late = session->requests.late;
     out->malformed = session->stats.malformed;
     return WEFT_OK;
 }

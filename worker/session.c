@@ -5,14 +5,7 @@
  *    JOINING <--> SERVING --drain--> DRAINING --nothing runs, all have gone--> DONE
  *        \--refused--> REFUSED
  *
- *  A request is answered exactly once, whatever becomes of it:
- *
- *    refused on arrival (name, codec, size, queue, drain, out of time)      executed no
- *    dropped while it waits (cancelled, drained, out of time)               executed no
- *    ended by its handler, or by the limit on handlers                      executed yes
- *
- *  unless its sender is gone; then nobody is answered. It stays in `requests` from arrival until it is
- *  answered or its handler has returned, whichever is later. */
+ *  Here are its links and what they say; what becomes of the calls that came in is in requests.c. */
 
 #include <stdio.h>
 #include <stdlib.h>
@@ -21,8 +14,6 @@
 
 #define LINGER_US      100000  /* callers that had not heard of the drain may be on their way this long */
 #define PART_US        1000000 /* how long a drained worker waits for its peers' goodbyes */
-#define SWEEP_MIN_US   1000    /* between two looks at all requests */
-#define LEDGER_MIN_US  1000    /* shorter times are not worth their bytes */
 
 static void settle (session_t *self);
 
@@ -30,363 +21,56 @@ static void settle (session_t *self);
 
 static void link_init (session_t *self, session_link_t *link, bool broker)
 {
-    *link = (session_link_t){.broker = broker, .serial = ++self->serial};
+    *link = (session_link_t){
+        .broker = broker, .body_max = UINT64_MAX, .serial = ++self->serial, .dirty = &self->dirty};
     outbox_init (&link->outbox, WEFT_OUTBOX_MAX);
     list_init (&link->requests);
-}
-
-void session_set_dirty (session_t *self, session_link_t *link)
-{
-    if (!list_linked (&link->of_dirty))
-        list_push (&self->dirty, &link->of_dirty);
-}
-
-static buffer_t *open_record (session_t *self, session_link_t *link)
-{
-    session_set_dirty (self, link);
-    return outbox_open_record (&link->outbox);
 }
 
 static void refuse (session_t *self, session_link_t *link, weft_status_t status, const char *text)
 {
     if (link->broker && !standing_connected (&self->standing))
         return;
-    wire_write_refused (open_record (self, link), status, text);
-    outbox_close_record (&link->outbox, NULL);
-}
-
-/*  ------------------------------------------------------------------ the index of open requests  */
-
-static weft_request_t **chain_of (const session_t *self, const session_link_t *link, uint64_t id)
-{
-    const uint64_t hash = (id + link->serial * 0x9e3779b97f4a7c15u) * 0xd6e8feb86659fd93u;
-    return &self->index [(hash >> 32) & (SESSION_INDEX_SIZE - 1)];
-}
-
-static weft_request_t **place_of (const session_t *self, const session_link_t *link, uint64_t id)
-{
-    weft_request_t **place = chain_of (self, link, id);
-    while (*place && ((*place)->id != id || (*place)->link != link))
-        place = &(*place)->next_in_index;
-    return place;
-}
-
-static void attach (session_t *self, weft_request_t *request, session_link_t *link, uint64_t id)
-{
-    weft_request_t **chain = chain_of (self, link, id);
-
-    request->link = link;
-    request->id = id;
-    request->next_in_index = *chain;
-    *chain = request;
-    list_push (&link->requests, &request->of_link);
-}
-
-/*  From now on nobody waits for its reply. */
-static void detach (session_t *self, weft_request_t *request)
-{
-    if (!request->link)
-        return;
-    *place_of (self, request->link, request->id) = request->next_in_index;
-    list_remove (&request->link->requests, &request->of_link);
-    request->link = NULL;
-}
-
-/*  ------------------------------------------------------------------ request objects  */
-
-static weft_request_t *take_idle (session_t *self)
-{
-    executor_job_t *job = executor_batch_take (&self->idle);
-    if (job)
-        return CONTAINER_OF (job, weft_request_t, job);
-
-    weft_request_t *fresh = request_new (self->options.body_max);
-    if (!fresh)
-        return NULL;
-    if (self->options.clock_us)
-        fresh->clock_us = self->options.clock_us;
-    fresh->next_made = self->made;
-    return self->made = fresh;
-}
-
-/*  The last one used is the next one used: after a burst, the others stay out of the way. */
-static void put_idle (session_t *self, weft_request_t *request)
-{
-    request_reset (request);
-    executor_batch_put_first (&self->idle, &request->job);
+    wire_write_refused (link_open_record (link), status, text);
+    link_close_record (link, NULL);
 }
 
 size_t session_in_flight (const session_t *self)
 {
-    return self->requests.count;
+    return self->requests.open.count;
 }
 
 static wire_load_t load_of (const session_t *self)
 {
-    const list_node_t *first = list_first (&self->requests);
-    const weft_request_t *oldest = first ? CONTAINER_OF (first, weft_request_t, of_session) : NULL;
-
     return (wire_load_t){
-        .in_flight = self->requests.count,
+        .in_flight = self->requests.open.count,
         .capacity = (uint64_t) self->options.concurrency,
-        .oldest_ms = oldest ? (uint64_t) (self->now_us - oldest->arrived_us) / 1000 : 0,
-        .progress = self->stats.finished,
+        .oldest_ms = (uint64_t) requests_oldest_us (&self->requests, self->now_us) / 1000,
+        .progress = self->requests.finished,
     };
-}
-
-/*  ------------------------------------------------------------------ replies  */
-
-/*  What goes without saying is not said: see PROTOCOL.md, REPLY. The origin of a failure is, since a
- *  broker may stand between. */
-static wire_info_t info_of (weft_status_t status, weft_executed_t executed, weft_origin_t origin,
-                            const char *text)
-{
-    wire_info_t info = wire_info_none ();
-
-    if (status == WEFT_OK)
-        return info;
-    if (executed != weft_status_executed (status))
-        info.executed = (int) executed;
-    if (status != WEFT_APP_ERROR || origin != WEFT_ORIGIN_APPLICATION)
-        info.origin = (int) origin;
-    info.text = text_of (text);
-    return info;
-}
-
-/*  Answers a request that did not run. */
-static void turn_down (session_t *self, session_link_t *link, uint64_t id, weft_status_t status,
-                       int64_t queue_us, const char *text)
-{
-    wire_info_t info = info_of (status, WEFT_EXECUTED_NO, WEFT_ORIGIN_WORKER, text);
-
-    self->stats.refused++;
-    info.queue_us = queue_us > 0 ? (uint64_t) queue_us : 0;
-    wire_write_reply (open_record (self, link), id, status, NULL, 0, false, &info);
-    outbox_close_record (&link->outbox, NULL);
-}
-
-static void free_body (void *data, void *hint)
-{
-    (void) hint;
-    free (data);
-}
-
-/*  The reply's bytes as a frame, without a copy. */
-static bool as_attachment (buffer_t *body, zmq_msg_t *frame)
-{
-    if (zmq_msg_init_data (frame, body->data, body->size, free_body, NULL) < 0)
-        return false;
-    const size_t max = body->max;
-    buffer_init (body, max);
-    return true;
-}
-
-/*  It ran, but its reply cannot be sent. */
-static void spoil (weft_request_t *request, weft_status_t status)
-{
-    request->status = status;
-    request->executed = WEFT_EXECUTED_YES;
-    request->origin = WEFT_ORIGIN_WORKER;
-    buffer_clear (&request->reply);
-}
-
-/*  A broker may take less than we do; a frame over its limit would cost the connection. */
-static void fit_reply (session_t *self, weft_request_t *request)
-{
-    if (!request->link->broker || request->reply.size <= self->standing.body_max)
-        return;
-    snprintf (request->text, sizeof request->text, "the reply of %s is over the broker's limit of %llu bytes",
-              request->method->full_name, (unsigned long long) self->standing.body_max);
-    spoil (request, WEFT_TOO_LARGE);
-}
-
-/*  Answers a request whose handler has returned, or that failed before. */
-static void answer (session_t *self, weft_request_t *request)
-{
-    session_link_t *link = request->link;
-    const int64_t begun_us = atomic_load_explicit (&request->begun_us, memory_order_relaxed);
-    const int64_t queue_us = begun_us - request->arrived_us, handler_us = request->ended_us - begun_us;
-    zmq_msg_t frame;
-
-    fit_reply (self, request);
-    bool attached = request->reply.size > WEFT_BODY_INLINE_MAX;
-    if (attached && !as_attachment (&request->reply, &frame)) {
-        snprintf (request->text, sizeof request->text, "out of memory for the reply");
-        spoil (request, WEFT_INTERNAL);
-        attached = false;
-    }
-    wire_info_t info = info_of (request->status, request->executed, request->origin, request->text);
-    info.code = request->status == WEFT_APP_ERROR ? request->code : 0;
-    if (request->status != WEFT_OK || queue_us >= LEDGER_MIN_US)
-        info.queue_us = queue_us > 0 ? (uint64_t) queue_us : 0;
-    if (request->status != WEFT_OK || handler_us >= LEDGER_MIN_US)
-        info.handler_us = handler_us > 0 ? (uint64_t) handler_us : 0;
-    wire_write_reply (open_record (self, link), request->id, request->status, request->reply.data,
-                      request->reply.size, attached, &info);
-    outbox_close_record (&link->outbox, attached ? &frame : NULL);
-    if (attached)
-        zmq_msg_close (&frame);
-}
-
-/*  ------------------------------------------------------------------ ends of requests  */
-
-/*  Drops a request that waits; false if it was too late for that. The executor will hand it back. */
-static bool drop (session_t *self, weft_request_t *request, weft_status_t status, const char *text)
-{
-    if (!request_drop (request))
-        return false;
-    if (request->link)
-        turn_down (self, request->link, request->id, status, self->now_us - request->arrived_us, text);
-    detach (self, request);
-    list_remove (&self->requests, &request->of_session);
-    self->dropped++;
-    return true;
-}
-
-static void drop_waiting (session_t *self, weft_status_t status, const char *text)
-{
-    list_node_t *next, *node = list_first (&self->requests);
-
-    for (; node; node = next) {
-        weft_request_t *request = CONTAINER_OF (node, weft_request_t, of_session);
-        next = list_after (&self->requests, node);
-        if (atomic_load (&request->state) == REQUEST_WAITING)
-            drop (self, request, status, text);
-    }
-}
-
-/*  The sender is gone: what waits is dropped, what runs is told. */
-static void orphan_all (session_t *self, session_link_t *link)
-{
-    list_node_t *node;
-
-    while ((node = list_first (&link->requests)) != NULL) {
-        weft_request_t *request = CONTAINER_OF (node, weft_request_t, of_link);
-        detach (self, request);
-        drop (self, request, WEFT_CANCELLED, "");
-    }
 }
 
 void session_cancel_all (session_t *self)
 {
-    list_node_t *node = list_first (&self->requests);
-
-    for (; node; node = list_after (&self->requests, node))
-        atomic_store (&CONTAINER_OF (node, weft_request_t, of_session)->cancelled, true);
+    requests_cancel_all (&self->requests);
 }
 
 /*  How long it waited for a thread. */
-static int64_t waited_us (const weft_request_t *self, int64_t now_us)
+static int64_t waited_us (const weft_request_t *request, int64_t now_us)
 {
-    const int64_t begun_us = atomic_load_explicit (&self->begun_us, memory_order_relaxed);
-    return (begun_us ? begun_us : now_us) - self->arrived_us;
+    const int64_t begun_us = atomic_load_explicit (&request->begun_us, memory_order_relaxed);
+    return (begun_us ? begun_us : now_us) - request->arrived_us;
 }
 
 void session_finished (session_t *self, executor_job_t *job, int64_t now_us)
 {
     weft_request_t *request = CONTAINER_OF (job, weft_request_t, job);
-    const int state = atomic_load (&request->state);
 
     self->now_us = now_us;
     if (request->link && request->link->broker)
         window_ended (&self->window, waited_us (request, now_us), now_us);
-    if (state == REQUEST_DROPPED)
-        self->dropped--;
-    else {
-        if (state == REQUEST_EXPIRED) {
-            if (request->link)
-                turn_down (self, request->link, request->id, WEFT_DEADLINE_EXCEEDED,
-                           now_us - request->arrived_us, "out of time before it began");
-        } else {
-            self->stats.finished++;
-            method_count (request->method, request->status != WEFT_OK,
-                          request->ended_us
-                              - atomic_load_explicit (&request->begun_us, memory_order_relaxed));
-            if (request->link)
-                answer (self, request);
-            else
-                self->stats.late++;
-            self->stuck -= request->overdue;
-        }
-        detach (self, request);
-        list_remove (&self->requests, &request->of_session);
-    }
-    put_idle (self, request);
+    requests_finished (&self->requests, request, now_us);
     settle (self);
-}
-
-/*  ------------------------------------------------------------------ time limits  */
-
-static void time_out_handler (session_t *self, weft_request_t *request)
-{
-    char text [WEFT_METHOD_NAME_MAX + 96];
-    wire_info_t info;
-
-    request->overdue = true;
-    self->stuck++;
-    atomic_store (&request->cancelled, true);
-    if (!request->link)
-        return;
-    snprintf (text, sizeof text, "handler timeout: %s ran longer than %lld ms", request->method->full_name,
-              (long long) (self->options.handler_timeout_us / 1000));
-    info = info_of (WEFT_HANDLER_TIMEOUT, WEFT_EXECUTED_YES, WEFT_ORIGIN_WORKER, text);
-    info.handler_us = (uint64_t) (self->now_us - atomic_load (&request->begun_us));
-    wire_write_reply (open_record (self, request->link), request->id, WEFT_HANDLER_TIMEOUT, NULL, 0, false,
-                      &info);
-    outbox_close_record (&request->link->outbox, NULL);
-    detach (self, request);
-}
-
-/*  Ends a request that is out of time, or says when it will be. One that waits may begin at any moment,
- *  without telling: its handler cannot be due before that much from now. */
-static int64_t look_at (session_t *self, weft_request_t *request)
-{
-    const int64_t limit_us = self->options.handler_timeout_us;
-    int64_t due_us = DEADLINES_NEVER;
-
-    if (request->overdue)
-        return due_us;
-    if (atomic_load (&request->state) == REQUEST_WAITING) {
-        if (self->now_us < request->deadline_us) {
-            if (limit_us && limit_us < request->deadline_us - self->now_us)
-                return self->now_us + limit_us;
-            return request->deadline_us;
-        }
-        if (drop (self, request, WEFT_DEADLINE_EXCEEDED, "out of time in the worker's queue"))
-            return due_us;
-    }
-    if (limit_us == 0 || atomic_load (&request->state) == REQUEST_EXPIRED) /* on its way back: it never ran */
-        return due_us;
-    due_us = atomic_load (&request->begun_us) + limit_us;
-    if (self->now_us < due_us)
-        return due_us;
-    time_out_handler (self, request);
-    return DEADLINES_NEVER;
-}
-
-static void sweep (session_t *self)
-{
-    list_node_t *next, *node = list_first (&self->requests);
-    int64_t first_us = DEADLINES_NEVER;
-
-    for (; node; node = next) {
-        next = list_after (&self->requests, node);
-        const int64_t due_us = look_at (self, CONTAINER_OF (node, weft_request_t, of_session));
-        first_us = due_us < first_us ? due_us : first_us;
-    }
-    self->sweep_us = first_us < self->now_us + SWEEP_MIN_US ? self->now_us + SWEEP_MIN_US : first_us;
-}
-
-/*  A request has come: the next sweep may be due earlier. */
-static void sweep_for (session_t *self, const weft_request_t *request)
-{
-    int64_t due_us = request->deadline_us;
-    const int64_t limit_us = self->options.handler_timeout_us;
-
-    if (limit_us && limit_us < due_us - self->now_us)
-        due_us = self->now_us + limit_us;
-    if (due_us < self->sweep_us)
-        self->sweep_us = due_us;
 }
 
 /*  ------------------------------------------------------------------ requests come in  */
@@ -414,7 +98,7 @@ static void turn_down_name (session_t *self, session_link_t *link, const wire_re
         snprintf (text, sizeof text, "ill-formed method name \"%.*s\": want \"Service.Method\"",
                   TEXT_ARG (shown));
     }
-    turn_down (self, link, record->id, status, 0, text);
+    requests_turn_down (&self->requests, link, record->id, status, 0, text);
 }
 
 /*  Requests that are let in at once. */
@@ -432,7 +116,7 @@ static const char *obstacle (const session_t *self, const wire_record_t *record,
         return *status = WEFT_DEADLINE_EXCEEDED, "out of time on arrival";
     if (record->body_size > self->options.body_max)
         return *status = WEFT_TOO_LARGE, "the body is over this worker's limit";
-    if (self->requests.count + self->dropped >= room_of (&self->options))
+    if (requests_held (&self->requests) >= room_of (&self->options))
         return *status = WEFT_OVERLOADED, "the worker's queue is full";
     return NULL;
 }
@@ -447,11 +131,11 @@ static bool read_options (session_t *self, session_link_t *link, const wire_reco
     if (mp_left (&record->extra) == 0)
         return true;
     if (!wire_read_options (record->extra, &options)) {
-        turn_down (self, link, record->id, WEFT_INVALID, 0, "malformed options");
+        requests_turn_down (&self->requests, link, record->id, WEFT_INVALID, 0, "malformed options");
         return false;
     }
     if (options.worker.size && !text_is (options.worker, self->options.identity.uuid)) {
-        turn_down (self, link, record->id, WEFT_NO_WORKERS, 0, "this is another worker");
+        requests_turn_down (&self->requests, link, record->id, WEFT_NO_WORKERS, 0, "this is another worker");
         return false;
     }
     if (options.codec.size)
@@ -460,34 +144,17 @@ static bool read_options (session_t *self, session_link_t *link, const wire_reco
         return true;
     snprintf (text, sizeof text, "unknown codec \"%.*s\"; known: " CODEC_NAMES,
               (int) (options.codec.size < 63 ? options.codec.size : 63), options.codec.data);
-    turn_down (self, link, record->id, WEFT_INVALID, 0, text);
+    requests_turn_down (&self->requests, link, record->id, WEFT_INVALID, 0, text);
     return false;
 }
 
-/*  Lets a request in. */
 static void admit (session_t *self, session_link_t *link, const wire_record_t *record, zmq_msg_t *attachment,
                    method_t *method, codec_t codec)
 {
-    weft_request_t *request = take_idle (self);
-
-    if (!request || !request_fill (request, record->body, record->body_size, attachment, record->extra)) {
-        if (request)
-            put_idle (self, request);
-        turn_down (self, link, record->id, WEFT_OVERLOADED, 0, "out of memory");
-        return;
-    }
-    request->method = method;
-    request->codec = codec;
-    request->arrived_us = self->now_us;
-    request->deadline_us = record->remaining_ms == WIRE_NO_DEADLINE
-                               ? DEADLINES_NEVER
-                               : self->now_us + record->remaining_ms * 1000LL;
-    attach (self, request, link, record->id);
-    list_push (&self->requests, &request->of_session);
-    if (link->broker)
+    if (!requests_admit (&self->requests, link, record, attachment, method, codec, self->now_us))
+        requests_turn_down (&self->requests, link, record->id, WEFT_OVERLOADED, 0, "out of memory");
+    else if (link->broker)
         window_came (&self->window, link->requests.count, self->now_us);
-    sweep_for (self, request);
-    executor_batch_add (method->entry->flags & WEFT_INLINE ? &self->inline_work : &self->work, &request->job);
 }
 
 static void on_request (session_t *self, session_link_t *link, const wire_record_t *record,
@@ -496,13 +163,13 @@ static void on_request (session_t *self, session_link_t *link, const wire_record
     weft_status_t status;
     codec_t codec;
 
-    if (*place_of (self, link, record->id)) {
+    if (requests_find (&self->requests, link, record->id)) {
         refuse (self, link, WEFT_INVALID, "a REQUEST's id is already in use on this connection");
         return;
     }
     const char *why = obstacle (self, record, &status);
     if (why) {
-        turn_down (self, link, record->id, status, 0, why);
+        requests_turn_down (&self->requests, link, record->id, status, 0, why);
         return;
     }
     method_t *method = services_find (self->options.services, record->method);
@@ -514,10 +181,10 @@ static void on_request (session_t *self, session_link_t *link, const wire_record
 
 static void on_cancel (session_t *self, session_link_t *link, const wire_record_t *record)
 {
-    weft_request_t *request = *place_of (self, link, record->id);
+    weft_request_t *request = requests_find (&self->requests, link, record->id);
 
     if (request)
-        drop (self, request, WEFT_CANCELLED, "cancelled before it began");
+        requests_cancel (&self->requests, request, self->now_us);
 }
 
 /*  ------------------------------------------------------------------ direct callers  */
@@ -537,7 +204,7 @@ session_link_t *session_peer_open (session_t *self, void *owner)
 void session_peer_lost (session_t *self, session_link_t *peer, int64_t now_us)
 {
     self->now_us = now_us;
-    orphan_all (self, peer);
+    requests_orphan (&self->requests, peer, self->now_us);
     list_remove (&self->peers, &peer->of_peers);
     list_remove (&self->dirty, &peer->of_dirty);
     outbox_fini (&peer->outbox);
@@ -588,18 +255,18 @@ static void on_hello (session_t *self, session_link_t *peer, const wire_record_t
     }
     peer->state = LINK_WELCOME;
     peer->codec = codec_choose (&hello);
-    wire_write_welcome (open_record (self, peer), text_of (codec_name (peer->codec)), self->options.body_max,
+    wire_write_welcome (link_open_record (peer), text_of (codec_name (peer->codec)), self->options.body_max,
                         room_of (&self->options), self->options.identity.uuid, NULL);
-    outbox_close_record (&peer->outbox, NULL);
+    link_close_record (peer, NULL);
     if (self->state == SESSION_DRAINING) {
-        wire_write_draining (open_record (self, peer), "this worker is going away");
-        outbox_close_record (&peer->outbox, NULL);
+        wire_write_draining (link_open_record (peer), "this worker is going away");
+        link_close_record (peer, NULL);
     }
 }
 
 static void on_goodbye (session_t *self, session_link_t *peer)
 {
-    orphan_all (self, peer);
+    requests_orphan (&self->requests, peer, self->now_us);
     outbox_clear (&peer->outbox);
     list_remove (&self->dirty, &peer->of_dirty);
     peer->state = LINK_GONE;
@@ -664,6 +331,18 @@ static void on_draining (session_t *self, const wire_record_t *record)
         session_drain (self, self->now_us);
 }
 
+static bool on_standing (session_t *self, const wire_record_t *record)
+{
+    if (!standing_record (&self->standing, record, self->now_us)) {
+        self->stats.malformed++;
+        refuse (self, &self->link, WEFT_INVALID, "malformed record");
+        return false;
+    }
+    if (self->standing.welcome)
+        self->link.body_max = self->standing.body_max;
+    return true;
+}
+
 static bool broker_record (session_t *self, const wire_record_t *record, zmq_msg_t *attachment)
 {
     if (!standing_connected (&self->standing))
@@ -683,12 +362,7 @@ static bool broker_record (session_t *self, const wire_record_t *record, zmq_msg
         case WIRE_REFUSED:
         case WIRE_BEAT_OK:
         case WIRE_GOODBYE:
-            if (!standing_record (&self->standing, record, self->now_us)) {
-                self->stats.malformed++;
-                refuse (self, &self->link, WEFT_INVALID, "malformed record");
-                return false;
-            }
-            return true;
+            return on_standing (self, record);
         default:
             self->stats.unknown++;
             return true;
@@ -756,15 +430,15 @@ void session_drain (session_t *self, int64_t now_us)
         session_link_t *peer = CONTAINER_OF (node, session_link_t, of_peers);
         if (peer->state != LINK_WELCOME)
             continue;
-        wire_write_draining (open_record (self, peer), "this worker is going away");
-        outbox_close_record (&peer->outbox, NULL);
+        wire_write_draining (link_open_record (peer), "this worker is going away");
+        link_close_record (peer, NULL);
     }
     if (standing_connected (&self->standing)) {
-        wire_write_draining (open_record (self, &self->link), "this worker is going away");
-        outbox_close_record (&self->link.outbox, NULL);
+        wire_write_draining (link_open_record (&self->link), "this worker is going away");
+        link_close_record (&self->link, NULL);
         standing_fence (&self->standing, now_us);
     }
-    drop_waiting (self, WEFT_DRAINING, "this worker is going away");
+    requests_drop_waiting (&self->requests, WEFT_DRAINING, "this worker is going away", self->now_us);
     settle (self);
 }
 
@@ -775,7 +449,7 @@ void session_quit (session_t *self, int64_t now_us)
         return;
     self->state = SESSION_DRAINING;
     self->drain_by_us = self->part_by_us = self->linger_by_us = now_us;
-    drop_waiting (self, WEFT_DRAINING, "this worker is going away");
+    requests_drop_waiting (&self->requests, WEFT_DRAINING, "this worker is going away", self->now_us);
     settle (self);
 }
 
@@ -790,7 +464,7 @@ static bool all_have_parted (const session_t *self)
 
 static void finish_drain (session_t *self)
 {
-    const bool idle = self->requests.count == 0 && all_have_parted (self);
+    const bool idle = self->requests.open.count == 0 && all_have_parted (self);
 
     if (!idle && self->now_us < self->drain_by_us)
         return;
@@ -798,12 +472,12 @@ static void finish_drain (session_t *self)
         session_link_t *peer = CONTAINER_OF (node, session_link_t, of_peers);
         if (peer->state != LINK_WELCOME)
             continue;
-        wire_write_goodbye (open_record (self, peer), "drained");
-        outbox_close_record (&peer->outbox, NULL);
+        wire_write_goodbye (link_open_record (peer), "drained");
+        link_close_record (peer, NULL);
     }
     standing_leave (&self->standing, "drained");
     if (!outbox_empty (&self->link.outbox))
-        session_set_dirty (self, &self->link);
+        link_set_dirty (&self->link);
     self->state = SESSION_DONE;
 }
 
@@ -814,7 +488,7 @@ static uint64_t window_of (const session_t *self)
 {
     if (self->state == SESSION_DRAINING || self->state == SESSION_DONE)
         return 0;
-    return window_size (&self->window, self->stuck);
+    return window_size (&self->window, self->requests.stuck);
 }
 
 static session_state_t state_of (const standing_t *standing)
@@ -836,7 +510,7 @@ static void settle (session_t *self)
     standing_t *standing = &self->standing;
 
     if (!standing_connected (standing))
-        orphan_all (self, &self->link);
+        requests_orphan (&self->requests, &self->link, self->now_us);
     if (self->state == SESSION_DRAINING)
         finish_drain (self);
     else if (self->state != SESSION_DONE)
@@ -847,7 +521,7 @@ static void settle (session_t *self)
         standing_write (standing, &load, self->now_us);
     }
     if (!outbox_empty (&self->link.outbox))
-        session_set_dirty (self, &self->link);
+        link_set_dirty (&self->link);
 }
 
 void session_tick (session_t *self, int64_t now_us)
@@ -858,8 +532,8 @@ void session_tick (session_t *self, int64_t now_us)
     if (self->state != SESSION_DRAINING || standing_connected (&self->standing))
         standing_tick (&self->standing, now_us);
     window_tick (&self->window, now_us);
-    if (now_us >= self->sweep_us)
-        sweep (self);
+    if (now_us >= self->requests.sweep_us)
+        requests_sweep (&self->requests, now_us);
     settle (self);
 }
 
@@ -870,7 +544,7 @@ static int64_t earlier (int64_t a, int64_t b)
 
 int64_t session_next_us (const session_t *self)
 {
-    int64_t next_us = self->sweep_us;
+    int64_t next_us = self->requests.sweep_us;
 
     if (self->state == SESSION_DONE)
         return DEADLINES_NEVER;
@@ -878,7 +552,7 @@ int64_t session_next_us (const session_t *self)
         next_us = earlier (next_us, standing_next_us (&self->standing));
     if (self->state == SESSION_DRAINING) {
         next_us = earlier (next_us, self->drain_by_us);
-        if (self->requests.count == 0)
+        if (self->requests.open.count == 0)
             next_us = earlier (next_us,
                                self->now_us < self->linger_by_us ? self->linger_by_us : self->part_by_us);
     }
@@ -894,12 +568,12 @@ standing_command_t session_command (session_t *self, const char **endpoint)
 
 executor_job_t *session_take_inline (session_t *self)
 {
-    return executor_batch_take (&self->inline_work);
+    return executor_batch_take (&self->requests.inline_work);
 }
 
 executor_batch_t *session_take_work (session_t *self)
 {
-    return &self->work;
+    return &self->requests.work;
 }
 
 session_link_t *session_next_dirty (session_t *self)
@@ -912,16 +586,15 @@ session_link_t *session_next_dirty (session_t *self)
 
 bool session_init (session_t *self, const session_options_t *options)
 {
-    *self = (session_t){.options = *options, .state = SESSION_JOINING, .sweep_us = DEADLINES_NEVER};
-    self->index = calloc (SESSION_INDEX_SIZE, sizeof *self->index);
-    if (!self->index)
+    const requests_options_t limits = {.body_max = options->body_max,
+                                       .handler_timeout_us = options->handler_timeout_us,
+                                       .clock_us = options->clock_us};
+
+    *self = (session_t){.options = *options, .state = SESSION_JOINING};
+    if (!requests_init (&self->requests, &limits))
         return false;
     list_init (&self->peers);
     list_init (&self->dirty);
-    list_init (&self->requests);
-    executor_batch_init (&self->inline_work);
-    executor_batch_init (&self->work);
-    executor_batch_init (&self->idle);
     link_init (self, &self->link, true);
     window_init (&self->window, (uint64_t) options->concurrency, room_of (options));
     standing_init (&self->standing, &self->options.identity, &self->link.outbox, options->brokers,
@@ -940,17 +613,12 @@ void session_start (session_t *self, const char *const *endpoints, int64_t now_u
 void session_fini (session_t *self)
 {
     list_node_t *node;
-    weft_request_t *request;
 
-    if (!self->index)
+    if (!self->requests.index)
         return;
     while ((node = list_first (&self->peers)) != NULL)
         session_peer_lost (self, CONTAINER_OF (node, session_link_t, of_peers), self->now_us);
-    while ((request = self->made) != NULL) {
-        self->made = request->next_made;
-        request_free (request);
-    }
+    requests_fini (&self->requests);
     outbox_fini (&self->link.outbox);
-    free (self->index);
     *self = (session_t){0};
 }

@@ -12,12 +12,10 @@
 #ifndef SESSION_H_INCLUDED
 #define SESSION_H_INCLUDED
 
-#include "standing.h"
 #include "message.h"
-#include "request.h"
+#include "requests.h"
+#include "standing.h"
 #include "window.h"
-
-#define SESSION_INDEX_SIZE 4096 /* chains of open requests; a power of two */
 
 /*  What does not change. Borrowed for the session's life. */
 typedef struct {
@@ -33,20 +31,6 @@ typedef struct {
     int64_t (*clock_us) (void);         /* for handlers; NULL: the system's */
 } session_options_t;
 
-/*  One connection: the broker's, or a direct caller's. */
-typedef enum { LINK_STRANGER, LINK_WELCOME, LINK_REFUSED, LINK_GONE } link_state_t;
-typedef struct session_link {
-    bool broker;
-    link_state_t state;     /* of a direct caller */
-    codec_t codec;
-    uint64_t serial;
-    outbox_t outbox;
-    list_t requests;        /* open ones, oldest first */
-    list_node_t of_dirty, of_peers;
-    void *owner;            /* the shell's */
-    int64_t hold_us;        /* the shell's: the peer has no room, not to be tried before */
-} session_link_t;
-
 typedef enum {
     SESSION_JOINING,    /* no registration stands, yet or any more */
     SESSION_SERVING,
@@ -56,7 +40,7 @@ typedef enum {
 } session_state_t;
 
 typedef struct {
-    uint64_t finished, refused, late, malformed, unknown;
+    uint64_t malformed, unknown;
 } session_stats_t;
 
 typedef struct session {
@@ -72,13 +56,7 @@ typedef struct session {
     list_t peers, dirty;
     uint64_t serial;            /* of the last link */
 
-    list_t requests;            /* open ones of all links, oldest first */
-    weft_request_t **index;     /* open ones by link and id, in chains */
-    weft_request_t *made;       /* every request object there is */
-    executor_batch_t inline_work, work, idle;
-    size_t dropped;             /* dropped ones that the executor still holds */
-    size_t stuck;               /* answered HANDLER_TIMEOUT, and still running */
-    int64_t sweep_us;           /* when some request may run out of time */
+    requests_t requests;
 
     int64_t drain_by_us;        /* what runs longer is abandoned */
     int64_t part_by_us;         /* peers that have not said goodbye are left */
@@ -121,8 +99,7 @@ int64_t session_next_us (const session_t *self);
 standing_command_t session_command (session_t *self, const char **endpoint);
 executor_job_t *session_take_inline (session_t *self);
 executor_batch_t *session_take_work (session_t *self);
-session_link_t *session_next_dirty (session_t *self); /* taken off the list */
-void session_set_dirty (session_t *self, session_link_t *link); /* put back: not all could be sent */
+session_link_t *session_next_dirty (session_t *self); /* taken off the list; link_set_dirty puts it back */
 
 /*  Requests that are open, in handlers or waiting for one. */
 size_t session_in_flight (const session_t *self);

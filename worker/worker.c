@@ -169,7 +169,7 @@ static size_t flush (weft_worker_t *self, int64_t now_us)
         if (held || !(link->broker ? uplink_flush (&self->uplink, &link->outbox)
                                    : direct_flush (&self->direct, link))) {
             link->hold_us = held ? link->hold_us : now_us + STALL_US;
-            session_set_dirty (&self->session, link);
+            link_set_dirty (link);
         }
     }
     return tried;

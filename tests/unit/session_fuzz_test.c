@@ -160,7 +160,7 @@ TEST (ten_thousand_frames_from_callers_are_survived)
     }
     CHECK_INT (f.session.peers.count, 2);
     CHECK (f.session.stats.malformed > 1000);
-    CHECK (f.session.stats.finished > 1000);
+    CHECK (f.session.requests.finished > 1000);
 
     session_link_t *fresh = fixture_caller (&f); /* and it still works */
     fixture_run (&f);

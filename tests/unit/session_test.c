@@ -183,7 +183,7 @@ TEST (a_reply_over_the_brokers_limit_is_not_sent_to_it)
 {
     fixture_t f;
     session_link_t *caller = fixture_serving (&f);
-    f.session.standing.body_max = 100;
+    f.session.link.body_max = 100;
     for (int i = 0; i < 2; i++) {
         session_link_t *link = i ? caller : &f.session.link;
         fixture_request (&f, link, 1, "T.Fill", 1000, "\x7f", 1, NULL);
@@ -440,7 +440,7 @@ TEST (waiting_work_is_answered_when_its_time_is_up)
     CHECK_INT (session_next_us (&f.session), f.now_us + 450 * MS);
     fixture_run (&f); /* the first runs, the second is only handed back */
     CHECK_INT (fixture_one (&f, caller, WIRE_REPLY)->id, 1);
-    CHECK_INT (f.session.dropped, 0);
+    CHECK_INT (f.session.requests.dropped, 0);
     fixture_close (&f);
 }
 
@@ -526,7 +526,7 @@ TEST (s12_handler_timeout_ends_the_call_but_not_the_handler)
     CHECK_INT (fixture_seen (&f, caller), 0);
     fixture_end (&f, request);
     CHECK_INT (fixture_seen (&f, caller), 0); /* the late result is dropped */
-    CHECK_INT (f.session.stats.late, 1);
+    CHECK_INT (f.session.requests.late, 1);
     CHECK_INT (session_in_flight (&f.session), 0);
     fixture_close (&f);
 }
@@ -542,12 +542,12 @@ TEST (s12_work_that_expired_unseen_is_no_handler_timeout)
     CHECK (!request_begin (CONTAINER_OF (job, weft_request_t, job), f.now_us + 1000 * MS));
     fixture_tick (&f, 1000 * MS);
     CHECK_INT (fixture_seen (&f, caller), 0);
-    CHECK_INT (f.session.stuck, 0);
+    CHECK_INT (f.session.requests.stuck, 0);
     session_finished (&f.session, job, f.now_us);
     const seen_t *reply = fixture_one (&f, caller, WIRE_REPLY);
     CHECK_INT (reply->status, WEFT_DEADLINE_EXCEEDED);
     CHECK_INT (reply->info.executed, WEFT_EXECUTED_NO);
-    CHECK_INT (f.session.stuck, 0);
+    CHECK_INT (f.session.requests.stuck, 0);
     CHECK_INT (f.session.standing.window_told, 4);
     fixture_close (&f);
 }
@@ -611,7 +611,7 @@ TEST (a_stuck_worker_asks_for_less_and_in_the_end_for_nothing)
     for (int i = 0; i < 2; i++)
         requests [i] = fixture_begin (&f);
     fixture_tick (&f, 100 * MS);
-    CHECK_INT (f.session.stuck, 2);
+    CHECK_INT (f.session.requests.stuck, 2);
     const seen_t *credit = fixture_one (&f, &f.session.link, WIRE_CREDIT);
     CHECK_INT (credit->id, 0);
     CHECK_INT (credit->number, 0);
@@ -637,7 +637,7 @@ TEST (cancelling_queued_work_drops_it)
     CHECK_INT (reply->info.executed, WEFT_EXECUTED_NO);
     fixture_run (&f);
     CHECK_INT (fixture_seen (&f, caller), 0);
-    CHECK_INT (f.session.dropped, 0);
+    CHECK_INT (f.session.requests.dropped, 0);
     fixture_close (&f);
 }
 
@@ -681,10 +681,10 @@ TEST (a_lost_callers_work_is_cancelled_and_its_replies_dropped)
     session_peer_lost (&f.session, caller, f.now_us);
     CHECK (weft_request_cancelled (running));
     fixture_end (&f, running);
-    CHECK_INT (f.session.stats.late, 1);
+    CHECK_INT (f.session.requests.late, 1);
     fixture_run (&f);
-    CHECK_INT (f.session.stats.finished, 1); /* the second never ran */
-    CHECK_INT (session_in_flight (&f.session) + f.session.dropped, 0);
+    CHECK_INT (f.session.requests.finished, 1); /* the second never ran */
+    CHECK_INT (session_in_flight (&f.session) + f.session.requests.dropped, 0);
     fixture_close (&f);
 }
 
@@ -700,7 +700,7 @@ TEST (a_lost_brokers_work_is_cancelled_and_its_replies_dropped)
     CHECK (weft_request_cancelled (running));
     fixture_end (&f, running);
     fixture_run (&f);
-    CHECK_INT (f.session.stats.late, 1);
+    CHECK_INT (f.session.requests.late, 1);
     CHECK (outbox_empty (&f.session.link.outbox));
     fixture_register (&f); /* the next broker may use the same ids */
     fixture_add (&f, &f.session.link, 1);

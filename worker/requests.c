@@ -1,0 +1,386 @@
+/* SPDX-License-Identifier: MPL-2.0
+ *
+ *  requests.c - the calls that are open at a worker, and how each ends; see requests.h. */
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include "deadlines.h"
+#include "requests.h"
+
+#define INDEX_SIZE     4096 /* chains of open requests; a power of two */
+#define SWEEP_MIN_US   1000 /* between two looks at all requests */
+#define LEDGER_MIN_US  1000 /* shorter times are not worth their bytes */
+
+/*  ------------------------------------------------------------------ the index of open requests  */
+
+static weft_request_t **chain_of (const requests_t *self, const session_link_t *link, uint64_t id)
+{
+    const uint64_t hash = (id + link->serial * 0x9e3779b97f4a7c15u) * 0xd6e8feb86659fd93u;
+    return &self->index [(hash >> 32) & (INDEX_SIZE - 1)];
+}
+
+static weft_request_t **place_of (const requests_t *self, const session_link_t *link, uint64_t id)
+{
+    weft_request_t **place = chain_of (self, link, id);
+    while (*place && ((*place)->id != id || (*place)->link != link))
+        place = &(*place)->next_in_index;
+    return place;
+}
+
+static void attach (requests_t *self, weft_request_t *request, session_link_t *link, uint64_t id)
+{
+    weft_request_t **chain = chain_of (self, link, id);
+
+    request->link = link;
+    request->id = id;
+    request->next_in_index = *chain;
+    *chain = request;
+    list_push (&link->requests, &request->of_link);
+}
+
+/*  From now on nobody waits for its reply. */
+static void detach (requests_t *self, weft_request_t *request)
+{
+    if (!request->link)
+        return;
+    *place_of (self, request->link, request->id) = request->next_in_index;
+    list_remove (&request->link->requests, &request->of_link);
+    request->link = NULL;
+}
+
+weft_request_t *requests_find (const requests_t *self, const session_link_t *link, uint64_t id)
+{
+    return *place_of (self, link, id);
+}
+
+/*  ------------------------------------------------------------------ request objects  */
+
+static weft_request_t *take_idle (requests_t *self)
+{
+    executor_job_t *job = executor_batch_take (&self->idle);
+    if (job)
+        return CONTAINER_OF (job, weft_request_t, job);
+
+    weft_request_t *fresh = request_new (self->options.body_max);
+    if (!fresh)
+        return NULL;
+    if (self->options.clock_us)
+        fresh->clock_us = self->options.clock_us;
+    fresh->next_made = self->made;
+    return self->made = fresh;
+}
+
+/*  The last one used is the next one used: after a burst, the others stay out of the way. */
+static void put_idle (requests_t *self, weft_request_t *request)
+{
+    request_reset (request);
+    executor_batch_put_first (&self->idle, &request->job);
+}
+
+/*  ------------------------------------------------------------------ replies  */
+
+/*  What goes without saying is not said: see PROTOCOL.md, REPLY. The origin of a failure is, since a
+ *  broker may stand between. */
+static wire_info_t info_of (weft_status_t status, weft_executed_t executed, weft_origin_t origin,
+                            const char *text)
+{
+    wire_info_t info = wire_info_none ();
+
+    if (status == WEFT_OK)
+        return info;
+    if (executed != weft_status_executed (status))
+        info.executed = (int) executed;
+    if (status != WEFT_APP_ERROR || origin != WEFT_ORIGIN_APPLICATION)
+        info.origin = (int) origin;
+    info.text = text_of (text);
+    return info;
+}
+
+void requests_turn_down (requests_t *self, session_link_t *link, uint64_t id, weft_status_t status,
+                         int64_t queue_us, const char *text)
+{
+    wire_info_t info = info_of (status, WEFT_EXECUTED_NO, WEFT_ORIGIN_WORKER, text);
+
+    self->refused++;
+    info.queue_us = queue_us > 0 ? (uint64_t) queue_us : 0;
+    wire_write_reply (link_open_record (link), id, status, NULL, 0, false, &info);
+    link_close_record (link, NULL);
+}
+
+static void free_body (void *data, void *hint)
+{
+    (void) hint;
+    free (data);
+}
+
+/*  The reply's bytes as a frame, without a copy. */
+static bool as_attachment (buffer_t *body, zmq_msg_t *frame)
+{
+    if (zmq_msg_init_data (frame, body->data, body->size, free_body, NULL) < 0)
+        return false;
+    const size_t max = body->max;
+    buffer_init (body, max);
+    return true;
+}
+
+/*  It ran, but its reply cannot be sent. */
+static void spoil (weft_request_t *request, weft_status_t status)
+{
+    request->status = status;
+    request->executed = WEFT_EXECUTED_YES;
+    request->origin = WEFT_ORIGIN_WORKER;
+    buffer_clear (&request->reply);
+}
+
+/*  A broker may take less than we do; a frame over its limit would cost the connection. */
+static void fit_reply (weft_request_t *request)
+{
+    if (request->reply.size <= request->link->body_max)
+        return;
+    snprintf (request->text, sizeof request->text, "the reply of %s is over the broker's limit of %llu bytes",
+              request->method->full_name, (unsigned long long) request->link->body_max);
+    spoil (request, WEFT_TOO_LARGE);
+}
+
+/*  Answers a request whose handler has returned, or that failed before. */
+static void answer (weft_request_t *request)
+{
+    session_link_t *link = request->link;
+    const int64_t begun_us = atomic_load_explicit (&request->begun_us, memory_order_relaxed);
+    const int64_t queue_us = begun_us - request->arrived_us, handler_us = request->ended_us - begun_us;
+    zmq_msg_t frame;
+
+    fit_reply (request);
+    bool attached = request->reply.size > WEFT_BODY_INLINE_MAX;
+    if (attached && !as_attachment (&request->reply, &frame)) {
+        snprintf (request->text, sizeof request->text, "out of memory for the reply");
+        spoil (request, WEFT_INTERNAL);
+        attached = false;
+    }
+    wire_info_t info = info_of (request->status, request->executed, request->origin, request->text);
+    info.code = request->status == WEFT_APP_ERROR ? request->code : 0;
+    if (request->status != WEFT_OK || queue_us >= LEDGER_MIN_US)
+        info.queue_us = queue_us > 0 ? (uint64_t) queue_us : 0;
+    if (request->status != WEFT_OK || handler_us >= LEDGER_MIN_US)
+        info.handler_us = handler_us > 0 ? (uint64_t) handler_us : 0;
+    wire_write_reply (link_open_record (link), request->id, request->status, request->reply.data,
+                      request->reply.size, attached, &info);
+    link_close_record (link, attached ? &frame : NULL);
+    if (attached)
+        zmq_msg_close (&frame);
+}
+
+/*  ------------------------------------------------------------------ ends of requests  */
+
+/*  Drops a request that waits; false if it was too late for that. The executor will hand it back. */
+static bool drop (requests_t *self, weft_request_t *request, weft_status_t status, const char *text,
+                  int64_t now_us)
+{
+    if (!request_drop (request))
+        return false;
+    if (request->link)
+        requests_turn_down (self, request->link, request->id, status, now_us - request->arrived_us, text);
+    detach (self, request);
+    list_remove (&self->open, &request->of_session);
+    self->dropped++;
+    return true;
+}
+
+void requests_cancel (requests_t *self, weft_request_t *request, int64_t now_us)
+{
+    drop (self, request, WEFT_CANCELLED, "cancelled before it began", now_us);
+}
+
+void requests_drop_waiting (requests_t *self, weft_status_t status, const char *text, int64_t now_us)
+{
+    list_node_t *next, *node = list_first (&self->open);
+
+    for (; node; node = next) {
+        weft_request_t *request = CONTAINER_OF (node, weft_request_t, of_session);
+        next = list_after (&self->open, node);
+        if (atomic_load (&request->state) == REQUEST_WAITING)
+            drop (self, request, status, text, now_us);
+    }
+}
+
+void requests_orphan (requests_t *self, session_link_t *link, int64_t now_us)
+{
+    list_node_t *node;
+
+    while ((node = list_first (&link->requests)) != NULL) {
+        weft_request_t *request = CONTAINER_OF (node, weft_request_t, of_link);
+        detach (self, request);
+        drop (self, request, WEFT_CANCELLED, "", now_us);
+    }
+}
+
+void requests_cancel_all (requests_t *self)
+{
+    list_node_t *node = list_first (&self->open);
+
+    for (; node; node = list_after (&self->open, node))
+        atomic_store (&CONTAINER_OF (node, weft_request_t, of_session)->cancelled, true);
+}
+
+/*  It ran to its end. */
+static void count (requests_t *self, weft_request_t *request)
+{
+    self->finished++;
+    method_count (request->method, request->status != WEFT_OK,
+                  request->ended_us - atomic_load_explicit (&request->begun_us, memory_order_relaxed));
+    self->stuck -= request->overdue;
+    if (request->link)
+        answer (request);
+    else
+        self->late++;
+}
+
+void requests_finished (requests_t *self, weft_request_t *request, int64_t now_us)
+{
+    const int state = atomic_load (&request->state);
+
+    if (state == REQUEST_DROPPED)
+        self->dropped--;
+    else {
+        if (state == REQUEST_DONE)
+            count (self, request);
+        else if (request->link)
+            requests_turn_down (self, request->link, request->id, WEFT_DEADLINE_EXCEEDED,
+                                now_us - request->arrived_us, "out of time before it began");
+        detach (self, request);
+        list_remove (&self->open, &request->of_session);
+    }
+    put_idle (self, request);
+}
+
+/*  ------------------------------------------------------------------ time limits  */
+
+static void time_out_handler (requests_t *self, weft_request_t *request, int64_t now_us)
+{
+    char text [WEFT_METHOD_NAME_MAX + 96];
+    wire_info_t info;
+
+    request->overdue = true;
+    self->stuck++;
+    atomic_store (&request->cancelled, true);
+    if (!request->link)
+        return;
+    snprintf (text, sizeof text, "handler timeout: %s ran longer than %lld ms", request->method->full_name,
+              (long long) (self->options.handler_timeout_us / 1000));
+    info = info_of (WEFT_HANDLER_TIMEOUT, WEFT_EXECUTED_YES, WEFT_ORIGIN_WORKER, text);
+    info.handler_us = (uint64_t) (now_us - atomic_load (&request->begun_us));
+    wire_write_reply (link_open_record (request->link), request->id, WEFT_HANDLER_TIMEOUT, NULL, 0, false,
+                      &info);
+    link_close_record (request->link, NULL);
+    detach (self, request);
+}
+
+/*  Ends a request that is out of time, or says when it will be. One that waits may begin at any moment,
+ *  without telling: its handler cannot be due before that much from now. */
+static int64_t look_at (requests_t *self, weft_request_t *request, int64_t now_us)
+{
+    const int64_t limit_us = self->options.handler_timeout_us;
+    int64_t due_us = DEADLINES_NEVER;
+
+    if (request->overdue)
+        return due_us;
+    if (atomic_load (&request->state) == REQUEST_WAITING) {
+        if (now_us < request->deadline_us) {
+            if (limit_us && limit_us < request->deadline_us - now_us)
+                return now_us + limit_us;
+            return request->deadline_us;
+        }
+        if (drop (self, request, WEFT_DEADLINE_EXCEEDED, "out of time in the worker's queue", now_us))
+            return due_us;
+    }
+    if (limit_us == 0 || atomic_load (&request->state) == REQUEST_EXPIRED) /* on its way back: it never ran */
+        return due_us;
+    due_us = atomic_load (&request->begun_us) + limit_us;
+    if (now_us < due_us)
+        return due_us;
+    time_out_handler (self, request, now_us);
+    return DEADLINES_NEVER;
+}
+
+void requests_sweep (requests_t *self, int64_t now_us)
+{
+    list_node_t *next, *node = list_first (&self->open);
+    int64_t first_us = DEADLINES_NEVER;
+
+    for (; node; node = next) {
+        next = list_after (&self->open, node);
+        const int64_t due_us = look_at (self, CONTAINER_OF (node, weft_request_t, of_session), now_us);
+        first_us = due_us < first_us ? due_us : first_us;
+    }
+    self->sweep_us = first_us < now_us + SWEEP_MIN_US ? now_us + SWEEP_MIN_US : first_us;
+}
+
+/*  A request has come: the next sweep may be due earlier. */
+static void sweep_for (requests_t *self, const weft_request_t *request, int64_t now_us)
+{
+    int64_t due_us = request->deadline_us;
+    const int64_t limit_us = self->options.handler_timeout_us;
+
+    if (limit_us && limit_us < due_us - now_us)
+        due_us = now_us + limit_us;
+    if (due_us < self->sweep_us)
+        self->sweep_us = due_us;
+}
+
+/*  ------------------------------------------------------------------ letting in  */
+
+bool requests_admit (requests_t *self, session_link_t *link, const wire_record_t *record,
+                     zmq_msg_t *attachment, method_t *method, codec_t codec, int64_t now_us)
+{
+    weft_request_t *request = take_idle (self);
+
+    if (!request)
+        return false;
+    if (!request_fill (request, record->body, record->body_size, attachment, record->extra)) {
+        put_idle (self, request);
+        return false;
+    }
+    request->method = method;
+    request->codec = codec;
+    request->arrived_us = now_us;
+    request->deadline_us = record->remaining_ms == WIRE_NO_DEADLINE
+                               ? DEADLINES_NEVER
+                               : now_us + record->remaining_ms * 1000LL;
+    attach (self, request, link, record->id);
+    list_push (&self->open, &request->of_session);
+    sweep_for (self, request, now_us);
+    executor_batch_add (method->entry->flags & WEFT_INLINE ? &self->inline_work : &self->work, &request->job);
+    return true;
+}
+
+int64_t requests_oldest_us (const requests_t *self, int64_t now_us)
+{
+    const list_node_t *first = list_first (&self->open);
+    return first ? now_us - CONTAINER_OF (first, weft_request_t, of_session)->arrived_us : 0;
+}
+
+/*  ------------------------------------------------------------------ making and freeing  */
+
+bool requests_init (requests_t *self, const requests_options_t *options)
+{
+    *self = (requests_t){.options = *options, .sweep_us = DEADLINES_NEVER};
+    list_init (&self->open);
+    executor_batch_init (&self->inline_work);
+    executor_batch_init (&self->work);
+    executor_batch_init (&self->idle);
+    self->index = calloc (INDEX_SIZE, sizeof *self->index);
+    return self->index != NULL;
+}
+
+void requests_fini (requests_t *self)
+{
+    weft_request_t *request;
+
+    while ((request = self->made) != NULL) {
+        self->made = request->next_made;
+        request_free (request);
+    }
+    free (self->index);
+    *self = (requests_t){0};
+}

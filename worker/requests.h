@@ -1,0 +1,79 @@
+/* SPDX-License-Identifier: MPL-2.0
+ *
+ *  requests.h - the calls that are open at a worker, of all its links, and how each ends.
+ *
+ *  A request is answered exactly once, whatever becomes of it:
+ *
+ *    turned down on arrival                                                 executed no
+ *    dropped while it waits (cancelled, drained, out of time)               executed no
+ *    ended by its handler, or by the limit on handlers                      executed yes
+ *
+ *  unless its sender is gone; then nobody is answered. It stays in `open` from arrival until it is answered or
+ *  its handler has returned, whichever is later. */
+
+#ifndef REQUESTS_H_INCLUDED
+#define REQUESTS_H_INCLUDED
+
+#include "link.h"
+#include "request.h"
+
+typedef struct {
+    size_t body_max;
+    int64_t handler_timeout_us;         /* 0: none */
+    int64_t (*clock_us) (void);         /* for handlers; NULL: the system's */
+} requests_options_t;
+
+typedef struct {
+    requests_options_t options;
+    list_t open;                /* oldest first */
+    weft_request_t **index;     /* open ones by link and id, in chains */
+    weft_request_t *made;       /* every request object there is */
+    executor_batch_t inline_work, work; /* to be run: on this thread, by the executor */
+    executor_batch_t idle;
+    size_t dropped;             /* dropped ones that the executor still holds */
+    size_t stuck;               /* answered HANDLER_TIMEOUT, and still running */
+    int64_t sweep_us;           /* when some request may run out of time */
+    uint64_t finished, refused, late;
+} requests_t;
+
+/*  False: out of memory. */
+bool requests_init (requests_t *self, const requests_options_t *options);
+
+/*  Frees every request: none may be with the executor, or running, any more. */
+void requests_fini (requests_t *self);
+
+/*  Those that take up room: the open ones, and the dropped ones that are not back yet. */
+static inline size_t requests_held (const requests_t *self)
+{
+    return self->open.count + self->dropped;
+}
+
+/*  The open one of this link and id, or NULL. */
+weft_request_t *requests_find (const requests_t *self, const session_link_t *link, uint64_t id);
+
+/*  Lets a request in; false when out of memory. The attachment is moved. */
+bool requests_admit (requests_t *self, session_link_t *link, const wire_record_t *record,
+                     zmq_msg_t *attachment, method_t *method, codec_t codec, int64_t now_us);
+
+/*  Answers one that was not let in, or did not run. */
+void requests_turn_down (requests_t *self, session_link_t *link, uint64_t id, weft_status_t status,
+                         int64_t queue_us, const char *text);
+
+/*  The sender does not want it any more; it is gone. Whatever waits is dropped, what runs is told. */
+void requests_cancel (requests_t *self, weft_request_t *request, int64_t now_us);
+void requests_orphan (requests_t *self, session_link_t *link, int64_t now_us);
+
+/*  Drops all that have not begun; tells all handlers that nobody waits any more. */
+void requests_drop_waiting (requests_t *self, weft_status_t status, const char *text, int64_t now_us);
+void requests_cancel_all (requests_t *self);
+
+/*  One that was given out is back. */
+void requests_finished (requests_t *self, weft_request_t *request, int64_t now_us);
+
+/*  Ends those that are out of time. Due at sweep_us. */
+void requests_sweep (requests_t *self, int64_t now_us);
+
+/*  Age of the oldest; 0 if there is none. */
+int64_t requests_oldest_us (const requests_t *self, int64_t now_us);
+
+#endif
