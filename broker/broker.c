@@ -60,6 +60,7 @@ broker_t *broker_new (const broker_settings_t *settings, int64_t now_us, uint64_
     list_init (&self->peers);
     list_init (&self->dirty);
     list_init (&self->doomed);
+    list_init (&self->listing);
     deadlines_init (&self->leases);
     deadlines_init (&self->watches_due);
     arena_init (&self->arena, WEFT_DECODED_MAX);
@@ -133,6 +134,7 @@ peer_t *broker_peer_open (broker_t *self, const void *routing_id, size_t size, c
     outbox_init (&peer->outbox, self->settings.outbox_max);
     caller_init (&peer->caller, &self->calls);
     list_init (&peer->watches);
+    list_init (&peer->listings);
     list_push (&self->peers, &peer->node);
     self->counters.peers++;
     return peer;
@@ -154,6 +156,7 @@ void broker_on_lost (broker_t *self, peer_t *peer, int64_t now_us)
     list_remove (&self->peers, &peer->node);
     list_remove (&self->dirty, &peer->dirty);
     list_remove (&self->doomed, &peer->doomed);
+    list_remove (&self->listing, &peer->listing);
     outbox_fini (&peer->outbox);
     free (peer);
 }
@@ -252,6 +255,8 @@ bool broker_take (broker_t *self, peer_t *peer, message_t *message, int64_t now_
     const bool taken = outbox_take (&peer->outbox, message);
 
     self->now_us = now_us;
+    if (!list_empty (&peer->listings) && outbox_empty (&peer->outbox))
+        watch_taken (self, peer);
     if (peer->worker && peer->worker->server.backlogged && outbox_empty (&peer->outbox)) {
         peer->worker->server.backlogged = false;
         routing_serve (self, peer->worker);
@@ -497,6 +502,8 @@ int64_t broker_next_us (const broker_t *self)
     int64_t next_us = earlier (deadlines_next (&self->calls.due), deadlines_next (&self->watches_due));
 
     next_us = earlier (next_us, deadlines_next (&self->leases));
+    if (watch_busy (self))
+        next_us = earlier (next_us, self->ticked_us);
     if (self->registry.workers.count)
         next_us = earlier (next_us, self->ticked_us + self->terms.ttl_us / 4); /* or a stall would not show */
     return next_us;

@@ -32,6 +32,8 @@ struct peer {
     outbox_t outbox;
     caller_t caller;            /* as one who calls */
     list_t watches;
+    list_t listings;            /* watches whose list is not whole yet, in turn */
+    list_node_t listing;        /* in broker->listing */
     worker_t *worker;           /* as one who serves; or NULL */
     list_node_t node;           /* in broker->peers */
     list_node_t dirty;          /* in broker->dirty while the outbox holds something */
@@ -53,6 +55,7 @@ struct broker {
     bool pressed;               /* some outbox wants to be taken before more comes in */
     broker_counters_t counters;
     size_t watches;
+    list_t listing;             /* peers that took what there was of their lists: the next parts are due */
     chains_t watches_by_id;
     deadlines_t watches_due;
     arena_t arena;              /* for answers in the making */
@@ -133,7 +136,11 @@ void watch_close_all (broker_t *self, peer_t *peer);
 /*  Tells who watches the service that this worker came, changed, or serves it no more. */
 void watch_push (broker_t *self, service_t *service, worker_t *worker);
 
+/*  The peer has taken all that waited for it, so there is room for more of its lists. */
+void watch_taken (broker_t *self, peer_t *peer);
+
 void watch_tick (broker_t *self);
+bool watch_busy (const broker_t *self); /* the tick is wanted at once */
 
 /*  rows.c: things as others see them. Strings are views, or in the arena; false: out of memory. */
 bool worker_live (const broker_t *self, const worker_t *worker);

@@ -74,6 +74,7 @@ service_t *registry_service_open (registry_t *self, text_t name)
     lane_init (&service->lane);
     list_init (&service->members);
     list_init (&service->watches);
+    list_init (&service->walks);
     service->revision = self->revision;
     if (!table_put (&self->services, name.data, name.size, service)) {
         free (service);
@@ -90,6 +91,50 @@ void registry_forget (registry_t *self, service_t *service)
         service_free (self, service);
     else if (!list_linked (&service->unused))
         list_push (&self->unused, &service->unused);
+}
+
+/*  Walks -------------------------------------------------------------------------------------------------------- */
+
+void walk_begin (walk_t *self, service_t *service)
+{
+    *self = (walk_t){.service = service, .at = list_first (&service->members)};
+    list_push (&service->walks, &self->node);
+}
+
+member_t *walk_next (walk_t *self)
+{
+    if (!self->at)
+        return NULL;
+    member_t *member = CONTAINER_OF (self->at, member_t, node);
+    self->at = list_after (&self->service->members, self->at);
+    return member;
+}
+
+void walk_end (walk_t *self)
+{
+    if (list_linked (&self->node))
+        list_remove (&self->service->walks, &self->node);
+}
+
+/*  At the end of the members: also the next one of walks that had met all others. */
+static void members_push (service_t *service, member_t *member)
+{
+    list_push (&service->members, &member->node);
+    for (list_node_t *node = list_first (&service->walks); node; node = list_after (&service->walks, node)) {
+        walk_t *walk = CONTAINER_OF (node, walk_t, node);
+        if (!walk->at)
+            walk->at = &member->node;
+    }
+}
+
+static void members_remove (service_t *service, member_t *member)
+{
+    for (list_node_t *node = list_first (&service->walks); node; node = list_after (&service->walks, node)) {
+        walk_t *walk = CONTAINER_OF (node, walk_t, node);
+        if (walk->at == &member->node)
+            walk->at = list_after (&service->members, walk->at);
+    }
+    list_remove (&service->members, &member->node);
 }
 
 uint64_t registry_touch (registry_t *self, service_t *service)
@@ -309,7 +354,7 @@ static bool member_join (registry_t *self, member_t *member, worker_t *worker)
     member->worker = worker;
     service->known = true;
     list_remove (&self->unused, &service->unused);
-    list_push (&service->members, &member->node);
+    members_push (service, member);
     service->open += !worker->draining;
     offer_join (&member->offer, &worker->server, &service->lane);
     return contract_shared (member) || build_routes (self, service);
@@ -321,7 +366,7 @@ static void member_part (registry_t *self, member_t *member)
     service_t *service = member->service;
     const bool shared = contract_shared (member);
 
-    list_remove (&service->members, &member->node);
+    members_remove (service, member);
     service->open -= !member->worker->draining;
     offer_part (&member->offer);
     if (!shared)

@@ -51,7 +51,16 @@ struct service {
     uint64_t routes_digest, routes_told; /* of names and flags; the latter is what watchers know */
     uint64_t revision;          /* of its last change */
     list_t watches;
+    list_t walks;               /* under way through the members */
 };
+
+/*  A walk through a service's members that may pause while they come and go: who comes is met at the end, who goes is
+ *  not met any more. */
+typedef struct {
+    service_t *service;
+    list_node_t *at;            /* the next one; NULL: at the end */
+    list_node_t node;           /* in service->walks */
+} walk_t;
 
 struct worker {
     char uuid [UUID_SIZE + 1];
@@ -138,6 +147,11 @@ static inline const route_t *registry_route (const registry_t *self, text_t meth
  *  go for it. NULL: no room. Give it back with registry_forget: who neither serves nor watches it any more needs it no more. */
 service_t *registry_service_open (registry_t *self, text_t name);
 void registry_forget (registry_t *self, service_t *service);
+
+/*  Begins, goes on (NULL: at the end), ends (harmless if it was never begun). The service must outlive it. */
+void walk_begin (walk_t *self, service_t *service);
+member_t *walk_next (walk_t *self);
+void walk_end (walk_t *self);
 
 /*  Counts a change of the service: its new revision. */
 uint64_t registry_touch (registry_t *self, service_t *service);

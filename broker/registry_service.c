@@ -64,31 +64,48 @@ static worker_t *find_worker (ask_t *self, const char *uuid)
     return NULL;
 }
 
-/*  List ----------------------------------------------------------------------------------------------------------- */
+/*  Pages ---------------------------------------------------------------------------------------------------------- */
 
-static int service_row_compare (const void *a, const void *b)
+/*  What an answer is to hold, sorted, before it is cut. In the arena. */
+typedef struct {
+    const service_t **services;
+    const worker_t **workers;
+    size_t service_count, worker_count;
+    const char *services_after, *workers_after; /* "": from the start */
+    size_t elements;                            /* of the rows so far */
+    bool cut;
+} page_t;
+
+static bool page_begin (ask_t *self, page_t *page, const char *services_after, const char *workers_after)
 {
-    return strcmp (((const service_row *) a)->name, ((const service_row *) b)->name);
+    const registry_t *registry = &self->broker->registry;
+    arena_t *arena = &self->broker->arena;
+
+    *page = (page_t){.services_after = services_after, .workers_after = workers_after};
+    page->services = arena_alloc (arena, (registry->services.count + 1) * sizeof *page->services);
+    page->workers = arena_alloc (arena, (registry->workers.count + 1) * sizeof *page->workers);
+    return (page->services && page->workers) || out_of_memory (self);
 }
 
-static int worker_row_compare (const void *a, const void *b)
+static void page_service (page_t *page, const service_t *service)
 {
-    return strcmp (((const worker_row *) a)->uuid, ((const worker_row *) b)->uuid);
+    if (service->known && strcmp (service->name, page->services_after) > 0)
+        page->services [page->service_count++] = service;
 }
 
-static bool add_service (ask_t *self, const service_t *service, list_reply *reply)
+static void page_worker (const ask_t *self, page_t *page, const worker_t *worker)
 {
-    service_row *row = &reply->services [reply->service_count++];
-    return row_of_service (self->broker, service, row);
+    if (worker_live (self->broker, worker) && strcmp (worker->uuid, page->workers_after) > 0)
+        page->workers [page->worker_count++] = worker;
 }
 
-static void add_worker (const ask_t *self, const worker_t *worker, worker_row *rows, size_t *count)
+static void page_members (const ask_t *self, page_t *page, const service_t *service)
 {
-    if (worker_live (self->broker, worker))
-        rows [(*count)++] = row_of_worker (self->broker, worker);
+    for (list_node_t *node = list_first (&service->members); node; node = list_after (&service->members, node))
+        page_worker (self, page, CONTAINER_OF (node, member_t, node)->worker);
 }
 
-static bool list_all (ask_t *self, list_reply *reply)
+static void page_all (const ask_t *self, page_t *page)
 {
     const registry_t *registry = &self->broker->registry;
     const service_t *service;
@@ -96,106 +113,176 @@ static bool list_all (ask_t *self, list_reply *reply)
     size_t at = 0;
 
     while ((service = table_next (&registry->services, &at)))
-        if (service->known && !add_service (self, service, reply))
-            return false;
+        page_service (page, service);
     for (at = 0; (worker = table_next (&registry->workers, &at));)
-        add_worker (self, worker, reply->workers, &reply->worker_count);
+        page_worker (self, page, worker);
+}
+
+static int service_compare (const void *a, const void *b)
+{
+    return strcmp ((*(const service_t *const *) a)->name, (*(const service_t *const *) b)->name);
+}
+
+static int worker_compare (const void *a, const void *b)
+{
+    return strcmp ((*(const worker_t *const *) a)->uuid, (*(const worker_t *const *) b)->uuid);
+}
+
+static void page_sort (page_t *page)
+{
+    qsort (page->services, page->service_count, sizeof *page->services, service_compare);
+    qsort (page->workers, page->worker_count, sizeof *page->workers, worker_compare);
+}
+
+/*  Is there room for a row of so many elements? There always is for the first. */
+static bool page_has_room (page_t *page, size_t elements)
+{
+    page->cut = page->cut || (page->elements > 0 && page->elements + elements > WEFT_LIST_PAGE_ELEMENTS);
+    page->elements += elements;
+    return !page->cut;
+}
+
+/*  The workers' rows, behind the services'. */
+static bool add_workers (const ask_t *self, page_t *page, worker_row **rows, size_t *count)
+{
+    const size_t most = page->cut ? 0 : page->worker_count;
+    *rows = arena_alloc (&self->broker->arena, (most + 1) * sizeof **rows);
+    if (!*rows)
+        return false;
+    for (; *count < most; ++*count) {
+        const worker_row row = row_of_worker (self->broker, page->workers [*count]);
+        if (!page_has_room (page, worker_row_elements (&row)))
+            break;
+        (*rows) [*count] = row;
+    }
     return true;
 }
 
-static void add_members (const ask_t *self, const service_t *service, worker_row *rows, size_t *count)
+/*  List ----------------------------------------------------------------------------------------------------------- */
+
+#define SERVICE_ELEMENTS 7 /* of a service_row */
+
+static bool add_services (const ask_t *self, page_t *page, list_reply *reply)
 {
-    for (list_node_t *node = list_first (&service->members); node; node = list_after (&service->members, node))
-        add_worker (self, CONTAINER_OF (node, member_t, node)->worker, rows, count);
+    reply->services = arena_alloc (&self->broker->arena, (page->service_count + 1) * sizeof *reply->services);
+    if (!reply->services)
+        return false;
+    for (; reply->service_count < page->service_count; reply->service_count++) {
+        const size_t i = reply->service_count;
+        if (!page_has_room (page, SERVICE_ELEMENTS))
+            return true;
+        if (!row_of_service (self->broker, page->services [i], &reply->services [i]))
+            return false;
+    }
+    return true;
+}
+
+static const char *given (bool has, const char *text)
+{
+    return has ? text : "";
 }
 
 static bool on_list (ask_t *self)
 {
-    const registry_t *registry = &self->broker->registry;
     list_args args = {0};
-    list_reply reply = {.revision = registry->revision};
+    list_reply reply = {.revision = self->broker->registry.revision};
+    page_t page;
     const service_t *service = NULL;
 
     if (!read_args (self, WEFT_OUT (list_args, &args))
-        || (args.has_service && !(service = find_service (self, args.service))))
+        || (args.has_service && !(service = find_service (self, args.service)))
+        || !page_begin (self, &page, given (args.has_services_after, args.services_after),
+                        given (args.has_workers_after, args.workers_after)))
         return false;
-    reply.services = arena_alloc (&self->broker->arena, (registry->services.count + 1) * sizeof *reply.services);
-    reply.workers = arena_alloc (&self->broker->arena, (registry->workers.count + 1) * sizeof *reply.workers);
-    if (!reply.services || !reply.workers)
+    if (service) {
+        page_service (&page, service);
+        page_members (self, &page, service);
+    } else
+        page_all (self, &page);
+    page_sort (&page);
+    if (!add_services (self, &page, &reply) || !add_workers (self, &page, &reply.workers, &reply.worker_count))
         return out_of_memory (self);
-    if (service ? !add_service (self, service, &reply) : !list_all (self, &reply))
-        return out_of_memory (self);
-    if (service)
-        add_members (self, service, reply.workers, &reply.worker_count);
-    qsort (reply.services, reply.service_count, sizeof *reply.services, service_row_compare);
-    qsort (reply.workers, reply.worker_count, sizeof *reply.workers, worker_row_compare);
+    reply.more = reply.has_more = page.cut;
     return answer (self, WEFT_IN (list_reply, &reply));
 }
 
 /*  Describe ------------------------------------------------------------------------------------------------------- */
 
-static int contract_row_compare (const void *a, const void *b)
+/*  No fewer than it has: a name takes two bytes at least, and so does what stands for an array. */
+static size_t definition_elements (const definition_row *row)
 {
-    return strcmp (((const definition_row *) a)->name, ((const definition_row *) b)->name);
+    size_t elements = 4;
+    for (size_t i = 0; i < row->method_count; i++)
+        elements += 9 + row->methods [i].arguments.size / 2 + row->methods [i].reply.size / 2;
+    return elements;
 }
 
-static bool describe_all (ask_t *self, describe_reply *reply)
+static bool describe_services (const ask_t *self, page_t *page, describe_reply *reply)
 {
-    const registry_t *registry = &self->broker->registry;
-    const service_t *service;
-    const worker_t *worker;
-    size_t at = 0;
-
-    while ((service = table_next (&registry->services, &at)))
-        if (service->known && !row_of_routes (self->broker, service, &reply->services [reply->service_count++]))
-            return out_of_memory (self);
-    for (at = 0; (worker = table_next (&registry->workers, &at));)
-        add_worker (self, worker, reply->workers, &reply->worker_count);
+    reply->services = arena_alloc (&self->broker->arena, (page->service_count + 1) * sizeof *reply->services);
+    if (!reply->services)
+        return false;
+    for (; reply->service_count < page->service_count; reply->service_count++) {
+        definition_row *row = &reply->services [reply->service_count];
+        if (!row_of_routes (self->broker, page->services [reply->service_count], row))
+            return false;
+        if (!page_has_room (page, definition_elements (row)))
+            return true;
+    }
     return true;
 }
 
-static bool describe_worker (ask_t *self, const worker_t *worker, describe_reply *reply)
+/*  A worker's own definitions; its services are sorted. */
+static bool describe_worker (const ask_t *self, const worker_t *worker, describe_reply *reply)
 {
-    add_worker (self, worker, reply->workers, &reply->worker_count);
+    reply->services = arena_alloc (&self->broker->arena, (worker->member_count + 1) * sizeof *reply->services);
+    if (!reply->services)
+        return false;
     for (uint32_t i = 0; i < worker->member_count; i++)
         if (!row_of_member (self->broker, &worker->members [i], &reply->services [reply->service_count++]))
-            return out_of_memory (self);
+            return false;
     return true;
-}
-
-static bool describe_service (ask_t *self, const char *name, describe_reply *reply)
-{
-    const service_t *service = find_service (self, name);
-    if (!service)
-        return false;
-    add_members (self, service, reply->workers, &reply->worker_count);
-    return row_of_routes (self->broker, service, &reply->services [reply->service_count++])
-           || out_of_memory (self);
 }
 
 static bool describe_self (ask_t *self, describe_reply *reply);
 
+/*  Who is meant goes into the page; a worker's or the registry's own services into the reply at once. */
+static bool describe_whom (ask_t *self, const describe_args *args, page_t *page, describe_reply *reply)
+{
+    const worker_t *worker = args->has_name ? registry_worker (&self->broker->registry, text_of (args->name)) : NULL;
+
+    if (!args->has_name)
+        page_all (self, page);
+    else if (strcmp (args->name, "weft.Registry") == 0)
+        return describe_self (self, reply) || out_of_memory (self);
+    else if (worker) {
+        page_worker (self, page, worker);
+        return describe_worker (self, worker, reply) || out_of_memory (self);
+    } else {
+        const service_t *service = find_service (self, args->name);
+        if (!service)
+            return false;
+        page_service (page, service);
+        page_members (self, page, service);
+    }
+    page_sort (page);
+    return describe_services (self, page, reply) || out_of_memory (self);
+}
+
 static bool on_describe (ask_t *self)
 {
-    const registry_t *registry = &self->broker->registry;
     describe_args args = {0};
     describe_reply reply = {0};
+    page_t page;
 
-    if (!read_args (self, WEFT_OUT (describe_args, &args)))
+    if (!read_args (self, WEFT_OUT (describe_args, &args))
+        || !page_begin (self, &page, given (args.has_services_after, args.services_after),
+                        given (args.has_workers_after, args.workers_after))
+        || !describe_whom (self, &args, &page, &reply))
         return false;
-    reply.services = arena_alloc (&self->broker->arena, (registry->services.count + 1) * sizeof *reply.services);
-    reply.workers = arena_alloc (&self->broker->arena, (registry->workers.count + 1) * sizeof *reply.workers);
-    if (!reply.services || !reply.workers)
+    if (!add_workers (self, &page, &reply.workers, &reply.worker_count))
         return out_of_memory (self);
-    const worker_t *worker = args.has_name ? registry_worker (registry, text_of (args.name)) : NULL;
-    const bool done = !args.has_name                           ? describe_all (self, &reply)
-                      : strcmp (args.name, "weft.Registry") == 0 ? describe_self (self, &reply)
-                      : worker                                 ? describe_worker (self, worker, &reply)
-                                                               : describe_service (self, args.name, &reply);
-    if (!done)
-        return false;
-    qsort (reply.services, reply.service_count, sizeof *reply.services, contract_row_compare);
-    qsort (reply.workers, reply.worker_count, sizeof *reply.workers, worker_row_compare);
+    reply.more = reply.has_more = page.cut;
     return answer (self, WEFT_IN (describe_reply, &reply));
 }
 
@@ -271,12 +358,15 @@ static weft_any type_of (ask_t *self, weft_schema_fn *schema)
 
 static bool describe_self (ask_t *self, describe_reply *reply)
 {
-    definition_row *row = &reply->services [reply->service_count++];
+    definition_row *row = reply->services = arena_alloc (&self->broker->arena, sizeof *row);
 
+    if (!row)
+        return false;
+    reply->service_count = 1;
     *row = (definition_row){.name = "weft.Registry", .version = WEFT_VERSION};
     row->methods = arena_alloc (&self->broker->arena, METHOD_COUNT * sizeof *row->methods);
     if (!row->methods)
-        return out_of_memory (self);
+        return false;
     for (; row->method_count < METHOD_COUNT; row->method_count++) {
         const size_t i = row->method_count;
         row->methods [i] = (method_row){

@@ -2,7 +2,11 @@
  *
  *  watch.c - what changed is pushed to who watches, in the turn in which it happened.
  *
- *      Watch --full list--> OPEN --each change: one ITEM--> ... --CANCEL, deadline: REPLY / peer lost--> ended
+ *      Watch --> LISTING --the last part of the list--> OPEN --CANCEL, deadline: REPLY / peer lost--> ended
+ *                   '----- each change: one ITEM ---------'
+ *
+ *  The whole list goes out in parts, each written when the peer has taken the one before, and a few of them a turn: so
+ *  a long list costs neither memory nor anybody's time. Changes that come meanwhile are told at once, between two parts.
  *
  *  A change is encoded once per codec, however many watch. Every ITEM names the revision it makes and the one it
  *  follows, so who missed one knows. */
@@ -18,7 +22,11 @@ typedef struct {
     deadline_t due;
     chain_node_t chain;         /* by peer and id */
     list_node_t peer_node, service_node;
+    walk_t walk;                /* through the workers that are to be listed */
+    list_node_t listing;        /* in peer->listings until the list is whole */
 } watch_t;
+
+#define PARTS_PER_TURN 4
 
 /*  The methods with their flags, in the arena; false: out of memory. */
 static bool list_methods (broker_t *self, const service_t *service, watch_item *item)
@@ -36,15 +44,21 @@ static bool list_methods (broker_t *self, const service_t *service, watch_item *
     return true;
 }
 
-static bool list_workers (broker_t *self, const service_t *service, watch_item *item)
+/*  The next workers of the walk, as many as belong in one part. */
+static bool list_workers (broker_t *self, walk_t *walk, watch_item *item)
 {
-    item->workers = arena_alloc (&self->arena, (service->members.count + 1) * sizeof *item->workers);
+    const size_t members = walk->service->members.count, most = WEFT_LIST_PART_ELEMENTS / 13 + 1;
+    size_t elements = 0;
+
+    item->workers = arena_alloc (&self->arena, (members < most ? members + 1 : most) * sizeof *item->workers);
     if (!item->workers)
         return false;
-    for (list_node_t *node = list_first (&service->members); node; node = list_after (&service->members, node)) {
-        const worker_t *worker = CONTAINER_OF (node, member_t, node)->worker;
-        if (worker_live (self, worker))
-            item->workers [item->worker_count++] = row_of_worker (self, worker);
+    while (walk->at && elements < WEFT_LIST_PART_ELEMENTS) {
+        const worker_t *worker = walk_next (walk)->worker;
+        if (!worker_live (self, worker))
+            continue;
+        item->workers [item->worker_count] = row_of_worker (self, worker);
+        elements += worker_row_elements (&item->workers [item->worker_count++]);
     }
     return true;
 }
@@ -68,6 +82,8 @@ static void watch_free (broker_t *self, watch_t *watch)
     list_remove (&watch->service->watches, &watch->service_node);
     chains_remove (&self->watches_by_id, &watch->chain);
     deadlines_cancel (&self->watches_due, &watch->due);
+    list_remove (&watch->peer->listings, &watch->listing);
+    walk_end (&watch->walk);
     registry_forget (&self->registry, watch->service);
     self->watches--;
     free (watch);
@@ -79,16 +95,46 @@ static void watch_end (broker_t *self, watch_t *watch, weft_status_t status, con
     watch_free (self, watch);
 }
 
-static bool send_full (broker_t *self, watch_t *watch)
+/*  The methods go with the last part. False: out of memory. */
+static bool send_part (broker_t *self, watch_t *watch)
 {
     watch_item item = {.revision = watch->service->revision, .full = true};
 
+    if (watch->index > 0)
+        item.previous = item.revision; /* all changes since were told */
     arena_reset (&self->arena);
-    if (!list_workers (self, watch->service, &item) || !list_methods (self, watch->service, &item)
-        || !encode (self, watch->codec, &item))
+    if (!list_workers (self, &watch->walk, &item))
+        return false;
+    item.more = item.has_more = watch->walk.at != NULL;
+    if ((!item.more && !list_methods (self, watch->service, &item)) || !encode (self, watch->codec, &item))
         return false;
     send_item (self, watch);
+    if (!item.more) {
+        walk_end (&watch->walk);
+        list_remove (&watch->peer->listings, &watch->listing);
+    }
     return true;
+}
+
+/*  The next part of the list that is first in the peer's queue. */
+static void list_on (broker_t *self, peer_t *peer)
+{
+    list_node_t *first = list_first (&peer->listings);
+    watch_t *watch = first ? CONTAINER_OF (first, watch_t, listing) : NULL;
+
+    if (watch && !send_part (self, watch))
+        watch_end (self, watch, WEFT_OVERLOADED, "the broker is out of memory");
+}
+
+void watch_taken (broker_t *self, peer_t *peer)
+{
+    if (!list_linked (&peer->listing))
+        list_push (&self->listing, &peer->listing);
+}
+
+bool watch_busy (const broker_t *self)
+{
+    return !self->draining && !list_empty (&self->listing);
 }
 
 void watch_open (broker_t *self, peer_t *peer, uint64_t id, codec_t codec, text_t name, int64_t deadline_us)
@@ -116,8 +162,10 @@ void watch_open (broker_t *self, peer_t *peer, uint64_t id, codec_t codec, text_
     list_push (&service->watches, &watch->service_node);
     self->watches++;
     self->counters.watches++;
-    if (!send_full (self, watch))
-        watch_end (self, watch, WEFT_OVERLOADED, "the broker is out of memory");
+    list_push (&peer->listings, &watch->listing);
+    walk_begin (&watch->walk, service);
+    if (outbox_bytes (&peer->outbox) < WEFT_BATCH_MAX) /* else when that has been taken */
+        list_on (self, peer);
 }
 
 static watch_t *watch_find (const broker_t *self, const peer_t *peer, uint64_t id)
@@ -156,6 +204,8 @@ void watch_tick (broker_t *self)
     deadline_t *due;
     while ((due = deadlines_pop (&self->watches_due, self->now_us)))
         watch_end (self, CONTAINER_OF (due, watch_t, due), WEFT_DEADLINE_EXCEEDED, "the watch's time is up");
+    for (int parts = 0; parts < PARTS_PER_TURN && watch_busy (self); parts++)
+        list_on (self, CONTAINER_OF (list_pop (&self->listing), peer_t, listing));
 }
 
 /*  Someone who cannot be told of a change must not believe the list is whole: the next revision shows the gap. */
@@ -164,7 +214,7 @@ static void push_codec (broker_t *self, service_t *service, codec_t codec, watch
     bool encoded = false;
     for (list_node_t *node = list_first (&service->watches); node; node = list_after (&service->watches, node)) {
         watch_t *watch = CONTAINER_OF (node, watch_t, service_node);
-        if (watch->codec != codec)
+        if (watch->codec != codec || watch->index == 0) /* a list that has not begun will show it */
             continue;
         if (!encoded && !encode (self, codec, item))
             return;

@@ -431,7 +431,9 @@ static void on_item (channel_t *self, link_t *link, const wire_record_t *record)
     if (result == DISCOVERY_OK) {
         discovery->gaps = 0;
         route_listed (self, discovery);
-    } else if (++discovery->gaps <= 1)
+    } else if (result == DISCOVERY_PART)
+        return; /* the rest is on its way */
+    else if (++discovery->gaps <= 1)
         ask (self, discovery);
     else { /* a broker that sends nonsense each time is not asked in a loop */
         stop_watch (self, discovery);

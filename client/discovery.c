@@ -14,14 +14,26 @@ discovery_t *discovery_new (const char *service, int64_t refresh_us, uint64_t se
     self->refresh_us = refresh_us;
     snprintf (self->service, sizeof self->service, "%s", service);
     table_init (&self->methods, seed);
+    table_init (&self->listed_now, seed);
     list_init (&self->waiting);
     return self;
+}
+
+/*  What came of a list that never became whole is forgotten. */
+static void drop_coming (discovery_t *self, endpoints_t *endpoints)
+{
+    size_t position = 0;
+    for (endpoint_t *endpoint; (endpoint = table_next (&self->listed_now, &position));)
+        endpoints_unlist (endpoints, endpoint);
+    table_fini (&self->listed_now);
+    self->coming = false;
 }
 
 void discovery_free (discovery_t *self, endpoints_t *endpoints)
 {
     for (size_t i = 0; i < self->count; i++)
         endpoints_unlist (endpoints, self->members [i]);
+    drop_coming (self, endpoints);
     free (self->members);
     table_fini (&self->methods);
     free (self);
@@ -43,12 +55,14 @@ bool discovery_wants (const discovery_t *self, int64_t now_us)
 void discovery_asked (discovery_t *self, int64_t now_us)
 {
     self->state = DISCOVERY_ASKING;
+    self->coming = false;
     self->asked_us = now_us;
 }
 
 void discovery_lost (discovery_t *self)
 {
     self->state = DISCOVERY_IDLE;
+    self->coming = false;
 }
 
 void discovery_cut_off (discovery_t *self, int64_t now_us)
@@ -116,8 +130,9 @@ static endpoint_state_t state_of (const char *name)
     return strcmp (name, "draining") == 0 ? ENDPOINT_DRAINING : ENDPOINT_GONE;
 }
 
-/*  1: something changed; 0: nothing new, or a row that makes no sense; -1: out of memory. */
-static int apply_row (discovery_t *self, const worker_row *row, endpoints_t *endpoints)
+/*  1: something changed; 0: nothing new, or a row that makes no sense; -1: out of memory. Who is not a member becomes one
+ *  only if `join`. */
+static int apply_row (discovery_t *self, const worker_row *row, bool join, endpoints_t *endpoints)
 {
     const endpoint_state_t state = state_of (row->state);
     const size_t size = strlen (row->uuid);
@@ -133,32 +148,102 @@ static int apply_row (discovery_t *self, const worker_row *row, endpoints_t *end
     if (size == 0 || size > ENDPOINT_UUID_MAX)
         return 0;
     endpoint_t *endpoint = endpoints_add (endpoints, row->uuid);
-    if (!endpoint || (!found && !insert (self, at, endpoint, endpoints)))
+    if (!endpoint || (!found && join && !insert (self, at, endpoint, endpoints)))
         return -1;
     const bool changed = endpoint_update (endpoint, row->incarnation, row->capacity, state, row->endpoints,
                                           row->endpoint_count);
-    return changed || !found;
+    return found ? changed : join;
 }
 
-/*  Those that a whole list does not name are gone. */
-static void erase_unnamed (discovery_t *self, const watch_item *change, endpoints_t *endpoints,
-                           discovery_observer_fn *observer, void *arg)
+/*  A list that comes ----------------------------------------------------------------------------------------------- */
+
+/*  One more row of it, or a change of one. False: out of memory, or the list is too long. */
+static bool note_row (discovery_t *self, const worker_row *row, endpoints_t *endpoints)
 {
-    table_t named;
-    table_init (&named, self->methods.seed);
-    for (size_t i = 0; i < change->worker_count; i++)
-        table_put (&named, change->workers [i].uuid, strlen (change->workers [i].uuid), self);
-    for (size_t i = self->count; i-- > 0;) {
-        endpoint_t *endpoint = self->members [i];
-        if (table_get (&named, endpoint->uuid, strlen (endpoint->uuid)))
-            continue;
-        char uuid [ENDPOINT_UUID_MAX + 1];
-        memcpy (uuid, endpoint->uuid, sizeof uuid);
-        erase (self, i, endpoints);
-        if (observer)
-            observer (self, &(worker_row){.uuid = uuid, .state = "gone", .name = "", .host = ""}, arg);
+    const size_t size = strlen (row->uuid);
+    endpoint_t *endpoint = table_get (&self->listed_now, row->uuid, size);
+
+    if (state_of (row->state) == ENDPOINT_GONE) {
+        if (endpoint && row->incarnation >= endpoint->incarnation)
+            endpoints_unlist (endpoints, table_take (&self->listed_now, row->uuid, size));
+        return true;
     }
-    table_fini (&named);
+    if (endpoint || size == 0 || size > ENDPOINT_UUID_MAX)
+        return true;
+    endpoint = self->listed_now.count < WEFT_CLIENT_LISTED_MAX ? endpoints_add (endpoints, row->uuid) : NULL;
+    if (!endpoint || !table_put (&self->listed_now, row->uuid, size, endpoint))
+        return false;
+    endpoints_list (endpoints, endpoint);
+    return true;
+}
+
+static const char *state_name (endpoint_state_t state)
+{
+    return state == ENDPOINT_ALIVE     ? "alive"
+           : state == ENDPOINT_SUSPECT ? "suspect"
+                                       : "draining";
+}
+
+static void tell (const discovery_t *self, const endpoint_t *endpoint, const char *state,
+                  discovery_observer_fn *observer, void *arg)
+{
+    const char *address = endpoint->address_count ? endpoint->addresses [0] : NULL;
+    if (observer)
+        observer (self,
+                  &(worker_row){.uuid = endpoint->uuid,
+                                .incarnation = endpoint->incarnation,
+                                .state = state,
+                                .endpoints = &address,
+                                .endpoint_count = address != NULL,
+                                .name = "",
+                                .host = ""},
+                  arg);
+}
+
+static int by_uuid (const void *a, const void *b)
+{
+    return strcmp ((*(endpoint_t *const *) a)->uuid, (*(endpoint_t *const *) b)->uuid);
+}
+
+/*  The list is whole: who is on it are the members from now on, with those before if they are not to be doubted. */
+static bool merge_coming (discovery_t *self, bool keep_unnamed, endpoints_t *endpoints, discovery_observer_fn *observer,
+                          void *arg)
+{
+    const size_t named_count = self->listed_now.count, capacity = named_count + self->count + 1;
+    endpoint_t **named = calloc (named_count + 1, sizeof *named), **merged = calloc (capacity, sizeof *merged);
+    size_t count = 0, position = 0, old = 0, new = 0;
+    if (!named || !merged) {
+        free (named);
+        free (merged);
+        return false;
+    }
+    for (endpoint_t *endpoint; (endpoint = table_next (&self->listed_now, &position));)
+        named [new++] = endpoint;
+    qsort (named, named_count, sizeof *named, by_uuid);
+    for (new = 0; old < self->count || new < named_count;) {
+        endpoint_t *before = old < self->count ? self->members [old] : NULL;
+        endpoint_t *now = new < named_count ? named [new] : NULL;
+        const int order = !before ? 1 : !now ? -1 : strcmp (before->uuid, now->uuid);
+        old += order <= 0;
+        new += order >= 0;
+        if (order >= 0)
+            merged [count++] = now; /* its place on the coming list becomes that among the members */
+        if (order > 0)
+            tell (self, now, state_name (now->state), observer, arg);
+        if (order < 0 && keep_unnamed)
+            merged [count++] = before;
+        else if (order <= 0)
+            endpoints_unlist (endpoints, before);
+        if (order < 0 && !keep_unnamed)
+            tell (self, before, "gone", observer, arg);
+    }
+    free (named);
+    free (self->members);
+    self->members = merged;
+    self->count = count;
+    self->capacity = capacity;
+    table_fini (&self->listed_now);
+    return true;
 }
 
 static bool take_methods (discovery_t *self, const watch_item *change)
@@ -180,32 +265,55 @@ static bool take_methods (discovery_t *self, const watch_item *change)
     return true;
 }
 
+/*  What is said of single workers, in a part of a list or between two. */
+static bool apply_rows (discovery_t *self, const watch_item *change, endpoints_t *endpoints,
+                        discovery_observer_fn *observer, void *arg)
+{
+    for (size_t i = 0; i < change->worker_count; i++) {
+        const worker_row *row = &change->workers [i];
+        if (self->coming && !note_row (self, row, endpoints))
+            return false;
+        const int changed = apply_row (self, row, !change->full, endpoints);
+        if (changed < 0)
+            return false;
+        if (changed && observer)
+            observer (self, row, arg);
+    }
+    return true;
+}
+
+static bool complete (discovery_t *self, endpoints_t *endpoints, int64_t now_us, discovery_observer_fn *observer,
+                      void *arg)
+{
+    if (!merge_coming (self, self->cut_off, endpoints, observer, arg))
+        return false;
+    self->coming = false;
+    self->confirm_us = self->cut_off ? now_us + WEFT_TTL_MS * 1000LL : 0;
+    self->cut_off = false;
+    self->listed = true;
+    self->state = DISCOVERY_WATCHING;
+    return true;
+}
+
 discovery_result_t discovery_apply (discovery_t *self, const watch_item *change,
                                     endpoints_t *endpoints, int64_t now_us, discovery_observer_fn *observer,
                                     void *arg)
 {
-    if (!change->full && (self->state != DISCOVERY_WATCHING || change->previous != self->revision))
+    const bool begins = change->full && !self->coming;
+    if (!begins && ((!self->coming && self->state != DISCOVERY_WATCHING) || change->previous != self->revision))
         return DISCOVERY_GAP;
-    if (change->full && !self->cut_off)
-        erase_unnamed (self, change, endpoints, observer, arg);
-    if (change->full) {
-        self->confirm_us = self->cut_off ? now_us + WEFT_TTL_MS * 1000LL : 0;
-        self->cut_off = false;
+    if (begins) {
+        drop_coming (self, endpoints);
+        self->coming = true;
     }
-    for (size_t i = 0; i < change->worker_count; i++) {
-        const int changed = apply_row (self, &change->workers [i], endpoints);
-        if (changed < 0)
-            return DISCOVERY_NO_MEMORY;
-        if (changed && observer)
-            observer (self, &change->workers [i], arg);
-    }
-    if (!take_methods (self, change))
+    if (!apply_rows (self, change, endpoints, observer, arg) || !take_methods (self, change))
+        return DISCOVERY_NO_MEMORY;
+    const bool whole = change->full && !(change->has_more && change->more);
+    if (whole && !complete (self, endpoints, now_us, observer, arg))
         return DISCOVERY_NO_MEMORY;
     self->revision = change->revision;
-    self->updated_us = now_us;
-    self->listed = true;
-    self->state = DISCOVERY_WATCHING;
-    return DISCOVERY_OK;
+    self->updated_us = self->asked_us = now_us;
+    return self->coming ? DISCOVERY_PART : DISCOVERY_OK;
 }
 
 bool discovery_offers (const discovery_t *self, const char *method, size_t size)

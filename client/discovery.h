@@ -2,9 +2,12 @@
  *
  *  discovery.h - who serves this service? One list, watched at the broker.
  *
- *      IDLE --ask--> ASKING --full list--> WATCHING --changes, each after the last
- *                      ^                      |
- *                      `--- gap; stale; lost -'
+ *      IDLE --ask--> ASKING --the last part of the list--> WATCHING --changes, each after the last
+ *                      ^                                      |
+ *                      `---------- gap; stale; lost ----------'
+ *
+ *  A long list comes in parts, with changes between them perhaps. What is known of each worker is taken over at once,
+ *  but who is on the list is decided by the whole of it.
  *
  *  A list once had is kept while it is asked for again, so a broker's absence takes nothing away. Nor does
  *  its return: to a broker that has just started the workers come back one by one, so its first list adds
@@ -32,6 +35,8 @@ typedef struct discovery {
     int64_t asked_us;
     int64_t probed_us;              /* when unreachable members were last looked after */
     unsigned gaps;                  /* in a row */
+    bool coming;                    /* some parts of a list are here, not the last */
+    table_t listed_now;             /* UUID → endpoint_t, of those parts */
     endpoint_t **members;           /* sorted by UUID */
     size_t count, capacity;
     table_t methods;                /* name → flags + 1; empty: nobody ever registered the service */
@@ -61,8 +66,9 @@ bool discovery_usable (const discovery_t *self);
 /*  Are there members that the broker of now has not confirmed? */
 bool discovery_in_doubt (const discovery_t *self);
 
-/*  Takes over what the broker sent. GAP: something was missed, ask again. */
-typedef enum { DISCOVERY_OK, DISCOVERY_GAP, DISCOVERY_NO_MEMORY } discovery_result_t;
+/*  Takes over what the broker sent. PART: there is more to come before calls can go by it. GAP: something was missed, ask
+ *  again. NO_MEMORY: or the list is longer than WEFT_CLIENT_LISTED_MAX. */
+typedef enum { DISCOVERY_OK, DISCOVERY_PART, DISCOVERY_GAP, DISCOVERY_NO_MEMORY } discovery_result_t;
 discovery_result_t discovery_apply (discovery_t *self, const watch_item *change, endpoints_t *endpoints,
                                     int64_t now_us, discovery_observer_fn *observer, void *arg);
 

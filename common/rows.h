@@ -10,17 +10,26 @@
 
 /*  weft.Registry. */
 
+/*  From where a list goes on: behind this service and behind this worker. */
 typedef struct {
     weft_string service;
     bool has_service;
+    weft_string services_after, workers_after;
+    bool has_services_after, has_workers_after;
 } list_args;
-WEFT_SCHEMA (list_args, WEFT_OPTIONAL (service, weft_string, has_service))
+WEFT_SCHEMA (list_args, WEFT_OPTIONAL (service, weft_string, has_service),
+             WEFT_OPTIONAL (services_after, weft_string, has_services_after),
+             WEFT_OPTIONAL (workers_after, weft_string, has_workers_after))
 
 typedef struct {
     weft_string name;
     bool has_name;
+    weft_string services_after, workers_after;
+    bool has_services_after, has_workers_after;
 } describe_args;
-WEFT_SCHEMA (describe_args, WEFT_OPTIONAL (name, weft_string, has_name))
+WEFT_SCHEMA (describe_args, WEFT_OPTIONAL (name, weft_string, has_name),
+             WEFT_OPTIONAL (services_after, weft_string, has_services_after),
+             WEFT_OPTIONAL (workers_after, weft_string, has_workers_after))
 
 typedef struct {
     weft_string service;
@@ -73,9 +82,10 @@ typedef struct {
     size_t service_count;
     worker_row *workers;
     size_t worker_count;
+    bool more, has_more;
 } list_reply;
 WEFT_SCHEMA (list_reply, WEFT_FIELD (revision, weft_uint64), WEFT_ARRAY (services, service_row, service_count),
-             WEFT_ARRAY (workers, worker_row, worker_count))
+             WEFT_ARRAY (workers, worker_row, worker_count), WEFT_OPTIONAL (more, weft_bool, has_more))
 
 typedef struct {
     weft_string name;
@@ -99,9 +109,10 @@ typedef struct {
     size_t service_count;
     worker_row *workers;
     size_t worker_count;
+    bool more, has_more;
 } describe_reply;
 WEFT_SCHEMA (describe_reply, WEFT_ARRAY (services, definition_row, service_count),
-             WEFT_ARRAY (workers, worker_row, worker_count))
+             WEFT_ARRAY (workers, worker_row, worker_count), WEFT_OPTIONAL (more, weft_bool, has_more))
 
 typedef struct {
     weft_string name;
@@ -116,10 +127,17 @@ typedef struct {
     size_t worker_count;
     flags_row *methods;
     size_t method_count;
+    bool more, has_more;
 } watch_item;
 WEFT_SCHEMA (watch_item, WEFT_FIELD (revision, weft_uint64), WEFT_FIELD (previous, weft_uint64),
              WEFT_FIELD (full, weft_bool), WEFT_ARRAY (workers, worker_row, worker_count),
-             WEFT_ARRAY (methods, flags_row, method_count))
+             WEFT_ARRAY (methods, flags_row, method_count), WEFT_OPTIONAL (more, weft_bool, has_more))
+
+/*  What a worker's row takes of WEFT_ELEMENTS_MAX: itself, its fields, and the elements of its arrays. */
+static inline size_t worker_row_elements (const worker_row *row)
+{
+    return 13 + row->service_count + row->endpoint_count;
+}
 
 /*  weft.Worker. */
 

@@ -32,25 +32,77 @@ static int fail_unknown (cli_t *cli, const char *what, const char *name)
     return code;
 }
 
+/*  The next page, behind what the list has; its call becomes the list's. */
+static weft_status_t fetch_page (cli_t *cli, const char *service, list_t *list, list_reply *page)
+{
+    const list_reply *const is = &list->is;
+    list_args args = {.service = service, .has_service = service != NULL};
+    weft_call_t **const calls = realloc (list->calls, (list->call_count + 1) * sizeof *calls);
+    if (!calls)
+        return WEFT_OVERLOADED;
+    list->calls = calls;
+    args.has_services_after = is->service_count > 0;
+    if (args.has_services_after)
+        args.services_after = is->services [is->service_count - 1].name;
+    args.has_workers_after = is->worker_count > 0;
+    if (args.has_workers_after)
+        args.workers_after = is->workers [is->worker_count - 1].uuid;
+    return fetch (cli, "weft.Registry.List", WEFT_IN (list_args, &args), WEFT_OUT (list_reply, page),
+                  &calls [list->call_count++]);
+}
+
+/*  Puts `count` rows behind the others. */
+static bool join_rows (void **rows, size_t *row_count, const void *more, size_t count, size_t size)
+{
+    char *const grown = realloc (*rows, (*row_count + count + 1) * size);
+    if (!grown)
+        return false;
+    if (count)
+        memcpy (grown + *row_count * size, more, count * size);
+    *rows = grown;
+    *row_count += count;
+    return true;
+}
+
+static bool join_page (list_reply *is, const list_reply *page)
+{
+    is->revision = page->revision;
+    return join_rows ((void **) &is->services, &is->service_count, page->services, page->service_count,
+                      sizeof *is->services) &&
+           join_rows ((void **) &is->workers, &is->worker_count, page->workers, page->worker_count,
+                      sizeof *is->workers);
+}
+
 int catalog_list (cli_t *cli, const char *service, list_t *list)
 {
-    *list = (list_t){.call = NULL};
-    const list_args args = {service, service != NULL};
-    const weft_status_t status = fetch (cli, "weft.Registry.List", WEFT_IN (list_args, &args),
-                                        WEFT_OUT (list_reply, &list->is), &list->call);
+    *list = (list_t){.calls = NULL};
+    weft_status_t status = WEFT_OK;
+    for (bool more = true; more && status == WEFT_OK;) {
+        list_reply page = {.more = false};
+        status = fetch_page (cli, service, list, &page);
+        if (status == WEFT_OK && !join_page (&list->is, &page))
+            status = WEFT_OVERLOADED;
+        more = page.has_more && page.more && page.service_count + page.worker_count > 0;
+    }
     if (status == WEFT_OK)
         return EXITS_OK;
+    const weft_call_t *const call = list->call_count ? list->calls [list->call_count - 1] : NULL;
+    const bool answered = call && weft_call_status (call) == WEFT_OK; /* and there was no memory for it */
     const int code = service && status == WEFT_NO_SERVICE
                          ? fail_unknown (cli, "service", service)
-                         : cli_fail_call (cli, "weft.Registry.List", list->call);
+                         : cli_fail_call (cli, "weft.Registry.List", answered ? NULL : call);
     list_free (list);
     return code;
 }
 
 void list_free (list_t *list)
 {
-    weft_call_destroy (&list->call);
-    *list = (list_t){.call = NULL};
+    for (size_t i = 0; i < list->call_count; i++)
+        weft_call_destroy (&list->calls [i]);
+    free (list->calls);
+    free (list->is.services);
+    free (list->is.workers);
+    *list = (list_t){.calls = NULL};
 }
 
 static int by_name (const void *a, const void *b)
@@ -79,7 +131,7 @@ int catalog_describe (cli_t *cli, const char *what, const char *name, definition
 {
     *definitions = (definitions_t){.call = NULL};
     describe_reply *const reply = &definitions->is;
-    const describe_args args = {name, name != NULL};
+    const describe_args args = {.name = name, .has_name = name != NULL};
     const weft_status_t status = fetch (cli, "weft.Registry.Describe", WEFT_IN (describe_args, &args),
                                         WEFT_OUT (describe_reply, reply), &definitions->call);
     const bool unknown = status == WEFT_NO_SERVICE || status == WEFT_NO_WORKERS ||

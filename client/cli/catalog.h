@@ -12,9 +12,10 @@
 #include "clock.h"
 #include "rows.h"
 
-/*  Live workers and their services. */
+/*  Live workers and their services, all pages of them. */
 typedef struct {
-    weft_call_t *call;
+    weft_call_t **calls; /* which hold what `is` points to */
+    size_t call_count;
     list_reply is;
 } list_t;
 int catalog_list (cli_t *cli, const char *service /* NULL: all */, list_t *list);

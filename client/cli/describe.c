@@ -207,7 +207,7 @@ static int run (cli_t *cli)
     const char *name = cli->options.args [0];
     char uuid [UUID_SIZE + 1];
     definitions_t definitions;
-    list_t list = {.call = NULL};
+    list_t list = {.calls = NULL};
     int code = cli_connect (cli, false);
     if (code == EXITS_OK && name)
         code = catalog_list (cli, NULL, &list);

@@ -228,8 +228,8 @@ static bool check_registry (doctor_t *self, probe_t *probe, list_reply *list)
         memcpy (body, probe->reply, probe->reply_size); /* the probe's own copy ends with its next call */
     if (body && codec_decode (CODEC_MSGPACK, body, probe->reply_size, WEFT_OUT (list_reply, list),
                               &self->arena, &error)) {
-        find (self, GOOD, "registry", "", "%zu services, %zu workers, revision %llu, %s", list->service_count,
-              list->worker_count, (unsigned long long) list->revision,
+        find (self, GOOD, "registry", "", "%s%zu services, %zu workers, revision %llu, %s",
+              list->has_more && list->more ? "at least " : "", list->service_count, list->worker_count, (unsigned long long) list->revision,
               words_duration (round_trip, probe->round_trip_us));
         return true;
     }

@@ -446,6 +446,27 @@ class Registry(mesh.Mesh):
         status = watcher.say(CANCEL, 1).replies(1)[1][0]
         self.assertEqual(STATUS[status], "CANCELLED")
 
+    def test_h6_a_long_list_comes_in_parts_and_on_pages(self):
+        services = [["Greet", "1", GREET[0][2]]] + [["S%d" % i, "1", []] for i in range(255)]
+        uuids = ["0b5e7c1a-93d4-4f6e-8a21-%012x" % i for i in range(140)]
+        workers = [self.registered(uuid=uuid, services=services) for uuid in uuids]
+        watcher, parts, listed = self.peer(), 0, []
+        watcher.say(REQUEST, 1, "weft.Registry.Watch", NO_DEADLINE, packed(["Greet"]))
+        more = [True]
+        while more == [True]:
+            revision, _, full, rows, methods, *more = decoded("msgpack", watcher.hear(ITEM)[2])
+            self.assertTrue(full)
+            parts, listed = parts + 1, listed + [row[0] for row in rows]
+        self.assertGreater(parts, 2)
+        self.assertEqual((sorted(listed), methods), (uuids, [["Hello", 1]]))
+        full, rows = next(self.client.watch("Greet"))
+        self.assertEqual((full, len(rows)), (True, 140))
+        self.assertEqual(self.uuids(), uuids)
+        first = self.client.call("weft.Registry.List", ["Greet"], via="broker")
+        self.assertEqual(first[3:], [True])
+        for worker in workers:
+            worker.close()
+
     def test_h7_a_killed_worker_leaves_the_watch_at_once(self):
         worker, events = self.worker(), self.client.watch("Arith", timeout=5)
         full, rows = next(events)

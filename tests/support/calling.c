@@ -111,7 +111,7 @@ void call_log_let_go (const call_log_t *self)
 
 weft_call_t *list_workers (weft_client_t *client, const char *service, list_reply *list)
 {
-    const list_args args = {service, service [0] != '\0'};
+    const list_args args = {.service = service, .has_service = service [0] != '\0'};
     weft_call_t *call = NULL;
     *list = (list_reply){0};
     weft_status_t status = weft_client_call (client, "weft.Registry.List", WEFT_IN (list_args, &args), NULL, &call);

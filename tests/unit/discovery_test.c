@@ -219,3 +219,102 @@ TEST (never_more_than_half_may_be_ejected)
     CHECK (discovery_may_eject (discovery, SECOND));
     tear_down ();
 }
+
+static discovery_result_t apply_part (uint64_t previous, worker_row *rows, size_t count, bool more)
+{
+    flags_row methods [] = {{"Add", 1}};
+    const watch_item part = {.revision = 7, .previous = previous, .full = true, .workers = rows, .worker_count = count,
+                             .methods = methods, .method_count = more ? 0 : 1, .more = more, .has_more = more};
+    return discovery_apply (discovery, &part, &endpoints, 0, observe, NULL);
+}
+
+TEST (a_list_in_parts_counts_when_it_is_whole)
+{
+    set_up ();
+    discovery_asked (discovery, 0);
+    worker_row one [] = {row ("d", "alive"), row ("b", "alive")}, two [] = {row ("c", "alive")},
+               three [] = {row ("a", "draining")};
+    CHECK_INT (apply_part (0, one, 2, true), DISCOVERY_PART);
+    CHECK_INT (apply_part (7, two, 1, true), DISCOVERY_PART);
+    CHECK (!discovery_usable (discovery));
+    CHECK_INT (discovery->count, 0);
+    CHECK_INT (told, 0);
+    CHECK_INT (apply_part (7, three, 1, false), DISCOVERY_OK);
+    CHECK (discovery_usable (discovery));
+    CHECK_INT (discovery->count, 4);
+    CHECK_INT (told, 4);
+    CHECK_STR (discovery->members [0]->uuid, "a");
+    CHECK_STR (discovery->members [3]->uuid, "d");
+    CHECK_INT (discovery->members [0]->state, ENDPOINT_DRAINING);
+    for (size_t i = 0; i < 4; i++)
+        CHECK_INT (discovery->members [i]->lists, 1);
+    tear_down ();
+}
+
+TEST (the_old_list_serves_until_the_new_one_is_whole)
+{
+    set_up ();
+    discovery_asked (discovery, 0);
+    worker_row old [] = {row ("a", "alive"), row ("b", "alive")}, part [] = {row ("b", "draining")},
+               rest [] = {row ("c", "alive")};
+    apply (0, 1, true, old, 2, 0);
+    discovery_asked (discovery, 1);
+    told = 0;
+    CHECK_INT (apply_part (0, part, 1, true), DISCOVERY_PART);
+    CHECK (discovery_usable (discovery));
+    CHECK_INT (discovery->count, 2);                                /* a is not gone for not being in the first part */
+    CHECK_INT (discovery->members [1]->state, ENDPOINT_DRAINING); /* but of b this is true now */
+    CHECK_STR (last_told, "b draining");
+    CHECK_INT (apply_part (7, rest, 1, false), DISCOVERY_OK);
+    CHECK_INT (discovery->count, 2);
+    CHECK_STR (discovery->members [0]->uuid, "b");
+    CHECK_STR (discovery->members [1]->uuid, "c");
+    CHECK_INT (told, 3);
+    CHECK_INT (endpoints.orphans.count, 1);
+    tear_down ();
+}
+
+TEST (changes_between_two_parts_count)
+{
+    set_up ();
+    discovery_asked (discovery, 0);
+    worker_row one [] = {row ("a", "alive"), row ("b", "alive")}, gone [] = {row ("a", "gone")},
+               come [] = {row ("d", "alive")}, two [] = {row ("c", "alive"), row ("d", "alive")};
+    CHECK_INT (apply_part (0, one, 2, true), DISCOVERY_PART);
+    CHECK_INT (apply (7, 8, false, gone, 1, 0), DISCOVERY_PART);
+    CHECK_INT (apply (8, 9, false, come, 1, 0), DISCOVERY_PART);
+    CHECK (!discovery_usable (discovery));
+    CHECK_INT (apply_part (9, two, 2, false), DISCOVERY_OK);
+    CHECK_INT (discovery->count, 3);
+    CHECK_STR (discovery->members [0]->uuid, "b");
+    CHECK_STR (discovery->members [2]->uuid, "d");
+    for (size_t i = 0; i < 3; i++)
+        CHECK_INT (discovery->members [i]->lists, 1);
+    tear_down ();
+}
+
+TEST (a_part_that_does_not_follow_is_a_gap)
+{
+    set_up ();
+    discovery_asked (discovery, 0);
+    worker_row one [] = {row ("a", "alive")}, two [] = {row ("b", "alive")};
+    CHECK_INT (apply_part (0, one, 1, true), DISCOVERY_PART);
+    CHECK_INT (apply_part (6, two, 1, false), DISCOVERY_GAP);
+    CHECK (!discovery_usable (discovery));
+    tear_down ();
+}
+
+TEST (a_list_that_breaks_off_is_forgotten)
+{
+    set_up ();
+    discovery_asked (discovery, 0);
+    worker_row one [] = {row ("a", "alive")}, whole [] = {row ("b", "alive")};
+    CHECK_INT (apply_part (0, one, 1, true), DISCOVERY_PART);
+    discovery_lost (discovery);
+    discovery_asked (discovery, 1);
+    CHECK_INT (apply_part (0, whole, 1, false), DISCOVERY_OK);
+    CHECK_INT (discovery->count, 1);
+    CHECK_STR (discovery->members [0]->uuid, "b");
+    CHECK_INT (endpoints.orphans.count, 1);
+    tear_down ();
+}

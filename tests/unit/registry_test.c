@@ -477,3 +477,103 @@ TEST (known_services_are_bounded)
     only (peer, WIRE_BEAT_OK);
     finish ();
 }
+
+/*  Pages ---------------------------------------------------------------------------------------------------------- */
+
+#define CROWD 5000
+
+/*  The last rows that were seen. */
+typedef struct {
+    char service [64], worker [64];
+} seen_t;
+
+static list_reply page_of (peer_t *caller, const char *service, seen_t *seen)
+{
+    static uint64_t id = 9000;
+    list_reply reply = {0};
+    const list_args args = {.service = service,
+                            .has_service = service != NULL,
+                            .services_after = seen->service,
+                            .has_services_after = seen->service [0],
+                            .workers_after = seen->worker,
+                            .has_workers_after = seen->worker [0]};
+    ask (caller, ++id, "weft.Registry.List", WEFT_IN (list_args, &args));
+    const wire_record_t *record = only (caller, WIRE_REPLY);
+    CHECK_INT (record->status, WEFT_OK);
+    decode (caller, record, WEFT_OUT (list_reply, &reply));
+    CHECK (reply.service_count + reply.worker_count > 0);
+    if (reply.service_count)
+        snprintf (seen->service, sizeof seen->service, "%s", reply.services [reply.service_count - 1].name);
+    if (reply.worker_count)
+        snprintf (seen->worker, sizeof seen->worker, "%s", reply.workers [reply.worker_count - 1].uuid);
+    return reply;
+}
+
+static void gather (unsigned count, bool own_services)
+{
+    char service [32] = "Arith";
+    for (unsigned i = 0; i < count; i++) {
+        if (own_services)
+            snprintf (service, sizeof service, "S%05u", i);
+        peer_t *worker = greeted_worker ();
+        say_register (worker, uuid (i), 1, service, "tcp://*:7000", 1);
+        listen_to (worker);
+    }
+}
+
+TEST (g7_a_list_too_long_for_one_answer_goes_on_behind_the_last_row)
+{
+    start ();
+    gather (CROWD, false);
+    peer_t *caller = client ();
+    list_reply list;
+    seen_t seen = {0};
+    unsigned workers = 0;
+    int pages = 0;
+    do {
+        list = page_of (caller, "Arith", &seen);
+        CHECK_INT (list.service_count, pages == 0); /* the service is on the first page only */
+        for (size_t i = 0; i < list.worker_count; i++)
+            CHECK_STR (list.workers [i].uuid, uuid (workers++));
+        pages++;
+    } while (list.more);
+    CHECK_INT (workers, CROWD);
+    CHECK_INT (pages, 3);
+    finish ();
+}
+
+TEST (h11_services_come_before_workers_on_the_pages_of_a_list)
+{
+    start ();
+    gather (CROWD, true);
+    peer_t *caller = client ();
+    list_reply list;
+    seen_t seen = {0};
+    unsigned services = 0, workers = 0;
+    char name [16];
+    do {
+        list = page_of (caller, NULL, &seen);
+        CHECK (workers == 0 || list.service_count == 0);
+        for (size_t i = 0; i < list.service_count; i++, services++) {
+            snprintf (name, sizeof name, "S%05u", services);
+            CHECK_STR (list.services [i].name, name);
+        }
+        for (size_t i = 0; i < list.worker_count; i++)
+            CHECK_STR (list.workers [i].uuid, uuid (workers++));
+    } while (list.more);
+    CHECK_INT (services, CROWD);
+    CHECK_INT (workers, CROWD);
+    finish ();
+}
+
+TEST (h9_a_service_of_many_workers_can_be_described)
+{
+    start ();
+    gather (CROWD, false);
+    const describe_reply reply = describe (client (), "Arith");
+    CHECK_INT (reply.services [0].method_count, 2);
+    CHECK (reply.more); /* not all of its workers are named */
+    CHECK_STR (reply.workers [0].uuid, uuid (0));
+    CHECK (reply.worker_count > 1000);
+    finish ();
+}

@@ -251,3 +251,148 @@ TEST (an_ill_formed_service_cannot_be_watched)
     check_reply (only (caller, WIRE_REPLY), 1, WEFT_INVALID, 0, "ill-formed service name");
     finish ();
 }
+
+/*  A list in parts ------------------------------------------------------------------------------------------------ */
+
+#define MANY 2000
+
+static peer_t *crowd [MANY];
+
+static void gather (const char *service)
+{
+    for (unsigned i = 0; i < MANY; i++) {
+        crowd [i] = greeted_worker ();
+        say_register (crowd [i], uuid (i), 1, service, "tcp://*:7000", 1);
+        listen_to (crowd [i]);
+    }
+}
+
+/*  What a watcher would believe, from the parts and changes in order: 1 if worker n is there. */
+static bool believed [MANY + 8];
+
+static unsigned number_of (const char *worker)
+{
+    unsigned n = 0;
+    CHECK_INT (sscanf (worker + 24, "%x", &n), 1);
+    return n;
+}
+
+/*  Takes in what came, one turn of the broker each, until the list is whole. How many parts it had. */
+static int read_list (peer_t *caller, uint64_t id, void (*between) (int part))
+{
+    uint64_t revision = 0;
+    int parts = 0;
+    memset (believed, 0, sizeof believed);
+    for (int turns = 0; turns < 100; turns++) {
+        broker_tick (broker, now_us);
+        for (size_t left = listen_to (caller); left > 0; left--) {
+            const watch_item got = item (caller, id);
+            CHECK_INT (got.previous, parts ? revision : 0);
+            revision = got.revision;
+            CHECK (got.worker_count <= WEFT_LIST_PART_ELEMENTS / 13 + 1);
+            for (size_t i = 0; i < got.worker_count; i++)
+                believed [number_of (got.workers [i].uuid)] = strcmp (got.workers [i].state, "gone") != 0;
+            parts += got.full;
+            if (got.full && !got.more) {
+                CHECK_INT (got.method_count, 2);
+                return parts;
+            }
+            CHECK_INT (got.has_more, got.full);
+        }
+        if (between)
+            between (parts);
+    }
+    CHECK (!"the list never became whole");
+    return 0;
+}
+
+TEST (h6_a_long_list_comes_in_parts)
+{
+    start ();
+    gather ("Arith");
+    peer_t *caller = client ();
+    watch (caller, 5, "Arith");
+    CHECK_INT (read_list (caller, 5, NULL), 4);
+    for (unsigned i = 0; i < MANY; i++)
+        CHECK (believed [i]);
+    CHECK (!watch_busy (broker));
+    lose (crowd [3]);
+    CHECK_STR (only_item (caller, 5).workers [0].state, "gone");
+    finish ();
+}
+
+/*  Of each kind: some that were listed already, some that come later, and the very next one. */
+static void stir (int part)
+{
+    static const unsigned leave [] = {0, 1, 545, 546, 547, 548, 1999};
+    if (part != 1)
+        return;
+    for (size_t i = 0; i < sizeof leave / sizeof *leave; i++)
+        lose (crowd [leave [i]]);
+    for (unsigned n = 700; n < 703; n++)
+        say_register (crowd [n], uuid (n), 2, n == 701 ? "Other" : "Arith", "tcp://*:7000", 1);
+    worker_of (MANY + 1, "Arith", 1);
+}
+
+TEST (h7_changes_between_two_parts_are_told)
+{
+    start ();
+    gather ("Arith");
+    peer_t *caller = client ();
+    watch (caller, 5, "Arith");
+    read_list (caller, 5, stir);
+    for (unsigned i = 2; i < 545; i++)
+        CHECK (believed [i]);
+    CHECK (!believed [0] && !believed [1] && !believed [545] && !believed [546] && !believed [547] && !believed [548]);
+    CHECK (!believed [1999] && !believed [701]);
+    CHECK (believed [549] && believed [700] && believed [702] && believed [1998] && believed [MANY + 1]);
+    finish ();
+}
+
+TEST (a_part_is_written_when_the_one_before_was_taken)
+{
+    start ();
+    gather ("Arith");
+    peer_t *caller = client ();
+    watch (caller, 5, "Arith");
+    const size_t waiting = outbox_bytes (&caller->outbox);
+    for (int i = 0; i < 50; i++)
+        broker_tick (broker, now_us);
+    CHECK_INT (outbox_bytes (&caller->outbox), waiting);
+    read_list (caller, 5, NULL);
+    finish ();
+}
+
+TEST (a_turn_writes_a_few_parts_whoever_asks)
+{
+    peer_t *callers [40];
+    start ();
+    gather ("Arith");
+    for (int i = 0; i < 40; i++) {
+        callers [i] = client ();
+        watch (callers [i], 5, "Arith");
+        listen_to (callers [i]);
+    }
+    const uint64_t before = broker_counters (broker)->pushed;
+    CHECK_INT (broker_next_us (broker), now_us); /* more is to be done */
+    broker_tick (broker, now_us);
+    CHECK_INT (broker_counters (broker)->pushed - before, 4);
+    for (int i = 0; i < 40; i++)
+        lose (callers [i]);
+    CHECK (!watch_busy (broker));
+    finish ();
+}
+
+TEST (a_long_list_ends_with_its_watch)
+{
+    start ();
+    gather ("Arith");
+    peer_t *caller = client ();
+    watch (caller, 5, "Arith");
+    watch (caller, 6, "Arith");
+    listen_to (caller);
+    say_cancel (caller, 5);
+    CHECK_INT (only (caller, WIRE_REPLY)->status, WEFT_CANCELLED);
+    CHECK_INT (read_list (caller, 6, NULL), 4);
+    finish ();
+}

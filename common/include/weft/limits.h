@@ -25,6 +25,8 @@
 #define WEFT_NESTING_MAX 16                    /* INVALID beyond */
 #define WEFT_ELEMENTS_MAX 65536                /* per body or record, INVALID beyond */
 #define WEFT_DECODED_MAX (64 * 1024 * 1024)    /* a body as C structs, INVALID beyond */
+#define WEFT_LIST_PART_ELEMENTS 8192           /* of rows in one item of a Watch; the rest comes in further ones */
+#define WEFT_LIST_PAGE_ELEMENTS 32768          /* of rows in one answer of weft.Registry; the rest is to be asked for */
 #define WEFT_CODECS_MAX 16                     /* offered in HELLO; the rest is not looked at */
 
 /*  Registration. REFUSED beyond. */
@@ -59,6 +61,7 @@
 #define WEFT_CLIENT_CALLS_MAX 100000      /* open at once; OVERLOADED beyond */
 #define WEFT_CLIENT_ENDPOINTS_MAX 16384   /* connections to workers */
 #define WEFT_ATTEMPTS_MAX 3               /* per call, the first included */
+#define WEFT_CLIENT_LISTED_MAX 262144     /* workers of one service; a longer list is not taken over */
 #define WEFT_REFRESH_MS 10000             /* a list of workers older than this is asked for again */
 #define WEFT_BROKERS_MAX 16               /* alternatives in an endpoint list */
 

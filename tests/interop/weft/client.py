@@ -28,8 +28,13 @@ class Client:
 
     def workers(self, service=None, timeout=5.0):
         """The live workers (of a service), as dicts."""
-        reply = self.call("weft.Registry.List", [service], timeout, "broker", codec="msgpack")
-        return [dict(zip(WORKER_ROW, row)) for row in reply[2]]
+        rows, more = [], True
+        while more:
+            after = rows[-1][0] if rows else None
+            reply = self.call("weft.Registry.List", {"service": service, "services_after": "~", "workers_after": after}, timeout, "broker", codec="msgpack")
+            rows += reply[2]
+            more = reply[3:4] == [True]
+        return [dict(zip(WORKER_ROW, row)) for row in rows]
 
     def call(self, method, args=None, timeout=5.0, via="direct", worker=None, **options):
         """The result of one call; raises Error. `worker`: only this one, by UUID."""
@@ -82,7 +87,9 @@ class Client:
         return decoded(codec, body) if status == 0 else Error(status, **info)
 
     def watch(self, service, timeout=5.0):
-        """Yields (full, rows) whenever the workers of a service change, until nothing did for `timeout` seconds."""
+        """Yields (full, rows) whenever the workers of a service change, until nothing did for `timeout` seconds. A list that comes
+        in parts is yielded when it is whole, with what changed meanwhile."""
+        listed, revision = {}, 0
         link = self.link(self.broker)
         mine = next(link.ids)
         link.add(REQUEST, mine, "weft.Registry.Watch", NO_DEADLINE, encode("msgpack", [service]), {"codec": "msgpack"})
@@ -91,8 +98,17 @@ class Client:
             while records := link.receive(timeout):
                 for kind, *fields in records:
                     if kind == ITEM and fields[0] == mine:
-                        _, _, full, rows, *_ = decoded("msgpack", fields[2])
-                        yield full, [dict(zip(WORKER_ROW, row)) for row in rows]
+                        now, previous, full, rows, _, *more = decoded("msgpack", fields[2])
+                        if previous != revision:
+                            raise Error("INTERNAL", "a change was missed")
+                        rows, revision = [dict(zip(WORKER_ROW, row)) for row in rows], now
+                        if listed is None:
+                            yield full, rows
+                            continue
+                        listed.update((row["uuid"], row) for row in rows)
+                        if full and more[:1] != [True]:
+                            whole, listed = [row for row in listed.values() if row["state"] != "gone"], None
+                            yield True, whole
                     elif kind == REPLY and fields[0] == mine:
                         raise self.outcome("msgpack", *fields[1:]) or Error("CANCELLED")
         finally:
