@@ -103,6 +103,7 @@ struct weft_call {
     struct waiter *waiters;
     weft_call_fn *callback;
     void *callback_arg;
+    bool counted; /* among those with callbacks */
 };
 
 /*  Calls that can be used again with their memory. */

@@ -264,6 +264,7 @@ static weft_call_t *start (weft_client_t *self, weft_call_t *call)
     if (!call)
         return NULL;
     pthread_mutex_lock (&self->lock);
+    driver_admit (self, call);
     channel_start (&self->channel, call, clock_now_us ());
     driver_follow_up (self);
     pthread_mutex_unlock (&self->lock);
@@ -436,6 +437,14 @@ uint64_t client_turns (weft_client_t *self)
     const uint64_t turns = self->turns;
     pthread_mutex_unlock (&self->lock);
     return turns;
+}
+
+uint64_t client_rouses (weft_client_t *self)
+{
+    pthread_mutex_lock (&self->lock);
+    const uint64_t rouses = self->rouses;
+    pthread_mutex_unlock (&self->lock);
+    return rouses;
 }
 
 int weft_client_fd (const weft_client_t *self)

@@ -10,6 +10,9 @@
 /*  How often somebody looked at the sockets: an idle client must not. */
 uint64_t client_turns (weft_client_t *self);
 
+/*  How often the background thread was woken because calls were left without a driver. */
+uint64_t client_rouses (weft_client_t *self);
+
 /*  Does somebody lead, and sleep? */
 bool client_asleep (weft_client_t *self);
 

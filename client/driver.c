@@ -6,6 +6,7 @@
 #include "clock.h"
 
 #define HOUSEKEEPING_US 75000
+#define GRACE_US        1000 /* that calls without callbacks may go without a driver */
 
 static _Thread_local weft_client_t *running; /* the client whose callbacks this thread runs */
 
@@ -48,6 +49,7 @@ static void release (weft_client_t *self, weft_call_t *call)
 
 static void hand_over (weft_client_t *self, weft_call_t *call)
 {
+    self->called_back -= call->counted;
     atomic_store_explicit (&call->done, true, memory_order_release);
     for (waiter_t *waiter = call->waiters; waiter; waiter = waiter->next) {
         if (waiter == self->leader)
@@ -88,6 +90,19 @@ static void tell_loop (weft_client_t *self)
     sockets_arm (&self->sockets, sleep_limit_us (self, DEADLINES_NEVER));
 }
 
+/*  Signals only a background thread that would not look by itself soon enough. */
+static void rouse_background (weft_client_t *self)
+{
+    const bool at_once = self->called_back > 0 || has_callbacks (self);
+    self->left_us = self->channel.now_us;
+    if (!at_once && self->rests_until_us <= self->left_us + GRACE_US)
+        return;
+    self->kicked |= at_once;
+    self->rests_until_us = 0;
+    self->rouses++;
+    pthread_cond_signal (&self->background.woken);
+}
+
 /*  Nobody drives: a follower should, else the user's loop, else the background thread while calls are open
  *  or callbacks wait. */
 static void find_driver (weft_client_t *self)
@@ -99,10 +114,8 @@ static void find_driver (weft_client_t *self)
         pthread_cond_signal (&CONTAINER_OF (first, waiter_t, node)->woken);
     else if (self->own_loop)
         tell_loop (self);
-    else if (self->has_thread && (self->channel.open > 0 || has_callbacks (self))) {
-        self->kicked = true;
-        pthread_cond_signal (&self->background.woken);
-    }
+    else if (self->has_thread && (self->channel.open > 0 || has_callbacks (self)))
+        rouse_background (self);
 }
 
 /*  After a thread that does not lead gave the channel something: sends it, and sees to it that its
@@ -215,6 +228,12 @@ static void lead (weft_client_t *self, waiter_t *me, const weft_call_t *call, in
         self->led_us = self->channel.now_us;
 }
 
+void driver_admit (weft_client_t *self, weft_call_t *call)
+{
+    call->counted = call->callback != NULL;
+    self->called_back += call->counted;
+}
+
 static void follow (weft_client_t *self, waiter_t *me, int64_t until_us)
 {
     list_push (&self->followers, &me->node);
@@ -278,22 +297,45 @@ void driver_wait (weft_client_t *self, weft_call_t *call, int64_t until_us)
 
 /*  The background thread. */
 
+/*  Should it lead? */
+static bool is_needed (const weft_client_t *self, int64_t now_us)
+{
+    if (self->leader)
+        return false;
+    if (self->kicked || now_us - self->led_us >= HOUSEKEEPING_US)
+        return true;
+    if (!list_empty (&self->followers))
+        return false; /* one of them is on its way */
+    return has_callbacks (self) || self->called_back > 0 ||
+           (self->channel.open > 0 && now_us - self->left_us >= GRACE_US);
+}
+
+/*  When it should look again. While calls are left and taken up again every moment, it looks that often, so
+ *  that nobody need wake it for them. */
+static int64_t next_look_us (const weft_client_t *self, int64_t looked_us, int64_t now_us)
+{
+    const int64_t since_us = now_us - self->led_us >= HOUSEKEEPING_US ? now_us : self->led_us;
+    if (!self->leader && self->channel.open > 0 && list_empty (&self->followers))
+        return self->left_us + GRACE_US;
+    return self->left_us > looked_us ? now_us + GRACE_US : since_us + HOUSEKEEPING_US;
+}
+
 static void *run_background (void *arg)
 {
     weft_client_t *self = arg;
     pthread_mutex_lock (&self->lock);
+    int64_t looked_us = 0;
     while (!self->stopping) {
         const int64_t now_us = clock_now_us ();
-        const bool idle = now_us - self->led_us >= HOUSEKEEPING_US;
-        const bool work = self->channel.open > 0 || has_callbacks (self);
-        const bool needed = self->kicked || (work && list_empty (&self->followers));
-        if (!self->leader && (needed || idle)) {
-            self->kicked = false;
+        const bool needed = is_needed (self, now_us);
+        self->kicked = false;
+        if (needed) {
             lead (self, &self->background, NULL, DEADLINES_NEVER);
             continue;
         }
-        self->kicked = false;
-        wait_until (self, &self->background.woken, (idle ? now_us : self->led_us) + HOUSEKEEPING_US);
+        self->rests_until_us = next_look_us (self, looked_us, now_us);
+        looked_us = now_us;
+        wait_until (self, &self->background.woken, self->rests_until_us);
     }
     pthread_mutex_unlock (&self->lock);
     return NULL;

@@ -4,10 +4,12 @@
  *
  *  Whoever waits for a call drives: it takes the *lead*, feeds the channel and sleeps in the sockets' epoll
  *  descriptor until something comes; others who wait are *followers*, each asleep on a condition of its own,
- *  and the leader wakes those whose calls end. A leader that is done passes the lead on to a follower; if
- *  there is none but calls are open, to the background thread. That thread also takes it when nobody has
- *  had it for a while (lists change, brokers come and go), and gives it up to any caller that comes. So a
- *  lone synchronous call meets no other thread.
+ *  and the leader wakes those whose calls end. A leader that is done passes the lead on to a follower. If
+ *  there is none, calls with callbacks go on under the background thread; the others can do without a driver
+ *  for a moment, since whoever started them most likely waits for the next of them: the background thread
+ *  takes over after a short *grace*. It also takes the lead when nobody has had it for a while (lists change,
+ *  brokers come and go), and gives it up to any caller that comes. So neither a lone synchronous call nor a
+ *  thread that waits for its handles one by one meets another thread.
  *
  *  Callbacks run without the lock, on a thread that drives; it gives up the lead meanwhile.
  *
@@ -39,7 +41,9 @@ struct weft_client {
     waiter_t *leader; /* NULL: nobody drives */
     bool asleep;      /* the leader, in epoll */
     int64_t sleeps_until_us;
-    int64_t led_us; /* when a caller last led */
+    int64_t led_us;  /* when a caller last led */
+    int64_t left_us; /* when calls were last left without a driver */
+    size_t called_back; /* open calls with callbacks */
     list_t followers;
     list_t callbacks;     /* ended calls whose callbacks have not run */
     unsigned inside;      /* threads that wait */
@@ -47,6 +51,8 @@ struct weft_client {
     uint64_t turns;
 
     waiter_t background;
+    int64_t rests_until_us; /* the background thread, when it does not lead */
+    uint64_t rouses;        /* how often it was woken to lead */
     pthread_t thread;
     bool has_thread, own_loop, kicked, stopping, destroyed;
     weft_watch_fn *watcher;
@@ -62,6 +68,9 @@ bool driver_start (weft_client_t *self);
 
 /*  No thread is in the sockets any more when this returns. */
 void driver_stop (weft_client_t *self);
+
+/*  To be told of each call before it is given to the channel. */
+void driver_admit (weft_client_t *self, weft_call_t *call);
 
 /*  Waits for the call's end, at most until `until_us`. */
 void driver_wait (weft_client_t *self, weft_call_t *call, int64_t until_us);

@@ -792,6 +792,54 @@ static void idle (void)
     weft_client_destroy (&other);
 }
 
+/*  A thread that keeps some calls open and waits for the oldest drives all of them itself. */
+TEST (handles_waited_for_in_order_need_no_other_thread)
+{
+    enum { WINDOW = 16, ROUNDS = 2000 };
+    weft_call_t *window [WINDOW];
+    set_up (1);
+    check_sum (1, 1, NULL);
+    const uint64_t before = client_rouses (client);
+    for (int i = 0; i < WINDOW; i++)
+        window [i] = start ("Test.Sum", &direct, NULL, NULL);
+    for (int i = 0; i < ROUNDS; i++) {
+        weft_call_t **oldest = &window [i % WINDOW];
+        CHECK (weft_call_wait (*oldest, -1));
+        check_status (*oldest, WEFT_OK, WEFT_EXECUTED_YES);
+        weft_call_destroy (oldest);
+        *oldest = start ("Test.Sum", &direct, NULL, NULL);
+    }
+    CHECK (client_rouses (client) - before < ROUNDS / 4); /* not at each start */
+    for (int i = 0; i < WINDOW; i++)
+        weft_call_destroy (&window [i]);
+    tear_down ();
+}
+
+/*  Nobody waits: somebody else must look after it, and soon, also just after a caller drove. */
+TEST (a_handle_that_is_only_looked_at_ends_too)
+{
+    enum { ROUNDS = 20 };
+    set_up (1);
+    check_sum (1, 1, NULL);
+    const int64_t since_us = clock_now_us ();
+    for (int i = 0; i < ROUNDS; i++) {
+        check_sum (1, 2, &direct);
+        weft_call_t *call = start ("Test.Sum", &direct, NULL, NULL);
+        while (!weft_call_done (call))
+            sched_yield ();
+        check_status (call, WEFT_OK, WEFT_EXECUTED_YES);
+        weft_call_destroy (&call);
+    }
+    CHECK (clock_now_us () - since_us < ROUNDS * 37000); /* the background thread's own pace is 75 ms */
+    weft_call_t *never =
+        start ("Test.Never", &(weft_call_options_t){.via = WEFT_VIA_DIRECT, .timeout_ms = 30}, NULL, NULL);
+    while (!weft_call_done (never))
+        sched_yield ();
+    check_status (never, WEFT_DEADLINE_EXCEEDED, WEFT_EXECUTED_MAYBE);
+    weft_call_destroy (&never);
+    tear_down ();
+}
+
 TEST (an_idle_client_does_nothing)
 {
     set_up (1);
