@@ -266,7 +266,7 @@ static weft_call_t *start (weft_client_t *self, weft_call_t *call)
     pthread_mutex_lock (&self->lock);
     driver_admit (self, call);
     channel_start (&self->channel, call, clock_now_us ());
-    driver_follow_up (self);
+    driver_gather (self);
     pthread_mutex_unlock (&self->lock);
     return call;
 }
@@ -401,6 +401,7 @@ void weft_call_destroy (weft_call_t **call_pointer)
         channel_cancel (&self->channel, call, clock_now_us ());
         driver_follow_up (self);
     }
+    driver_collect (self, call);
     release_and_unlock (self, call);
 }
 
@@ -431,20 +432,27 @@ bool client_asleep (weft_client_t *self)
     return asleep;
 }
 
-uint64_t client_turns (weft_client_t *self)
+static uint64_t counter (weft_client_t *self, const uint64_t *count)
 {
     pthread_mutex_lock (&self->lock);
-    const uint64_t turns = self->turns;
+    const uint64_t now = *count;
     pthread_mutex_unlock (&self->lock);
-    return turns;
+    return now;
+}
+
+uint64_t client_turns (weft_client_t *self)
+{
+    return counter (self, &self->turns);
 }
 
 uint64_t client_rouses (weft_client_t *self)
 {
-    pthread_mutex_lock (&self->lock);
-    const uint64_t rouses = self->rouses;
-    pthread_mutex_unlock (&self->lock);
-    return rouses;
+    return counter (self, &self->rouses);
+}
+
+uint64_t client_gathered (weft_client_t *self)
+{
+    return counter (self, &self->gathered);
 }
 
 int weft_client_fd (const weft_client_t *self)

@@ -13,6 +13,9 @@ uint64_t client_turns (weft_client_t *self);
 /*  How often the background thread was woken because calls were left without a driver. */
 uint64_t client_rouses (weft_client_t *self);
 
+/*  How many calls were held back when they were started, to leave with others. */
+uint64_t client_gathered (weft_client_t *self);
+
 /*  Does somebody lead, and sleep? */
 bool client_asleep (weft_client_t *self);
 

@@ -7,6 +7,9 @@
 
 #define HOUSEKEEPING_US 75000
 #define GRACE_US        1000 /* that calls without callbacks may go without a driver */
+#define GATHER_US       40   /* that a request is held back for the next ones */
+#define GATHER_LATE_US  150  /* longer than that went wrong */
+#define GATHER_PAUSE_US 100000
 
 static _Thread_local weft_client_t *running; /* the client whose callbacks this thread runs */
 
@@ -50,6 +53,7 @@ static void release (weft_client_t *self, weft_call_t *call)
 static void hand_over (weft_client_t *self, weft_call_t *call)
 {
     self->called_back -= call->counted;
+    call->counted = false;
     atomic_store_explicit (&call->done, true, memory_order_release);
     for (waiter_t *waiter = call->waiters; waiter; waiter = waiter->next) {
         if (waiter == self->leader)
@@ -57,10 +61,13 @@ static void hand_over (weft_client_t *self, weft_call_t *call)
         else
             pthread_cond_signal (&waiter->woken);
     }
-    if (call->callback)
+    if (call->callback) {
         list_push (&self->callbacks, &call->node);
-    else
-        release (self, call);
+        return;
+    }
+    call->counted = call->handles > 1;
+    self->uncollected += call->counted;
+    release (self, call);
 }
 
 static void hand_over_all (weft_client_t *self)
@@ -93,7 +100,7 @@ static void tell_loop (weft_client_t *self)
 /*  Signals only a background thread that would not look by itself soon enough. */
 static void rouse_background (weft_client_t *self)
 {
-    const bool at_once = self->called_back > 0 || has_callbacks (self);
+    const bool at_once = !self->leader && (self->called_back > 0 || has_callbacks (self));
     self->left_us = self->channel.now_us;
     if (!at_once && self->rests_until_us <= self->left_us + GRACE_US)
         return;
@@ -118,11 +125,25 @@ static void find_driver (weft_client_t *self)
         rouse_background (self);
 }
 
+/*  What was gathered has left. */
+static void note_sent (weft_client_t *self, int64_t now_us)
+{
+    if (self->gathered_us && now_us - self->gathered_us >= GATHER_LATE_US)
+        self->gather_after_us = now_us + GATHER_PAUSE_US;
+    self->gathered_us = 0;
+}
+
+static void flush (weft_client_t *self, int64_t now_us)
+{
+    sockets_flush (&self->sockets, &self->channel, now_us);
+    note_sent (self, now_us);
+}
+
 /*  After a thread that does not lead gave the channel something: sends it, and sees to it that its
  *  consequences are not slept through. */
 static void push_out (weft_client_t *self)
 {
-    sockets_flush (&self->sockets, &self->channel, clock_now_us ());
+    flush (self, clock_now_us ());
     if (self->leader && self->asleep && sockets_busy (&self->sockets))
         sockets_turn (&self->sockets, &self->channel, false); /* sending may have swallowed its wake-up */
     hand_over_all (self);
@@ -176,6 +197,7 @@ static void turn (weft_client_t *self, bool hurry)
 {
     self->turns++;
     sockets_turn (&self->sockets, &self->channel, hurry);
+    note_sent (self, self->channel.now_us);
     hand_over_all (self);
     if (!has_callbacks (self))
         return;
@@ -264,12 +286,39 @@ void driver_follow_up (weft_client_t *self)
     find_driver (self);
 }
 
+static bool may_gather (const weft_client_t *self)
+{
+    const channel_t *channel = &self->channel;
+    return self->uncollected > 0 && self->has_thread && channel->now_us >= self->gather_after_us &&
+           (!self->gathered_us || channel->now_us - self->gathered_us < GATHER_US) &&
+           list_empty (&channel->done) && channel->command_count == 0 &&
+           (!self->leader || sleep_limit_us (self, DEADLINES_NEVER) >= self->sleeps_until_us);
+}
+
+void driver_gather (weft_client_t *self)
+{
+    if (running == self || !may_gather (self)) {
+        driver_follow_up (self);
+        return;
+    }
+    if (!self->gathered_us)
+        self->gathered_us = self->channel.now_us;
+    self->gathered++;
+    rouse_background (self);
+}
+
+void driver_collect (weft_client_t *self, weft_call_t *call)
+{
+    self->uncollected -= call->counted;
+    call->counted = false;
+}
+
 /*  Before the wait that sends it: a leader sleeps, and would have to be woken for that. */
 void driver_send (weft_client_t *self)
 {
     if (self->leader && self->leader != &self->background)
         return;
-    sockets_flush (&self->sockets, &self->channel, self->channel.now_us);
+    flush (self, self->channel.now_us);
     hand_over_all (self);
 }
 
@@ -315,7 +364,7 @@ static bool is_needed (const weft_client_t *self, int64_t now_us)
 static int64_t next_look_us (const weft_client_t *self, int64_t looked_us, int64_t now_us)
 {
     const int64_t since_us = now_us - self->led_us >= HOUSEKEEPING_US ? now_us : self->led_us;
-    if (!self->leader && self->channel.open > 0 && list_empty (&self->followers))
+    if (self->gathered_us || (!self->leader && self->channel.open > 0 && list_empty (&self->followers)))
         return self->left_us + GRACE_US;
     return self->left_us > looked_us ? now_us + GRACE_US : since_us + HOUSEKEEPING_US;
 }
@@ -333,6 +382,8 @@ static void *run_background (void *arg)
             lead (self, &self->background, NULL, DEADLINES_NEVER);
             continue;
         }
+        if (self->gathered_us && now_us - self->gathered_us >= GRACE_US)
+            push_out (self);
         self->rests_until_us = next_look_us (self, looked_us, now_us);
         looked_us = now_us;
         wait_until (self, &self->background.woken, self->rests_until_us);

@@ -11,6 +11,11 @@
  *  brokers come and go), and gives it up to any caller that comes. So neither a lone synchronous call nor a
  *  thread that waits for its handles one by one meets another thread.
  *
+ *  While finished calls lie about that nobody has looked at, their owner will soon look at the next: what it
+ *  starts in between is *gathered*, to leave in one message when it waits, or after some microseconds with the
+ *  next start. Where that goes wrong, since the owner has other things to do, the background thread sends what
+ *  was gathered, and nothing is held back for a while. A call that is alone leaves at once.
+ *
  *  Callbacks run without the lock, on a thread that drives; it gives up the lead meanwhile.
  *
  *  All functions are called with the client's lock held. */
@@ -44,6 +49,10 @@ struct weft_client {
     int64_t led_us;  /* when a caller last led */
     int64_t left_us; /* when calls were last left without a driver */
     size_t called_back; /* open calls with callbacks */
+    size_t uncollected; /* done calls without, whose handles were not destroyed yet */
+    int64_t gathered_us; /* since when requests are held back; 0: none is */
+    int64_t gather_after_us;
+    uint64_t gathered;
     list_t followers;
     list_t callbacks;     /* ended calls whose callbacks have not run */
     unsigned inside;      /* threads that wait */
@@ -75,9 +84,14 @@ void driver_admit (weft_client_t *self, weft_call_t *call);
 /*  Waits for the call's end, at most until `until_us`. */
 void driver_wait (weft_client_t *self, weft_call_t *call, int64_t until_us);
 
-/*  After something was given to the channel: by a thread that waits next, or by one that goes its way. */
+/*  After something was given to the channel: by a thread that waits next, or by one that goes its way. A call
+ *  that was started may be *gathered* with others. */
 void driver_send (weft_client_t *self);
 void driver_follow_up (weft_client_t *self);
+void driver_gather (weft_client_t *self);
+
+/*  The user gives up the handle of a call that is done. */
+void driver_collect (weft_client_t *self, weft_call_t *call);
 
 /*  One turn, without sleeping, unless somebody leads. */
 void driver_turn (weft_client_t *self);

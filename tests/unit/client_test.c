@@ -815,6 +815,71 @@ TEST (handles_waited_for_in_order_need_no_other_thread)
     tear_down ();
 }
 
+/*  Leaves `count` finished calls lying about. */
+static void finish_some (weft_call_t **calls, int count)
+{
+    for (int i = 0; i < count; i++)
+        CHECK_INT (weft_client_call (client, "Test.Sum", WEFT_IN (pair, &(pair){1, 2}), &direct, &calls [i]),
+                   WEFT_OK);
+}
+
+TEST (calls_started_while_finished_ones_lie_about_leave_together)
+{
+    enum { COUNT = 8 };
+    weft_call_t *calls [COUNT];
+    set_up (1);
+    check_sum (1, 1, NULL);
+    finish_some (calls, COUNT);
+    const uint64_t before = client_gathered (client);
+    for (int i = 0; i < COUNT; i++) {
+        weft_call_destroy (&calls [i]);
+        calls [i] = start ("Test.Sum", &direct, NULL, NULL);
+    }
+    const uint64_t gathered = client_gathered (client) - before;
+    CHECK (gathered > 0);
+    CHECK (gathered < COUNT); /* nothing lay about any more when the last was started */
+    for (int i = 0; i < COUNT; i++) {
+        CHECK (weft_call_wait (calls [i], -1));
+        check_status (calls [i], WEFT_OK, WEFT_EXECUTED_YES);
+        weft_call_destroy (&calls [i]);
+    }
+    tear_down ();
+}
+
+static void *wait_for_never (void *arg)
+{
+    weft_client_call (client, "Test.Never", WEFT_NOTHING, &(weft_call_options_t){.timeout_ms = 1000}, NULL);
+    return arg;
+}
+
+/*  Nobody waits for it, and who leads is asleep. */
+TEST (a_call_held_back_leaves_though_its_owner_has_gone)
+{
+    weft_call_t *finished, *call;
+    pthread_t other;
+    set_up (1);
+    check_sum (1, 1, NULL);
+    finish_some (&finished, 1);
+    CHECK_INT (pthread_create (&other, NULL, wait_for_never, NULL), 0);
+    while (!client_asleep (client))
+        sched_yield ();
+    const uint64_t before = client_gathered (client);
+    const int64_t since_us = clock_now_us ();
+    call = start ("Test.Sum", &direct, NULL, NULL);
+    CHECK_INT (client_gathered (client) - before, 1);
+    while (!weft_call_done (call))
+        sched_yield ();
+    CHECK (clock_now_us () - since_us < 500000); /* with the other thread's time limit it would be 1000 ms */
+    check_status (call, WEFT_OK, WEFT_EXECUTED_YES);
+    weft_call_destroy (&call);
+    call = start ("Test.Sum", &direct, NULL, NULL);
+    CHECK (client_gathered (client) - before == 1 || clock_now_us () - since_us > 100000); /* not again so soon */
+    weft_call_destroy (&call);
+    pthread_join (other, NULL);
+    weft_call_destroy (&finished);
+    tear_down ();
+}
+
 /*  Nobody waits: somebody else must look after it, and soon, also just after a caller drove. */
 TEST (a_handle_that_is_only_looked_at_ends_too)
 {
