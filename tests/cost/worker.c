@@ -59,21 +59,24 @@ static void run_all (session_t *session)
     }
 }
 
+/*  All replies are there, in order; what the broker is told besides does not matter here. */
 static void check_replies (message_t *message, size_t count)
 {
     message_cursor_t cursor = message_cursor (message);
     wire_record_t record;
     zmq_msg_t *attachment;
     const char *fault;
+    uint64_t id = last_id - count;
 
-    for (size_t i = 0; i < count; i++) {
-        CHECK_INT (message_next (&cursor, &record, &attachment, &fault), 1);
+    while (message_next (&cursor, &record, &attachment, &fault) > 0) {
+        if (record.kind == WIRE_CREDIT)
+            continue;
         CHECK_INT (record.kind, WIRE_REPLY);
-        CHECK_INT (record.id, last_id - count + 1 + i);
+        CHECK_INT (record.id, ++id);
         CHECK_INT (record.status, WEFT_OK);
         CHECK_MEM (record.body, record.body_size, "\x0d", 1);
     }
-    CHECK_INT (message_next (&cursor, &record, &attachment, &fault), 0);
+    CHECK_INT (id, last_id);
     message_clear (message);
 }
 

@@ -425,6 +425,11 @@ void process_said (process_t *self, const char *text)
     }
 }
 
+int process_id (const process_t *self)
+{
+    return self->pid;
+}
+
 void process_signal (process_t *self, int signal_number)
 {
     CHECK (!self->ended && kill (self->pid, signal_number) == 0);

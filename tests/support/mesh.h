@@ -52,6 +52,7 @@ const char *process_ready_word (const process_t *self, int index);
 #define process_uuid(self) process_ready_word (self, 2)
 
 void process_signal (process_t *self, int signal_number);
+int process_id (const process_t *self);
 
 /*  How many descriptors it has open. */
 size_t process_descriptors (const process_t *self);
