@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: MPL-2.0
  *
- *  A binary heap, counted from 1, whose nodes know their place. */
+ *  A binary heap, counted from 1, whose nodes know their place. In front of it a queue of young nodes, most of which
+ *  never see the heap: it always has room for them. */
 
 #include "deadlines.h"
 #include <stdlib.h>
@@ -8,6 +9,7 @@
 void deadlines_init (deadlines_t *self)
 {
     *self = (deadlines_t){0};
+    list_init (&self->young);
 }
 
 void deadlines_fini (deadlines_t *self)
@@ -57,8 +59,9 @@ static void settle (deadlines_t *self, deadline_t *node, size_t index)
 bool deadlines_set (deadlines_t *self, deadline_t *node, int64_t at_us)
 {
     if (node->index == 0) {
-        if (!deadlines_reserve (self, self->count + 1))
+        if (!deadlines_reserve (self, self->count + self->young.count + 1))
             return false;
+        list_remove (&self->young, &node->young);
         node->index = ++self->count;
     }
     node->at_us = at_us;
@@ -66,8 +69,37 @@ bool deadlines_set (deadlines_t *self, deadline_t *node, int64_t at_us)
     return true;
 }
 
+bool deadlines_set_lazily (deadlines_t *self, deadline_t *node, int64_t at_us, int64_t now_us)
+{
+    if (at_us <= now_us + DEADLINES_YOUNG_US)
+        return deadlines_set (self, node, at_us);
+    if (!deadlines_reserve (self, self->count + self->young.count + 1))
+        return false;
+    node->at_us = at_us;
+    node->young_us = now_us + DEADLINES_YOUNG_US;
+    list_push (&self->young, &node->young);
+    return true;
+}
+
+static deadline_t *oldest_young (const deadlines_t *self)
+{
+    list_node_t *node = list_first (&self->young);
+    return node ? CONTAINER_OF (node, deadline_t, young) : NULL;
+}
+
+/*  Those that are young no more take their places. */
+static void age (deadlines_t *self, int64_t now_us)
+{
+    deadline_t *node;
+    while ((node = oldest_young (self)) && node->young_us <= now_us) {
+        list_remove (&self->young, &node->young);
+        settle (self, node, ++self->count);
+    }
+}
+
 void deadlines_cancel (deadlines_t *self, deadline_t *node)
 {
+    list_remove (&self->young, &node->young);
     if (node->index == 0)
         return;
     deadline_t *last = self->heap [self->count--];
@@ -78,11 +110,14 @@ void deadlines_cancel (deadlines_t *self, deadline_t *node)
 
 int64_t deadlines_next (const deadlines_t *self)
 {
-    return self->count ? self->heap [1]->at_us : DEADLINES_NEVER;
+    const int64_t first_us = self->count ? self->heap [1]->at_us : DEADLINES_NEVER;
+    const deadline_t *young = oldest_young (self);
+    return young && young->young_us < first_us ? young->young_us : first_us;
 }
 
 deadline_t *deadlines_pop (deadlines_t *self, int64_t now_us)
 {
+    age (self, now_us);
     if (self->count == 0 || self->heap [1]->at_us > now_us)
         return NULL;
     deadline_t *node = self->heap [1];

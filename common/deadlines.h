@@ -7,20 +7,23 @@
 #ifndef DEADLINES_H_INCLUDED
 #define DEADLINES_H_INCLUDED
 
-#include <stdbool.h>
-#include <stddef.h>
+#include "list.h"
 #include <stdint.h>
 
 #define DEADLINES_NEVER INT64_MAX
+#define DEADLINES_YOUNG_US 50000 /* see deadlines_set_lazily */
 
 typedef struct {
     int64_t at_us;
-    size_t index; /* 1 and up while in the heap; 0: not in it */
+    size_t index;       /* 1 and up while in the heap; 0: not in it */
+    int64_t young_us;   /* until then it may stay in `young` */
+    list_node_t young;
 } deadline_t;
 
 typedef struct {
     deadline_t **heap;
     size_t count, capacity;
+    list_t young;       /* not in the heap yet, the oldest first */
 } deadlines_t;
 
 void deadlines_init (deadlines_t *self);
@@ -32,10 +35,14 @@ bool deadlines_reserve (deadlines_t *self, size_t count);
 /*  Puts the node in, or moves it. False when out of memory (the node is then not in). */
 bool deadlines_set (deadlines_t *self, deadline_t *node, int64_t at_us);
 
+/*  Puts in a node that is not in, as set does, but cheaply for one that will most likely be cancelled long before it is due, like
+ *  the deadline of a call: it finds its place in the heap only if it is still there after a while. `now_us` never goes back. */
+bool deadlines_set_lazily (deadlines_t *self, deadline_t *node, int64_t at_us, int64_t now_us);
+
 /*  Takes the node out; harmless if it is not in. */
 void deadlines_cancel (deadlines_t *self, deadline_t *node);
 
-/*  When the first is due; DEADLINES_NEVER if none. */
+/*  When pop is wanted at the latest: the first is not due before, but perhaps later. DEADLINES_NEVER: none is in. */
 int64_t deadlines_next (const deadlines_t *self);
 
 /*  Takes out and returns a node due at `now_us`, or NULL. */

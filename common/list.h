@@ -46,6 +46,15 @@ static inline void list_push (list_t *self, list_node_t *node) /* at the end */
     self->count++;
 }
 
+static inline void list_push_front (list_t *self, list_node_t *node)
+{
+    node->prev = &self->head;
+    node->next = self->head.next;
+    self->head.next->prev = node;
+    self->head.next = node;
+    self->count++;
+}
+
 static inline void list_remove (list_t *self, list_node_t *node) /* harmless if not linked */
 {
     if (!node->next)

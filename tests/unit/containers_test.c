@@ -85,6 +85,71 @@ TEST (deadlines_come_in_order_whatever_is_moved_or_cancelled)
     deadlines_fini (&heap);
 }
 
+/*  Nodes that are put in lazily come out as if they had not been, if whoever waits comes back when deadlines_next says. */
+TEST (deadlines_are_met_however_lazily_they_are_set)
+{
+    enum { N = 200 };
+    static deadline_t nodes [N];
+    static bool in [N];
+    deadlines_t heap;
+    dice_t dice;
+    int64_t now_us = 0;
+    size_t met = 0, left = 0;
+    dice_init (&dice, 43);
+    deadlines_init (&heap);
+    memset (nodes, 0, sizeof nodes);
+
+    for (int i = 0; i < 50000; i++) {
+        const size_t k = dice_below (&dice, N);
+        const int64_t at_us = now_us + (int64_t) dice_below (&dice, 4 * DEADLINES_YOUNG_US);
+        if (in [k])
+            deadlines_cancel (&heap, &nodes [k]);
+        else if (dice_below (&dice, 4))
+            CHECK (deadlines_set_lazily (&heap, &nodes [k], at_us, now_us));
+        else
+            CHECK (deadlines_set (&heap, &nodes [k], at_us));
+        in [k] = !in [k];
+        if (in [k] && dice_below (&dice, 8) == 0)
+            CHECK (deadlines_set (&heap, &nodes [k], at_us / 2 + now_us / 2)); /* moved, from wherever it was */
+
+        const int64_t sleep_us = now_us + (int64_t) dice_below (&dice, 4000), next_us = deadlines_next (&heap);
+        now_us = next_us < sleep_us ? (next_us > now_us ? next_us : now_us) : sleep_us;
+        for (deadline_t *due; (due = deadlines_pop (&heap, now_us)); met++) {
+            CHECK_INT (due->at_us, now_us < due->at_us ? -1 : due->at_us);
+            CHECK (in [due - nodes]);
+            in [due - nodes] = false;
+        }
+        CHECK (deadlines_next (&heap) > now_us);
+        for (size_t j = 0; j < N; j++)
+            CHECK (!in [j] || nodes [j].at_us > now_us);
+    }
+    CHECK (met > 1000);
+    for (size_t j = 0; j < N; j++)
+        left += in [j];
+    CHECK_INT (heap.count + heap.young.count, left);
+    for (size_t j = 0; j < N; j++)
+        deadlines_cancel (&heap, &nodes [j]);
+    CHECK (deadlines_next (&heap) == DEADLINES_NEVER);
+    deadlines_fini (&heap);
+}
+
+TEST (there_is_room_for_all_that_grow_old_at_once)
+{
+    enum { N = 1000 };
+    static deadline_t nodes [N];
+    deadlines_t heap;
+    deadlines_init (&heap);
+    memset (nodes, 0, sizeof nodes);
+    for (int i = 0; i < N; i++)
+        CHECK (deadlines_set_lazily (&heap, &nodes [i], 10 * DEADLINES_YOUNG_US - i, 0));
+    CHECK (heap.capacity > N);
+    CHECK (deadlines_pop (&heap, DEADLINES_YOUNG_US) == NULL);
+    CHECK_INT (heap.count, N);
+    for (int i = N; i > 0; i--)
+        CHECK (deadlines_pop (&heap, 10 * DEADLINES_YOUNG_US) == &nodes [i - 1]);
+    deadlines_fini (&heap);
+}
+
 TEST (table_agrees_with_a_model)
 {
     enum { N = 300 };
