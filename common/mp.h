@@ -90,6 +90,20 @@ static inline void mp_put32 (uint8_t *at, uint32_t value)
     __builtin_memcpy (at, &value, 4);
 }
 
+static inline uint32_t mp_get32 (const uint8_t *at)
+{
+    uint32_t value;
+    __builtin_memcpy (&value, at, 4);
+    return __builtin_bswap32 (value);
+}
+
+static inline uint64_t mp_get64 (const uint8_t *at)
+{
+    uint64_t value;
+    __builtin_memcpy (&value, at, 8);
+    return __builtin_bswap64 (value);
+}
+
 static inline void mp_put64 (uint8_t *at, uint64_t value)
 {
     value = __builtin_bswap64 (value);

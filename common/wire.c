@@ -124,7 +124,131 @@ static bool read_fields (mp_reader_t *reader, wire_record_t *record)
     }
 }
 
-int wire_next (mp_reader_t *reader, wire_record_t *record, const char **fault)
+/*  The usual shape ---------------------------------------------------------------------------------------------- */
+
+/*  Nearly all records are REQUEST and REPLY as our own writers make them. Those are read at known places; one that differs in
+ *  anything is read the long way. Each of these returns where it ends, or NULL. */
+
+#define HEAD_SIZE 11 /* array, kind, id */
+
+static const uint8_t *usual_method (const uint8_t *at, const uint8_t *end, wire_record_t *record)
+{
+    const size_t left = (size_t) (end - at);
+    size_t head = 1, size;
+
+    if (left < 2)
+        return NULL;
+    if ((at [0] & 0xe0) == 0xa0)
+        size = at [0] & 0x1f;
+    else if (at [0] == 0xd9) {
+        head = 2;
+        size = at [1];
+    } else
+        return NULL;
+    if (left < head + size + 5 || at [head + size] != 0xce)
+        return NULL;
+    record->method = (text_t){(const char *) at + head, size};
+    at += head + size + 1;
+    record->remaining_ms = mp_get32 (at);
+    record->remaining_at = (uint8_t *) (uintptr_t) at;
+    return at + 4;
+}
+
+static const uint8_t *usual_status (const uint8_t *at, const uint8_t *end, wire_record_t *record)
+{
+    if (at == end || *at >= WEFT_STATUS_COUNT)
+        return NULL;
+    record->status = (weft_status_t) *at;
+    return at + 1;
+}
+
+static const uint8_t *usual_body (const uint8_t *at, const uint8_t *end, wire_record_t *record)
+{
+    const size_t left = (size_t) (end - at);
+    size_t head, size;
+
+    if (left > 0 && at [0] == 0xc0) {
+        record->attached = true;
+        return at + 1;
+    }
+    if (left < 2)
+        return NULL;
+    if (at [0] == 0xc4) {
+        head = 2;
+        size = at [1];
+    } else if (at [0] == 0xc5 && left > 2) {
+        head = 3;
+        size = (size_t) at [1] << 8 | at [2];
+    } else
+        return NULL;
+    if (left < head + size)
+        return NULL;
+    record->body = at + head;
+    record->body_size = size;
+    return at + head + size;
+}
+
+static bool next_usual (mp_reader_t *reader, wire_record_t *record)
+{
+    const uint8_t *const start = reader->at, *at = start + HEAD_SIZE;
+    const uint32_t count = (uint32_t) start [0] - 0x91; /* fields after the kind */
+    const bool request = start [1] == WIRE_REQUEST;
+    const uint32_t known = request ? 4 : 3;
+
+    if (count < known || count > 14 || (!request && start [1] != WIRE_REPLY) || start [2] != 0xcf)
+        return false;
+    record->kind = start [1];
+    record->field_count = count;
+    record->id = mp_get64 (start + 3);
+    record->id_fixed = true;
+    if (request && record->id == 0)
+        return false;
+    at = request ? usual_method (at, reader->end, record) : usual_status (at, reader->end, record);
+    if (at)
+        at = usual_body (at, reader->end, record);
+    if (!at)
+        return false;
+    if (count > known) {
+        mp_reader_t rest = mp_reader (at, (size_t) (reader->end - at));
+        if (!read_extra (&rest, record, known))
+            return false;
+        at = rest.at;
+    }
+    reader->at = at;
+    return true;
+}
+
+/*  The next record ---------------------------------------------------------------------------------------------- */
+
+static int finish (const mp_reader_t *reader, wire_record_t *record, const uint8_t *fields)
+{
+    record->fields = (mp_reader_t){fields, reader->at, false};
+    record->size = (size_t) (reader->at - record->start);
+    return 1;
+}
+
+/*  Field by field: compilers make a slow string instruction of one big assignment. */
+static void clear (wire_record_t *record, const uint8_t *start)
+{
+    record->kind = 0;
+    record->start = start;
+    record->size = 0;
+    record->fields = (mp_reader_t){start, start, false};
+    record->field_count = 0;
+    record->id = 0;
+    record->id_fixed = false;
+    record->method = (text_t){NULL, 0};
+    record->remaining_ms = 0;
+    record->remaining_at = NULL;
+    record->status = WEFT_OK;
+    record->number = 0;
+    record->attached = false;
+    record->body = NULL;
+    record->body_size = 0;
+    record->extra = (mp_reader_t){NULL, NULL, false};
+}
+
+static int next_any (mp_reader_t *reader, wire_record_t *record, const char **fault)
 {
     static const char *const faults [WIRE_KINDS] = {
         [WIRE_HELLO] = "malformed HELLO",       [WIRE_WELCOME] = "malformed WELCOME",
@@ -137,9 +261,7 @@ int wire_next (mp_reader_t *reader, wire_record_t *record, const char **fault)
     uint32_t count;
     uint64_t kind;
 
-    if (mp_left (reader) == 0)
-        return 0;
-    *record = (wire_record_t){.start = reader->at};
+    clear (record, reader->at);
     if (!mp_read_array (reader, &count) || count == 0 || !mp_read_uint (reader, &kind)) {
         *fault = "a record is an array that starts with its kind";
         return -1;
@@ -153,19 +275,18 @@ int wire_next (mp_reader_t *reader, wire_record_t *record, const char **fault)
                                                                     : "malformed record of unknown kind";
         return -1;
     }
-    record->fields = mp_reader (fields, (size_t) (reader->at - fields));
-    record->size = (size_t) (reader->at - record->start);
-    return 1;
+    return finish (reader, record, fields);
 }
 
-void wire_patch_id (const wire_record_t *record, uint64_t id)
+int wire_next (mp_reader_t *reader, wire_record_t *record, const char **fault)
 {
-    mp_put64 ((uint8_t *) (uintptr_t) record->start + 3, id);
-}
-
-void wire_patch_remaining (const wire_record_t *record, uint32_t remaining_ms)
-{
-    mp_put32 (record->remaining_at, remaining_ms);
+    const size_t left = mp_left (reader);
+    if (left == 0)
+        return 0;
+    clear (record, reader->at);
+    if (left > HEAD_SIZE && next_usual (reader, record))
+        return finish (reader, record, record->start + 2);
+    return next_any (reader, record, fault);
 }
 
 bool wire_read_options (mp_reader_t extra, wire_options_t *options)
@@ -231,6 +352,94 @@ bool wire_read_info (mp_reader_t extra, wire_info_t *info)
 
 /*  Writing. */
 
+/*  REQUEST and REPLY are written in one piece, up to their options or info. */
+
+static size_t str_head (size_t size)
+{
+    return size <= 31 ? 1 : size <= UINT8_MAX ? 2 : size <= UINT16_MAX ? 3 : 5;
+}
+
+static size_t body_head (size_t size, bool attached)
+{
+    return attached ? 1 : size <= UINT8_MAX ? 2 : size <= UINT16_MAX ? 3 : 5;
+}
+
+/*  A head whose size field is 1, 2 or 4 bytes wide under the codes `code`, `code + 1`, `code + 2`. */
+static uint8_t *put_wide_head (uint8_t *at, unsigned code, size_t size)
+{
+    if (size <= UINT8_MAX) {
+        at [0] = (uint8_t) code;
+        at [1] = (uint8_t) size;
+        return at + 2;
+    }
+    if (size <= UINT16_MAX) {
+        at [0] = (uint8_t) (code + 1);
+        at [1] = (uint8_t) (size >> 8);
+        at [2] = (uint8_t) size;
+        return at + 3;
+    }
+    at [0] = (uint8_t) (code + 2);
+    mp_put32 (at + 1, (uint32_t) size);
+    return at + 5;
+}
+
+static uint8_t *put_begin (uint8_t *at, wire_kind_t kind, uint32_t fields, uint64_t id)
+{
+    at [0] = (uint8_t) (0x91 + fields);
+    at [1] = (uint8_t) kind;
+    at [2] = 0xcf;
+    mp_put64 (at + 3, id);
+    return at + HEAD_SIZE;
+}
+
+static uint8_t *put_str (uint8_t *at, text_t text)
+{
+    if (text.size > 31)
+        at = put_wide_head (at, 0xd9, text.size);
+    else
+        *at++ = (uint8_t) (0xa0 | text.size);
+    if (text.size)
+        memcpy (at, text.data, text.size);
+    return at + text.size;
+}
+
+static void put_body (uint8_t *at, const void *body, size_t size, bool attached)
+{
+    if (attached) {
+        *at = 0xc0;
+        return;
+    }
+    at = put_wide_head (at, 0xc4, size);
+    if (size)
+        memcpy (at, body, size);
+}
+
+static void write_request_head (buffer_t *out, uint32_t fields, uint64_t id, text_t method, uint32_t remaining_ms,
+                                const void *body, size_t size, bool attached)
+{
+    const size_t inside = attached ? 0 : size;
+    uint8_t *at = buffer_extend (out, HEAD_SIZE + str_head (method.size) + method.size + 5 + body_head (size, attached) + inside);
+    if (!at)
+        return;
+    at = put_begin (at, WIRE_REQUEST, fields, id);
+    at = put_str (at, method);
+    at [0] = 0xce;
+    mp_put32 (at + 1, remaining_ms);
+    put_body (at + 5, body, size, attached);
+}
+
+static void write_reply_head (buffer_t *out, uint32_t fields, uint64_t id, weft_status_t status, const void *body,
+                              size_t size, bool attached)
+{
+    const size_t inside = attached ? 0 : size;
+    uint8_t *at = buffer_extend (out, HEAD_SIZE + 1 + body_head (size, attached) + inside);
+    if (!at)
+        return;
+    at = put_begin (at, WIRE_REPLY, fields, id);
+    at [0] = (uint8_t) status;
+    put_body (at + 1, body, size, attached);
+}
+
 static void write_body (buffer_t *out, const void *body, size_t size, bool attached)
 {
     if (attached)
@@ -248,11 +457,7 @@ static void write_whole (buffer_t *out, mp_reader_t value)
 void wire_write_request_raw (buffer_t *out, uint64_t id, text_t method, uint32_t remaining_ms, const void *body,
                              size_t size, bool attached, mp_reader_t options)
 {
-    begin (out, WIRE_REQUEST, mp_left (&options) ? 5 : 4);
-    mp_write_uint64_fixed (out, id);
-    mp_write_str (out, method.data, method.size);
-    mp_write_uint32_fixed (out, remaining_ms);
-    write_body (out, body, size, attached);
+    write_request_head (out, mp_left (&options) ? 5 : 4, id, method, remaining_ms, body, size, attached);
     write_whole (out, options);
 }
 
@@ -273,11 +478,7 @@ void wire_write_request (buffer_t *out, uint64_t id, text_t method, uint32_t rem
                             + (options->request_key.size > 0) + (options->trace.size > 0)
                             + (mp_left (&options->meta) > 0));
 
-    begin (out, WIRE_REQUEST, count ? 5 : 4);
-    mp_write_uint64_fixed (out, id);
-    mp_write_str (out, method.data, method.size);
-    mp_write_uint32_fixed (out, remaining_ms);
-    write_body (out, body, size, attached);
+    write_request_head (out, count ? 5 : 4, id, method, remaining_ms, body, size, attached);
     if (count == 0)
         return;
     mp_write_map (out, count);
@@ -295,10 +496,7 @@ void wire_write_request (buffer_t *out, uint64_t id, text_t method, uint32_t rem
 void wire_write_reply_raw (buffer_t *out, uint64_t id, weft_status_t status, const void *body, size_t size,
                            bool attached, mp_reader_t info)
 {
-    begin (out, WIRE_REPLY, mp_left (&info) ? 4 : 3);
-    mp_write_uint64_fixed (out, id);
-    mp_write_uint (out, status);
-    write_body (out, body, size, attached);
+    write_reply_head (out, mp_left (&info) ? 4 : 3, id, status, body, size, attached);
     write_whole (out, info);
 }
 
@@ -319,10 +517,7 @@ void wire_write_reply (buffer_t *out, uint64_t id, weft_status_t status, const v
                             + (info->code != 0) + (info->retry_after_ms > 0) + (info->broker_us > 0)
                             + (info->queue_us > 0) + (info->handler_us > 0));
 
-    begin (out, WIRE_REPLY, count ? 4 : 3);
-    mp_write_uint64_fixed (out, id);
-    mp_write_uint (out, status);
-    write_body (out, body, size, attached);
+    write_reply_head (out, count ? 4 : 3, id, status, body, size, attached);
     if (count == 0)
         return;
     mp_write_map (out, count);

@@ -59,8 +59,14 @@ typedef struct {
 int wire_next (mp_reader_t *reader, wire_record_t *record, const char **fault);
 
 /*  Rewrites in place what a broker changes. Only if id_fixed / remaining_at. */
-void wire_patch_id (const wire_record_t *record, uint64_t id);
-void wire_patch_remaining (const wire_record_t *record, uint32_t remaining_ms);
+static inline void wire_patch_id (const wire_record_t *record, uint64_t id)
+{
+    mp_put64 ((uint8_t *) (uintptr_t) record->start + 3, id);
+}
+static inline void wire_patch_remaining (const wire_record_t *record, uint32_t remaining_ms)
+{
+    mp_put32 (record->remaining_at, remaining_ms);
+}
 
 /*  The cold kinds. */
 typedef struct {
