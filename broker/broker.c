@@ -199,20 +199,21 @@ const char *peer_name (const peer_t *peer)
 
 buffer_t *peer_open_record (broker_t *self, peer_t *peer)
 {
+    peer_end_run (self);
     if (!list_linked (&peer->doomed))
         return outbox_open_record (&peer->outbox);
     buffer_clear (&self->nowhere);
     return &self->nowhere;
 }
 
-static void written (broker_t *self, peer_t *peer)
+static inline void written (broker_t *self, peer_t *peer)
 {
     if (outbox_bytes (&peer->outbox) > self->settings.outbox_max / 8)
         self->pressed = true;
     if (peer->outbox.failed)
         peer_doom (self, peer, "does not read what is sent to it");
-    else
-        broker_again (self, peer);
+    else if (!list_linked (&peer->dirty))
+        list_push (&self->dirty, &peer->dirty);
 }
 
 void peer_close_record (broker_t *self, peer_t *peer, zmq_msg_t *attachment)
@@ -223,8 +224,34 @@ void peer_close_record (broker_t *self, peer_t *peer, zmq_msg_t *attachment)
     written (self, peer);
 }
 
+static void copy_records (broker_t *self, peer_t *peer, const uint8_t *records, size_t size, zmq_msg_t *attachment)
+{
+    if (list_linked (&peer->doomed))
+        return;
+    buffer_append (outbox_open_record (&peer->outbox), records, size);
+    outbox_close_record (&peer->outbox, attachment);
+    written (self, peer);
+}
+
+void peer_append (broker_t *self, peer_t *peer, const uint8_t *record, size_t size, zmq_msg_t *attachment)
+{
+    peer_end_run (self);
+    copy_records (self, peer, record, size, attachment);
+}
+
+void peer_end_run (broker_t *self)
+{
+    const run_t run = self->run;
+
+    if (!run.to)
+        return;
+    self->run.to = NULL;
+    copy_records (self, run.to, run.start, run.size, NULL);
+}
+
 void peer_adopt (broker_t *self, peer_t *peer, zmq_msg_t *frame, zmq_msg_t *attachment)
 {
+    peer_end_run (self);
     if (list_linked (&peer->doomed))
         return;
     outbox_adopt (&peer->outbox, frame, attachment);
@@ -456,13 +483,14 @@ void broker_on_message (broker_t *self, peer_t *peer, message_t *message, int64_
         self->counters.records++;
         fault = NULL;
         if (greeted (peer, record.kind)) {
-            frame = message_is_lone (message, &record) ? &message->frames [0] : NULL; /* which may be moved out */
+            frame = message_is_lone (&cursor, &record) ? &message->frames [0] : NULL; /* which may be moved out */
             fault = on_record (self, peer, &record, frame, attachment);
         } else if (!told && record.kind != WIRE_REFUSED && record.kind != WIRE_GOODBYE) {
             peer_refuse (self, peer, WEFT_INVALID, "say HELLO first");
             told = true;
         }
     }
+    peer_end_run (self);
     if (fault)
         broker_on_fault (self, peer, fault, now_us);
 }

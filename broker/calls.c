@@ -57,9 +57,11 @@ static void call_recycle (calls_t *self, call_t *call)
         call_free (call);
         return;
     }
-    if (call->record.capacity > SMALL_MAX)
+    if (call->record.capacity > SMALL_MAX) {
         buffer_fini (&call->record);
-    list_push (&self->spare, &call->node);
+        buffer_init (&call->record, SIZE_MAX);
+    }
+    list_push_front (&self->spare, &call->node); /* what was touched last is used first */
 }
 
 call_t *calls_open (calls_t *self, caller_t *caller, uint64_t client_id, int64_t now_us, int64_t deadline_us)
@@ -67,22 +69,25 @@ call_t *calls_open (calls_t *self, caller_t *caller, uint64_t client_id, int64_t
     call_t *call = call_new (self);
     if (!call)
         return NULL;
-    const buffer_t record = call->record;
-    *call = (call_t){.client_id = client_id, .caller = caller, .arrived_us = now_us, .deadline_us = deadline_us};
-    call->record = record;
-    call->record.max = SIZE_MAX;
+    call->client_id = client_id;
+    call->caller = caller;
+    call->arrived_us = now_us;
+    call->deadline_us = deadline_us;
+    call->sent_us = 0;
     call->id = slots_put (&self->open, call);
     if (!call->id) {
         call_recycle (self, call);
         return NULL;
     }
-    if (deadline_us != DEADLINES_NEVER && !deadlines_set (&self->due, &call->due, deadline_us)) {
+    if (deadline_us != DEADLINES_NEVER && !deadlines_set_lazily (&self->due, &call->due, deadline_us, now_us)) {
         slots_take (&self->open, call->id);
         call_recycle (self, call);
         return NULL;
     }
     list_push (&caller->calls, &call->caller_node);
-    chains_add (&self->by_client, &call->chain, chains_hash (&self->by_client, caller->serial, client_id));
+    chains_add (&self->by_client, &call->chain, chains_hash_serial (&self->by_client, caller->serial, client_id));
+    if (client_id > caller->highest_id)
+        caller->highest_id = client_id;
     return call;
 }
 
@@ -94,7 +99,9 @@ call_t *calls_of_server (const calls_t *self, uint64_t id, const struct server *
 
 call_t *calls_of_caller (const calls_t *self, const caller_t *caller, uint64_t client_id)
 {
-    const uint64_t hash = chains_hash (&self->by_client, caller->serial, client_id);
+    if (client_id > caller->highest_id)
+        return NULL; /* as a new one is, from whoever counts up */
+    const uint64_t hash = chains_hash_serial (&self->by_client, caller->serial, client_id);
     for (chain_node_t *node = chains_first (&self->by_client, hash); node; node = chains_match (node->next, hash)) {
         call_t *call = CONTAINER_OF (node, call_t, chain);
         if (call->caller == caller && call->client_id == client_id)
@@ -135,6 +142,8 @@ const void *call_record (call_t *call, size_t *size)
 
 void calls_drop_held (calls_t *self, call_t *call)
 {
+    if (call->bytes == 0)
+        return;
     self->bytes -= call->bytes;
     call->bytes = 0;
     if (call->has_frame)

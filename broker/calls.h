@@ -25,8 +25,9 @@ typedef struct call call_t;
 
 /*  Whoever calls: embedded in a peer. */
 typedef struct {
-    list_t calls;       /* its open calls, oldest first */
-    uint64_t serial;    /* never used twice */
+    list_t calls;        /* its open calls, oldest first */
+    uint64_t serial;     /* never used twice */
+    uint64_t highest_id; /* of all calls it ever had */
 } caller_t;
 
 struct call {

@@ -47,6 +47,13 @@ static inline uint64_t chains_hash (const chains_t *self, uint64_t a, uint64_t b
     return hash ^ (hash >> 32);
 }
 
+/*  The same where `b` is a number that grows by one: neighbours lie beside each other. Its low bits are as they are, and what the
+ *  peer may choose above them is as secret as `a`. */
+static inline uint64_t chains_hash_serial (const chains_t *self, uint64_t a, uint64_t b)
+{
+    return chains_hash (self, a, b >> 16) + (b & 0xffff);
+}
+
 static inline void chains_add (chains_t *self, chain_node_t *node, uint64_t hash)
 {
     chain_node_t **head = &self->heads [hash & self->mask];

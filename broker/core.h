@@ -41,6 +41,14 @@ struct peer {
     void *shell;
 };
 
+/*  Neighbouring records of one frame that go to one peer as they are, and are copied in one piece. Nothing else is written to anybody
+ *  before they are, nor is the frame let go. */
+typedef struct {
+    peer_t *to;                 /* NULL: none */
+    const uint8_t *start;
+    size_t size;
+} run_t;
+
 struct broker {
     broker_settings_t settings;
     registry_t registry;
@@ -62,14 +70,30 @@ struct broker {
     buffer_t body;              /* of a reply or item of our own */
     buffer_t map;               /* options or info in the making */
     buffer_t nowhere;           /* what is written to the doomed */
+    run_t run;
 };
 
-/*  Records to a peer: append one to what peer_open_record returns, then close it. One that is doomed gets nothing:
- *  what is written to it is thrown away. */
+/*  Records to a peer: append one to what peer_open_record returns, then close it; or append one that is written already; or a frame
+ *  with nothing else in it. One that is doomed gets nothing: what is written to it is thrown away. */
 buffer_t *peer_open_record (broker_t *self, peer_t *peer);
 void peer_close_record (broker_t *self, peer_t *peer, zmq_msg_t *attachment);
+void peer_append (broker_t *self, peer_t *peer, const uint8_t *record, size_t size, zmq_msg_t *attachment);
 void peer_adopt (broker_t *self, peer_t *peer, zmq_msg_t *frame, zmq_msg_t *attachment);
 void peer_refuse (broker_t *self, peer_t *peer, weft_status_t status, const char *text);
+
+/*  The same with records of the frame that is being read: they may wait for their neighbours until peer_end_run. */
+#define RUN_MAX 16384
+void peer_end_run (broker_t *self);
+static inline void peer_pass (broker_t *self, peer_t *peer, const uint8_t *record, size_t size)
+{
+    run_t *run = &self->run;
+    if (run->to == peer && run->start + run->size == record && run->size < RUN_MAX) {
+        run->size += size;
+        return;
+    }
+    peer_end_run (self);
+    *run = (run_t){peer, record, size};
+}
 
 /*  The connection is of no use any more. */
 void peer_doom (broker_t *self, peer_t *peer, const char *why);

@@ -101,7 +101,8 @@ static offer_t *lane_offer (list_t *offers, offer_place_t place)
         offer_t *offer = CONTAINER_OF (node, offer_t, lane_node);
         const offer_place_t fitting = offer_fitting (offer);
         if (fitting <= place) {
-            offer_move (offer, place); /* others first, next time */
+            if (offers->count > 1)
+                offer_move (offer, place); /* others first, next time */
             return offer;
         }
         offer_move (offer, fitting);
@@ -209,7 +210,7 @@ call_t *dispatch_next (dispatch_t *self, server_t *server)
 {
     list_node_t *node;
 
-    while (server_takes (server) && (node = list_first (&server->parked))) {
+    while ((node = list_first (&server->parked)) && server_takes (server)) {
         offer_t *offer = CONTAINER_OF (node, offer_t, server_node);
         if (offer->lane->queued) {
             offer_move (offer, OFFER_PARKED); /* its other lanes first, next time */
@@ -217,7 +218,7 @@ call_t *dispatch_next (dispatch_t *self, server_t *server)
         }
         offer_move (offer, offer_fitting (offer));
     }
-    while (server_idle (server) && (node = list_first (&server->spare)))
+    while ((node = list_first (&server->spare)) && server_idle (server))
         offer_move (CONTAINER_OF (node, offer_t, server_node), OFFER_IDLE);
     return NULL;
 }

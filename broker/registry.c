@@ -152,9 +152,24 @@ static size_t route_key (const service_t *service, text_t method, char key [2 * 
     return service->name_size + 1 + method.size;
 }
 
+const route_t *registry_route (registry_t *self, text_t method)
+{
+    if (self->route && method.size == self->method_size && memcmp (method.data, self->method, method.size) == 0)
+        return self->route;
+    self->route = table_get (&self->routes, method.data, method.size);
+    if (self->route) {
+        assert (method.size <= WEFT_METHOD_NAME_MAX);
+        memcpy (self->method, method.data, method.size);
+        self->method_size = method.size;
+    }
+    return self->route;
+}
+
 static void drop_routes (registry_t *self, service_t *service)
 {
     char key [2 * WEFT_METHOD_NAME_MAX + 2];
+
+    self->route = NULL;
     for (uint32_t i = 0; i < service->route_count; i++)
         table_take (&self->routes, key, route_key (service, service->routes [i].name, key));
     free (service->routes);

@@ -103,6 +103,9 @@ typedef struct {
     table_t workers;            /* by uuid */
     table_t services;           /* by name */
     table_t routes;             /* by "Service.Method" */
+    const route_t *route;       /* that was asked for last, as `method`; or NULL */
+    char method [WEFT_METHOD_NAME_MAX + 1];
+    size_t method_size;
     contracts_t contracts;
     registration_t *registration;
     size_t workers_max, services_max;
@@ -138,10 +141,9 @@ void worker_drain (worker_t *self);
 
 worker_t *registry_worker (const registry_t *self, text_t uuid);
 service_t *registry_service (const registry_t *self, text_t name);
-static inline const route_t *registry_route (const registry_t *self, text_t method)
-{
-    return table_get (&self->routes, method.data, method.size);
-}
+
+/*  The route of "Service.Method"; NULL: none. Calls come in batches of one method. */
+const route_t *registry_route (registry_t *self, text_t method);
 
 /*  The service of this name, made (unknown) if need be, for a member or a watch; the one that was unused for longest may have to
  *  go for it. NULL: no room. Give it back with registry_forget: who neither serves nor watches it any more needs it no more. */

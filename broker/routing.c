@@ -88,8 +88,10 @@ static void pass_on (broker_t *self, peer_t *to, const wire_record_t *record, zm
         peer_adopt (self, to, frame, attachment);
         return;
     }
-    buffer_append (peer_open_record (self, to), record->start, record->size);
-    peer_close_record (self, to, attachment);
+    if (attachment)
+        peer_append (self, to, record->start, record->size, attachment);
+    else
+        peer_pass (self, to, record->start, record->size);
 }
 
 static uint32_t remaining_ms (const broker_t *self, const call_t *call)
@@ -113,7 +115,7 @@ static void forward (broker_t *self, call_t *call, worker_t *worker, const wire_
                      zmq_msg_t *attachment)
 {
     peer_t *to = worker->owner;
-    const uint32_t left_ms = remaining_ms (self, call);
+    const uint32_t left_ms = call->arrived_us == self->now_us ? record->remaining_ms : remaining_ms (self, call);
     const bool add_codec = call->codec != CODEC_UNKNOWN && call->codec != to->codec;
 
     call->sent_us = self->now_us;
@@ -121,7 +123,8 @@ static void forward (broker_t *self, call_t *call, worker_t *worker, const wire_
     self->counters.forwarded++;
     if (record->id_fixed && record->remaining_at && !add_codec) {
         wire_patch_id (record, call->id);
-        wire_patch_remaining (record, left_ms);
+        if (left_ms != record->remaining_ms)
+            wire_patch_remaining (record, left_ms);
         pass_on (self, to, record, frame, attachment);
     } else {
         mp_reader_t options = record->extra;
@@ -149,6 +152,7 @@ static void forward_held (broker_t *self, call_t *call, worker_t *worker)
     assert (rc == 1); /* it was read before */
     forward (self, call, worker, &record, call->has_frame ? &call->frame : NULL,
              call->has_attachment ? &call->attachment : NULL);
+    peer_end_run (self);
     calls_drop_held (&self->calls, call);
 }
 
@@ -312,19 +316,24 @@ static void route (broker_t *self, peer_t *peer, const wire_record_t *record, co
 const char *routing_request (broker_t *self, peer_t *peer, const wire_record_t *record, zmq_msg_t *frame,
                              zmq_msg_t *attachment)
 {
-    wire_options_t options = {0};
+    static const wire_options_t none;
+    wire_options_t said;
+    const wire_options_t *options = &none;
 
     self->counters.requests++;
     if (record->id == 0)
         return "malformed REQUEST: id 0";
-    if (mp_left (&record->extra) > 0 && !wire_read_options (record->extra, &options))
-        return "malformed REQUEST: its options";
+    if (mp_left (&record->extra) > 0) {
+        if (!wire_read_options (record->extra, &said))
+            return "malformed REQUEST: its options";
+        options = &said;
+    }
     if (id_is_open (self, peer, record->id))
         peer_refuse (self, peer, WEFT_INVALID, "this id is open already");
     else if (for_registry (record->method) && !self->draining)
-        registry_service_request (self, peer, record, &options);
+        registry_service_request (self, peer, record, options);
     else
-        route (self, peer, record, &options, frame, attachment);
+        route (self, peer, record, options, frame, attachment);
     return NULL;
 }
 

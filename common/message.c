@@ -41,20 +41,20 @@ message_cursor_t message_cursor (message_t *message)
 {
     message->next = 1;
     if (message->count == 0)
-        return (message_cursor_t){message, mp_reader (NULL, 0), false};
+        return (message_cursor_t){message, mp_reader (NULL, 0), NULL};
     zmq_msg_t *records = &message->frames [0];
-    return (message_cursor_t){message, mp_reader (zmq_msg_data (records), zmq_msg_size (records)), false};
+    const uint8_t *start = zmq_msg_data (records);
+    return (message_cursor_t){message, mp_reader (start, zmq_msg_size (records)), start};
 }
 
 int message_next (message_cursor_t *self, wire_record_t *record, zmq_msg_t **attachment, const char **fault)
 {
     message_t *message = self->message;
     *attachment = NULL;
-    if (!self->begun && mp_left (&self->reader) == 0) {
+    if (self->start == self->reader.end) {
         *fault = "empty records frame";
         return -1;
     }
-    self->begun = true;
     const int got = wire_next (&self->reader, record, fault);
     if (got != 1 || !record->attached)
         return got;
@@ -68,10 +68,4 @@ int message_next (message_cursor_t *self, wire_record_t *record, zmq_msg_t **att
     record->body_size = zmq_msg_size (frame);
     *attachment = frame;
     return 1;
-}
-
-bool message_is_lone (const message_t *self, const wire_record_t *record)
-{
-    /* zmq_msg_size does not modify, its signature just says so */
-    return record->size == zmq_msg_size ((zmq_msg_t *) (uintptr_t) &self->frames [0]);
 }

@@ -31,7 +31,7 @@ bool message_add_bytes (message_t *self, const void *data, size_t size);
 typedef struct {
     message_t *message;
     mp_reader_t reader;
-    bool begun;
+    const uint8_t *start;
 } message_cursor_t;
 
 message_cursor_t message_cursor (message_t *message);
@@ -43,6 +43,9 @@ message_cursor_t message_cursor (message_t *message);
 int message_next (message_cursor_t *self, wire_record_t *record, zmq_msg_t **attachment, const char **fault);
 
 /*  True if `record` fills the whole records frame (so that the frame may be passed on as it is). */
-bool message_is_lone (const message_t *self, const wire_record_t *record);
+static inline bool message_is_lone (const message_cursor_t *self, const wire_record_t *record)
+{
+    return record->start == self->start && record->start + record->size == self->reader.end;
+}
 
 #endif

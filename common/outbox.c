@@ -26,6 +26,7 @@ static void rewind_all (outbox_t *self)
     self->records.max = self->max;
     self->attachment_count = self->attachment_bytes = self->part_count = 0;
     self->taken_records = self->taken_attachments = self->taken_parts = 0;
+    self->open_records = self->open_attachments = 0;
 }
 
 void outbox_clear (outbox_t *self)
@@ -68,27 +69,17 @@ static bool grow (void **array, size_t *capacity, size_t element_size)
     return true;
 }
 
-static size_t open_records (const outbox_t *self)
-{
-    return self->part_count ? self->parts [self->part_count - 1].records_end : 0;
-}
-
-static size_t open_attachments (const outbox_t *self)
-{
-    return self->part_count ? self->parts [self->part_count - 1].attachments_end : 0;
-}
-
 /*  Everything from here on goes into another message. */
-static void close_part (outbox_t *self, size_t records_end, size_t attachments_end)
+static void close_part (outbox_t *self)
 {
-    if (records_end == open_records (self))
-        return;
     if (self->part_count == self->part_capacity
         && !grow ((void **) &self->parts, &self->part_capacity, sizeof *self->parts)) {
         self->failed = true;
         return;
     }
-    self->parts [self->part_count++] = (outbox_part_t){records_end, attachments_end};
+    self->open_records = self->records.size;
+    self->open_attachments = self->attachment_count;
+    self->parts [self->part_count++] = (outbox_part_t){self->open_records, self->open_attachments};
 }
 
 static void add_attachment (outbox_t *self, zmq_msg_t *attachment)
@@ -134,17 +125,19 @@ static void compact (outbox_t *self)
         const outbox_part_t *part = &self->parts [i + self->taken_parts];
         self->parts [i] = (outbox_part_t){part->records_end - records, part->attachments_end - attachments};
     }
+    self->open_records -= records;
+    self->open_attachments -= attachments;
     self->taken_records = self->taken_attachments = self->taken_parts = 0;
 }
 
-buffer_t *outbox_open_record (outbox_t *self)
+buffer_t *outbox_make_room (outbox_t *self)
 {
     compact (self);
     unfold_whole (self);
     return &self->records;
 }
 
-void outbox_close_record (outbox_t *self, zmq_msg_t *attachment)
+void outbox_close_message (outbox_t *self, zmq_msg_t *attachment)
 {
     if (self->records.failed) {
         self->failed = true;
@@ -152,10 +145,9 @@ void outbox_close_record (outbox_t *self, zmq_msg_t *attachment)
     }
     if (attachment)
         add_attachment (self, attachment);
-    const bool full = self->records.size - open_records (self) >= WEFT_BATCH_MAX
-                      || self->attachment_count - open_attachments (self) == ATTACHMENTS_MAX;
-    if (full)
-        close_part (self, self->records.size, self->attachment_count);
+    if (self->records.size - self->open_records >= WEFT_BATCH_MAX
+        || self->attachment_count - self->open_attachments == ATTACHMENTS_MAX)
+        close_part (self);
 }
 
 void outbox_adopt (outbox_t *self, zmq_msg_t *frame, zmq_msg_t *attachment)

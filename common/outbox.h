@@ -21,6 +21,7 @@ typedef struct {
     outbox_part_t *parts;   /* closed messages; the open one is the rest */
     size_t part_count, part_capacity;
     size_t taken_records, taken_attachments, taken_parts;
+    size_t open_records, open_attachments; /* where the open one begins */
     size_t max;             /* bytes in all */
     bool failed;            /* over max or out of memory: drop the peer */
 } outbox_t;
@@ -34,10 +35,19 @@ bool outbox_empty (const outbox_t *self);
 size_t outbox_bytes (const outbox_t *self);
 
 /*  The buffer to append one record to. Call outbox_close_record after each. */
-buffer_t *outbox_open_record (outbox_t *self);
+buffer_t *outbox_make_room (outbox_t *self);
+static inline buffer_t *outbox_open_record (outbox_t *self)
+{
+    return self->taken_records || self->has_whole ? outbox_make_room (self) : &self->records;
+}
 
 /*  Ends the record. `attachment` is moved in if the record's body is nil, else NULL. */
-void outbox_close_record (outbox_t *self, zmq_msg_t *attachment);
+void outbox_close_message (outbox_t *self, zmq_msg_t *attachment);
+static inline void outbox_close_record (outbox_t *self, zmq_msg_t *attachment)
+{
+    if (attachment || self->records.failed || self->records.size - self->open_records >= WEFT_BATCH_MAX)
+        outbox_close_message (self, attachment);
+}
 
 /*  Passes on a records frame that holds one record, moved in, with its attachment or NULL. */
 void outbox_adopt (outbox_t *self, zmq_msg_t *frame, zmq_msg_t *attachment);

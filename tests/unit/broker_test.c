@@ -222,6 +222,111 @@ TEST (an_id_that_is_open_is_refused)
     finish ();
 }
 
+TEST (ids_that_do_not_count_up_are_told_apart_all_the_same)
+{
+    start ();
+    peer_t *worker = worker_of (1, "Arith", 9), *caller = client ();
+    for (uint64_t id = 70000; id > 0; id -= 10000)
+        say_call (caller, id, "Arith.Add", 1000);
+    CHECK_INT (listen_to (worker), 7);
+    say_call (caller, 30000, "Arith.Add", 1000);
+    check_refused (caller, WEFT_INVALID, "open already");
+    say_cancel (caller, 10000);
+    only (worker, WIRE_CANCEL);
+    say_call (caller, 5, "Arith.Add", 1000);
+    only (worker, WIRE_REQUEST);
+    finish ();
+}
+
+/*  Writes a request whose id and time are not fixed: it cannot be passed on as it is. */
+static void write_odd_request (buffer_t *out, uint8_t id, const char *method)
+{
+    mp_write_array (out, 5);
+    mp_write_uint (out, WIRE_REQUEST);
+    mp_write_uint (out, id);
+    mp_write_text (out, method);
+    mp_write_uint (out, 1000);
+    mp_write_bin (out, &id, 1);
+}
+
+static void write_request (buffer_t *out, uint8_t id, const char *method)
+{
+    wire_write_request (out, id, text_of (method), 1000, &id, 1, false, NULL);
+}
+
+/*  The bodies that the worker got, as text; its ids are kept. */
+static uint64_t given [64];
+static const char *bodies (peer_t *worker)
+{
+    static char text [64];
+    const size_t count = listen_to (worker);
+    for (size_t i = 0; i < count; i++) {
+        const wire_record_t *request = next (WIRE_REQUEST);
+        text [i] = (char) request->body [0];
+        given [i] = request->id;
+    }
+    text [count] = '\0';
+    return text;
+}
+
+TEST (records_of_one_frame_keep_their_order_wherever_they_go)
+{
+    start ();
+    peer_t *adder = worker_of (1, "Arith", 64), *talker = worker_of (2, "Text", 64), *alice = client (), *bob = client ();
+    buffer_t *out = records ();
+    for (const char *at = "abABcdXCyDEefz"; *at; at++)
+        if (*at == 'X')
+            write_request (out, (uint8_t) *at, "No.Such");
+        else if (*at >= 'x')
+            write_odd_request (out, (uint8_t) *at, "Arith.Add");
+        else
+            write_request (out, (uint8_t) *at, *at < 'a' ? "Text.Add" : "Arith.Add");
+    say (alice, out);
+    check_reply (only (alice, WIRE_REPLY), 'X', WEFT_NO_SERVICE, 0, "No");
+    CHECK_STR (bodies (talker), "ABCDE");
+    CHECK_STR (bodies (adder), "abcdyefz");
+
+    out = records (); /* back: to two clients, one of them in between */
+    write_request (out, '1', "Arith.Add");
+    write_request (out, '2', "Arith.Add");
+    uint64_t hers [64];
+    memcpy (hers, given, sizeof hers);
+    say (bob, out);
+    CHECK_STR (bodies (adder), "12");
+    out = records ();
+    for (size_t i = 0; i < 8; i++) {
+        wire_write_reply (out, hers [i], WEFT_OK, "+", 1, false, NULL);
+        if (i % 4 == 2)
+            wire_write_reply (out, given [i / 4], WEFT_OK, "-", 1, false, NULL);
+    }
+    say (adder, out);
+    CHECK_INT (listen_to (alice), 8);
+    for (const char *at = "abcdyefz"; *at; at++)
+        CHECK_INT (next (WIRE_REPLY)->id, *at);
+    CHECK_INT (listen_to (bob), 2);
+    CHECK_INT (next (WIRE_REPLY)->id, '1');
+    CHECK_INT (next (WIRE_REPLY)->id, '2');
+    finish ();
+}
+
+TEST (a_method_that_was_just_called_is_gone_with_the_last_worker_that_has_it)
+{
+    start ();
+    peer_t *worker = worker_of (1, "Arith", 4), *caller = client ();
+    say_call (caller, 1, "Arith.Add", 1000);
+    only (worker, WIRE_REQUEST);
+    lose (worker);
+    listen_to (caller);
+    say_call (caller, 2, "Arith.Add", 1000);
+    check_reply (only (caller, WIRE_REPLY), 2, WEFT_NO_WORKERS, 0, "live");
+    worker = worker_of (2, "Arith", 4);
+    say_call (caller, 3, "Arith.Add", 1000);
+    only (worker, WIRE_REQUEST);
+    say_call (caller, 4, "Arith.Ad", 1000);
+    check_reply (only (caller, WIRE_REPLY), 4, WEFT_UNIMPLEMENTED, 0, "Ad");
+    finish ();
+}
+
 TEST (a_worker_gets_no_more_than_its_window)
 {
     start ();
@@ -245,13 +350,37 @@ TEST (a_queued_call_ends_at_its_deadline_and_never_ran)
     start ();
     peer_t *worker = worker_of (1, "Arith", 0), *caller = client ();
     say_call (caller, 1, "Arith.Add", 200);
-    CHECK_INT (broker_next_us (broker), now_us + 200 * MS);
+    const int64_t deadline_us = now_us + 200 * MS;
     pass (199 * MS);
     check_silent (caller);
+    CHECK_INT (broker_next_us (broker), deadline_us);
     pass (1 * MS);
     check_reply (only (caller, WIRE_REPLY), 1, WEFT_DEADLINE_EXCEEDED, 0, "waited at the broker");
     say_credit (worker, 5);
     check_silent (worker);
+    finish ();
+}
+
+TEST (a_broker_that_sleeps_as_long_as_it_wants_is_there_at_every_deadline)
+{
+    static const uint32_t times_ms [] = {1, 49, 50, 51, 100, 2000, 75, 101};
+    uint64_t ended = 0;
+    start ();
+    peer_t *caller = client ();
+    worker_of (1, "Arith", 4);
+    const int64_t begin_us = now_us;
+    for (uint64_t i = 0; i < 8; i++)
+        say_call (caller, i + 1, "Arith.Add", times_ms [i]);
+    for (int turns = 0; ended != 0xff; turns++) {
+        CHECK (broker_next_us (broker) > now_us && turns < 20);
+        now_us = broker_next_us (broker);
+        broker_tick (broker, now_us);
+        for (size_t count = listen_to (caller); count; count--) {
+            const uint64_t i = next (WIRE_REPLY)->id - 1;
+            CHECK_INT (now_us, begin_us + times_ms [i] * MS);
+            ended |= (uint64_t) 1 << i;
+        }
+    }
     finish ();
 }
 

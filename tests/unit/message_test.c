@@ -15,7 +15,7 @@ TEST (a_lone_record_may_be_moved_out_while_its_message_is_walked)
     zmq_msg_t *attachment, moved;
     const char *fault;
     CHECK_INT (message_next (&cursor, &record, &attachment, &fault), 1);
-    CHECK (message_is_lone (&message, &record));
+    CHECK (message_is_lone (&cursor, &record));
     zmq_msg_init (&moved);
     zmq_msg_move (&moved, &message.frames [0]);
     CHECK_INT (message_next (&cursor, &record, &attachment, &fault), 0);
