@@ -11,10 +11,10 @@ bool registry_init (registry_t *self, size_t workers_max, size_t services_max, s
     *self = (registry_t){.workers_max = workers_max, .services_max = services_max};
     table_init (&self->workers, seed);
     table_init (&self->services, seed + 1);
-    table_init (&self->routes, seed + 2);
+    routes_init (&self->routes, seed + 2);
     list_init (&self->unused);
     self->registration = calloc (1, sizeof *self->registration);
-    return contracts_init (&self->contracts, bytes_max, seed + 3) && self->registration;
+    return contracts_init (&self->contracts, bytes_max, seed + 4) && self->registration;
 }
 
 void registry_fini (registry_t *self)
@@ -22,12 +22,14 @@ void registry_fini (registry_t *self)
     size_t position = 0;
     service_t *service;
 
-    assert (self->workers.count == 0 && self->routes.count == 0);
-    while ((service = table_next (&self->services, &position)))
+    assert (self->workers.count == 0);
+    while ((service = table_next (&self->services, &position))) {
+        methods_fini (&service->methods);
         free (service);
+    }
     table_fini (&self->workers);
     table_fini (&self->services);
-    table_fini (&self->routes);
+    routes_fini (&self->routes);
     contracts_fini (&self->contracts);
     free (self->registration);
 }
@@ -44,6 +46,7 @@ static void service_free (registry_t *self, service_t *service)
     assert (list_empty (&service->members) && list_empty (&service->watches) && service->lane.queued == 0);
     list_remove (&self->unused, &service->unused);
     table_take (&self->services, service->name, service->name_size);
+    methods_fini (&service->methods);
     free (service);
 }
 
@@ -72,6 +75,7 @@ service_t *registry_service_open (registry_t *self, text_t name)
     memcpy (service->name, name.data, name.size);
     service->name_size = name.size;
     lane_init (&service->lane);
+    methods_init (&service->methods, service, (text_t){service->name, name.size});
     list_init (&service->members);
     list_init (&service->watches);
     list_init (&service->walks);
@@ -140,106 +144,6 @@ static void members_remove (service_t *service, member_t *member)
 uint64_t registry_touch (registry_t *self, service_t *service)
 {
     return service->revision = ++self->revision;
-}
-
-/*  Routes ------------------------------------------------------------------------------------------------------- */
-
-static size_t route_key (const service_t *service, text_t method, char key [2 * WEFT_METHOD_NAME_MAX + 2])
-{
-    memcpy (key, service->name, service->name_size);
-    key [service->name_size] = '.';
-    memcpy (key + service->name_size + 1, method.data, method.size);
-    return service->name_size + 1 + method.size;
-}
-
-const route_t *registry_route (registry_t *self, text_t method)
-{
-    if (self->route && method.size == self->method_size && memcmp (method.data, self->method, method.size) == 0)
-        return self->route;
-    self->route = table_get (&self->routes, method.data, method.size);
-    if (self->route) {
-        assert (method.size <= WEFT_METHOD_NAME_MAX);
-        memcpy (self->method, method.data, method.size);
-        self->method_size = method.size;
-    }
-    return self->route;
-}
-
-static void drop_routes (registry_t *self, service_t *service)
-{
-    char key [2 * WEFT_METHOD_NAME_MAX + 2];
-
-    self->route = NULL;
-    for (uint32_t i = 0; i < service->route_count; i++)
-        table_take (&self->routes, key, route_key (service, service->routes [i].name, key));
-    free (service->routes);
-    service->routes = NULL;
-    service->route_count = 0;
-}
-
-static int route_compare (const void *a, const void *b)
-{
-    return text_compare (((const route_t *) a)->name, ((const route_t *) b)->name);
-}
-
-static route_t *route_find (service_t *service, text_t name)
-{
-    const route_t key = {.name = name};
-    return service->route_count
-               ? bsearch (&key, service->routes, service->route_count, sizeof key, route_compare)
-               : NULL;
-}
-
-/*  Takes over what one more contract says; the newest speaks last. */
-static bool merge_contract (service_t *service, const contract_t *contract)
-{
-    route_t *grown = realloc (service->routes, (service->route_count + contract->count + 1) * sizeof *grown);
-    if (!grown)
-        return false;
-    service->routes = grown;
-    uint32_t count = service->route_count;
-    for (uint32_t i = 0; i < contract->count; i++) {
-        const wire_method_t *method = &contract->methods [i];
-        route_t *route = route_find (service, method->name);
-        const unsigned flags = (unsigned) method->flags;
-        if (!route)
-            service->routes [count++] = (route_t){service, method->name, flags, method};
-        else
-            *route = (route_t){service, method->name, flags & (route->flags | ~METHOD_IDEMPOTENT), method};
-    }
-    service->route_count = count;
-    qsort (service->routes, count, sizeof *service->routes, route_compare);
-    return true;
-}
-
-/*  True if an earlier member has the same contract. */
-static bool merged_already (const member_t *member)
-{
-    const list_t *members = &member->service->members;
-    for (list_node_t *node = list_first (members); node != &member->node; node = list_after (members, node))
-        if (CONTAINER_OF (node, member_t, node)->contract == member->contract)
-            return true;
-    return false;
-}
-
-static bool build_routes (registry_t *self, service_t *service)
-{
-    char key [2 * WEFT_METHOD_NAME_MAX + 2];
-
-    drop_routes (self, service);
-    service->routes_digest = 0;
-    for (list_node_t *node = list_first (&service->members); node; node = list_after (&service->members, node)) {
-        const member_t *member = CONTAINER_OF (node, member_t, node);
-        if (!merged_already (member) && !merge_contract (service, member->contract))
-            return false;
-    }
-    for (uint32_t i = 0; i < service->route_count; i++) {
-        route_t *route = &service->routes [i];
-        service->routes_digest = table_hash (service->routes_digest + route->flags, route->name.data, route->name.size);
-        if (!table_put (&self->routes, key, route_key (service, route->name, key), route))
-            return false;
-    }
-    return true;
 }
 
 /*  Reading a REGISTER ------------------------------------------------------------------------------------------- */
@@ -352,17 +256,8 @@ void registry_discard (registry_t *self, registration_t *registration)
 
 /*  Workers ------------------------------------------------------------------------------------------------------ */
 
-static bool contract_shared (const member_t *member)
-{
-    const list_t *members = &member->service->members;
-    for (list_node_t *node = list_first (members); node; node = list_after (members, node))
-        if (node != &member->node && CONTAINER_OF (node, member_t, node)->contract == member->contract)
-            return true;
-    return false;
-}
-
-/*  Makes the member count: routes, and the offer to dispatch. */
-static bool member_join (registry_t *self, member_t *member, worker_t *worker)
+/*  Makes the member count: the offer to dispatch, and routes (without memory methods are missed, not misread). */
+static void member_join (registry_t *self, member_t *member, worker_t *worker)
 {
     service_t *service = member->service;
 
@@ -372,20 +267,18 @@ static bool member_join (registry_t *self, member_t *member, worker_t *worker)
     members_push (service, member);
     service->open += !worker->draining;
     offer_join (&member->offer, &worker->server, &service->lane);
-    return contract_shared (member) || build_routes (self, service);
+    routes_add (&self->routes, &service->methods, member->contract);
 }
 
 /*  The routes may view the contract, so they go first. */
 static void member_part (registry_t *self, member_t *member)
 {
     service_t *service = member->service;
-    const bool shared = contract_shared (member);
 
     members_remove (service, member);
     service->open -= !member->worker->draining;
     offer_part (&member->offer);
-    if (!shared)
-        build_routes (self, service); /* fails only without memory: then methods are missed, not misread */
+    routes_remove (&self->routes, &service->methods, member->contract);
     contracts_release (&self->contracts, &member->contract);
     registry_forget (self, service);
 }
@@ -427,6 +320,9 @@ static bool prepare_members (registry_t *self, worker_t *parts, const registrati
                            self->services.count);
         parts->members [parts->member_count++].service = service;
         parts->services [i] = service->name;
+        if (routes_overflow (&self->routes, &service->methods, registration->services [i].contract))
+            return refuse (refusal, WEFT_OVERLOADED, "service \"%s\" would have more than %d methods in all",
+                           service->name, WEFT_SERVICE_METHODS_MAX);
     }
     return true;
 }

@@ -6,8 +6,7 @@
  *
  *  A *worker* is one registration: a process under its UUID. A *member* is its place in one service. A *service* is
  *  known from its first registration on, also when nobody serves it any more, until the room is needed; one that somebody
- *  merely watches is not known. A *route* is a method that at least one worker of the service has, found by its full name. Where workers of one
- *  service disagree, a method is there if any of them has it and idempotent only if all that have it say so.
+ *  merely watches is not known. A *route* is a method that at least one worker of the service has, found by its full name (routes.h).
  *
  *  Nothing here sends. What changed is told to watchers by whoever calls (membership.c). */
 
@@ -19,16 +18,10 @@
 #include "contract.h"
 #include "dispatch.h"
 #include "lease.h"
+#include "routes.h"
 
 typedef struct service service_t;
 typedef struct worker worker_t;
-
-typedef struct {
-    service_t *service;
-    text_t name;                /* of the method; view into its contract */
-    unsigned flags;             /* as agreed */
-    const wire_method_t *method;
-} route_t;
 
 typedef struct {
     offer_t offer;              /* to dispatch */
@@ -46,9 +39,8 @@ struct service {
     list_t members;             /* oldest first */
     size_t open;                /* members that are not draining */
     list_node_t unused;         /* in registry->unused: known, but without members and watches */
-    route_t *routes;            /* sorted by name */
-    uint32_t route_count;
-    uint64_t routes_digest, routes_told; /* of names and flags; the latter is what watchers know */
+    methods_t methods;
+    uint64_t methods_told;      /* their digest as watchers know it */
     uint64_t revision;          /* of its last change */
     list_t watches;
     list_t walks;               /* under way through the members */
@@ -102,10 +94,7 @@ typedef struct {
 typedef struct {
     table_t workers;            /* by uuid */
     table_t services;           /* by name */
-    table_t routes;             /* by "Service.Method" */
-    const route_t *route;       /* that was asked for last, as `method`; or NULL */
-    char method [WEFT_METHOD_NAME_MAX + 1];
-    size_t method_size;
+    routes_t routes;
     contracts_t contracts;
     registration_t *registration;
     size_t workers_max, services_max;
@@ -142,8 +131,11 @@ void worker_drain (worker_t *self);
 worker_t *registry_worker (const registry_t *self, text_t uuid);
 service_t *registry_service (const registry_t *self, text_t name);
 
-/*  The route of "Service.Method"; NULL: none. Calls come in batches of one method. */
-const route_t *registry_route (registry_t *self, text_t method);
+/*  The route of "Service.Method"; NULL: none. */
+static inline const route_t *registry_route (registry_t *self, text_t method)
+{
+    return routes_find (&self->routes, method);
+}
 
 /*  The service of this name, made (unknown) if need be, for a member or a watch; the one that was unused for longest may have to
  *  go for it. NULL: no room. Give it back with registry_forget: who neither serves nor watches it any more needs it no more. */

@@ -86,11 +86,11 @@ static bool row_of_method (broker_t *self, const wire_method_t *method, unsigned
 bool row_of_routes (broker_t *self, const service_t *service, definition_row *row)
 {
     *row = (definition_row){.name = service->name, .version = service_version (self, service)};
-    row->methods = arena_alloc (&self->arena, (service->route_count + 1) * sizeof *row->methods);
+    row->methods = arena_alloc (&self->arena, (service->methods.count + 1) * sizeof *row->methods);
     if (!row->version || !row->methods)
         return false;
-    for (; row->method_count < service->route_count; row->method_count++) {
-        const route_t *route = &service->routes [row->method_count];
+    for (; row->method_count < service->methods.count; row->method_count++) {
+        const route_t *route = service->methods.routes [row->method_count];
         if (!row_of_method (self, route->method, route->flags, &row->methods [row->method_count]))
             return false;
     }

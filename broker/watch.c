@@ -39,7 +39,7 @@ static bool list_methods (broker_t *self, const service_t *service, watch_item *
     if (!item->methods)
         return false;
     for (size_t i = 0; i < row.method_count; i++)
-        item->methods [i] = (flags_row){row.methods [i].name, service->routes [i].flags};
+        item->methods [i] = (flags_row){row.methods [i].name, service->methods.routes [i]->flags};
     item->method_count = row.method_count;
     return true;
 }
@@ -234,12 +234,12 @@ void watch_push (broker_t *self, service_t *service, worker_t *worker)
     if (self->draining)
         return; /* workers leave us because we stop: nobody should leave them for that */
     if (list_empty (&service->watches)) {
-        service->routes_told = service->routes_digest;
+        service->methods_told = service->methods.digest;
         return;
     }
     arena_reset (&self->arena);
-    if (service->routes_told != service->routes_digest && list_methods (self, service, &item))
-        service->routes_told = service->routes_digest;
+    if (service->methods_told != service->methods.digest && list_methods (self, service, &item))
+        service->methods_told = service->methods.digest;
     for (int codec = 0; codec < CODEC_COUNT; codec++)
         push_codec (self, service, (codec_t) codec, &item);
 }

@@ -32,6 +32,7 @@
 /*  Registration. REFUSED beyond. */
 #define WEFT_SERVICES_MAX 256         /* per worker */
 #define WEFT_METHODS_MAX 1024         /* per worker */
+#define WEFT_SERVICE_METHODS_MAX 4096 /* per service, of all its workers together */
 #define WEFT_FIELDS_MAX 256           /* per struct */
 #define WEFT_ENDPOINTS_MAX 16         /* per worker */
 #define WEFT_LABELS_MAX 32            /* per worker */
