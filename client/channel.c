@@ -391,6 +391,13 @@ static void ask (channel_t *self, discovery_t *discovery)
         send_watch (self, discovery);
 }
 
+void channel_forget (channel_t *self, discovery_t *discovery)
+{
+    stop_watch (self, discovery);
+    table_take (&self->services, discovery->service, strlen (discovery->service));
+    discovery_free (discovery, &self->endpoints);
+}
+
 /*  While the broker is away the last good list serves, however old. */
 void channel_ask (channel_t *self, discovery_t *discovery)
 {

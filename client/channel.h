@@ -70,6 +70,7 @@ typedef struct {
 
     endpoints_t endpoints;
     table_t services;               /* name → discovery_t */
+    int64_t crowded_us;             /* until when no place among them can become free */
     ids_t requests;                 /* sent and not ended: request_t */
     deadlines_t calls, links;
     retry_budget_t budget;

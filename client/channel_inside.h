@@ -50,6 +50,7 @@ void call_shut (channel_t *self, weft_call_t *call);                 /* the clie
 
 /*  channel.c */
 void channel_ask (channel_t *self, discovery_t *discovery);          /* for the list, if it should be */
+void channel_forget (channel_t *self, discovery_t *discovery);       /* ends its watch, and frees it */
 bool channel_connect (channel_t *self, endpoint_t *endpoint);        /* starts; false: nowhere to */
 void channel_left (channel_t *self, link_t *link);                   /* a request left a link */
 

@@ -316,6 +316,14 @@ discovery_result_t discovery_apply (discovery_t *self, const watch_item *change,
     return self->coming ? DISCOVERY_PART : DISCOVERY_OK;
 }
 
+bool discovery_unneeded (const discovery_t *self)
+{
+    for (size_t i = 0; i < self->count; i++)
+        if (self->members [i]->outstanding > 0)
+            return false;
+    return list_empty (&self->waiting);
+}
+
 bool discovery_offers (const discovery_t *self, const char *method, size_t size)
 {
     return table_get (&self->methods, method, size) != NULL;

@@ -33,6 +33,7 @@ typedef struct discovery {
     int64_t refresh_us;             /* older than this it is stale */
     int64_t updated_us;             /* when it was last told anything */
     int64_t asked_us;
+    int64_t used_us;                /* when a call last went by it */
     int64_t probed_us;              /* when unreachable members were last looked after */
     unsigned gaps;                  /* in a row */
     bool coming;                    /* some parts of a list are here, not the last */
@@ -71,6 +72,9 @@ bool discovery_in_doubt (const discovery_t *self);
 typedef enum { DISCOVERY_OK, DISCOVERY_PART, DISCOVERY_GAP, DISCOVERY_NO_MEMORY } discovery_result_t;
 discovery_result_t discovery_apply (discovery_t *self, const watch_item *change, endpoints_t *endpoints,
                                     int64_t now_us, discovery_observer_fn *observer, void *arg);
+
+/*  Could it go: does no call wait for it, or run at a worker that it lists? */
+bool discovery_unneeded (const discovery_t *self);
 
 /*  Has some worker this method, and its flags; 0 if unknown. */
 bool discovery_offers (const discovery_t *self, const char *method, size_t size);

@@ -16,6 +16,8 @@
 
 #define SERVICES_MAX   WEFT_BROKER_WATCHES_MAX
 #define PROBE_EVERY_US 100000
+#define IDLE_US        5000000 /* a service that nobody used for so long makes room for another */
+#define LOOK_EVERY_US  100000
 
 /*  The endpoints a call may choose from. */
 typedef struct {
@@ -209,24 +211,37 @@ static void to_known_workers (channel_t *self, weft_call_t *call)
 
 /*  Lists. */
 
-/*  Makes room by dropping a service that nobody registered and nobody waits for. */
-static bool forget_unknown (channel_t *self)
+/*  May this service be forgotten for another? One that nobody registered and nobody waits for may at once. */
+static bool is_idle (const channel_t *self, const discovery_t *discovery)
 {
+    if (!discovery_known (discovery) && !discovery->request.link)
+        return list_empty (&discovery->waiting);
+    return self->now_us - discovery->used_us >= IDLE_US && discovery_unneeded (discovery);
+}
+
+/*  Forgets the service that nobody used for longest, if that was long. While there is none, nobody looks again before one
+ *  can have become so. */
+static bool make_room (channel_t *self)
+{
+    discovery_t *oldest = NULL;
     size_t position = 0;
-    for (discovery_t *discovery; (discovery = table_next (&self->services, &position));) {
-        if (discovery_known (discovery) || !list_empty (&discovery->waiting) || discovery->request.link)
-            continue;
-        table_take (&self->services, discovery->service, strlen (discovery->service));
-        discovery_free (discovery, &self->endpoints);
-        return true;
+    if (self->now_us < self->crowded_us)
+        return false;
+    for (discovery_t *discovery; (discovery = table_next (&self->services, &position));)
+        if ((!oldest || discovery->used_us < oldest->used_us) && is_idle (self, discovery))
+            oldest = discovery;
+    if (!oldest) {
+        self->crowded_us = self->now_us + LOOK_EVERY_US;
+        return false;
     }
-    return false;
+    channel_forget (self, oldest);
+    return true;
 }
 
 discovery_t *route_discovery (channel_t *self, text_t service)
 {
     discovery_t *discovery = table_get (&self->services, service.data, service.size);
-    if (discovery || (self->services.count >= SERVICES_MAX && !forget_unknown (self)))
+    if (discovery || (self->services.count >= SERVICES_MAX && !make_room (self)))
         return discovery;
     char name [WEFT_METHOD_NAME_MAX + 1];
     snprintf (name, sizeof name, "%.*s", TEXT_ARG (service));
@@ -268,10 +283,15 @@ static void by_list (channel_t *self, weft_call_t *call, discovery_t *discovery)
     }
 }
 
+/*  Only a list can say who is meant. */
+static bool names_workers (const weft_call_t *call)
+{
+    return call->discover || chooses_here (call) || call->settings.balance == WEFT_BALANCE_BROADCAST;
+}
+
 static bool needs_list (const weft_call_t *call)
 {
-    return call->discover || call->settings.via != WEFT_VIA_BROKER || chooses_here (call) ||
-           call->settings.balance == WEFT_BALANCE_BROADCAST;
+    return names_workers (call) || call->settings.via != WEFT_VIA_BROKER;
 }
 
 static void by_service (channel_t *self, weft_call_t *call)
@@ -282,9 +302,15 @@ static void by_service (channel_t *self, weft_call_t *call)
         return;
     }
     discovery_t *discovery = route_discovery (self, call->service);
+    if (discovery)
+        discovery->used_us = self->now_us;
     if (!needed) {
         if (discovery)
             channel_ask (self, discovery); /* nobody waits for it: it tells what may be retried */
+        through_broker (self, call, NULL);
+        return;
+    }
+    if (!discovery && call->settings.via == WEFT_VIA_AUTO && !names_workers (call)) {
         through_broker (self, call, NULL);
         return;
     }

@@ -646,3 +646,78 @@ TEST (g13_a_broadcast_to_nobody_is_no_workers)
     stage_free (call);
     stage_end ();
 }
+
+/*  A call of a service whose list is asked for; answered by the one worker, w1. The Watch's id. */
+static uint64_t call_listed (unsigned number, uint64_t alias)
+{
+    char method [32];
+    stage_forget ();
+    snprintf (method, sizeof method, "Service%u.Get", number);
+    weft_call_t *call = stage_call (method, &(weft_call_options_t){.via = WEFT_VIA_DIRECT});
+    const stage_record_t *record = stage_request ("weft.Registry.Watch");
+    CHECK (record && record->alias == BROKER);
+    const uint64_t watch = record->id;
+    stage_list (watch, 0, 1, true, (const char *[]){"w1 alive", NULL}, true);
+    record = stage_request (method);
+    CHECK (record && record->alias == alias);
+    stage_reply (alias, record->id, 1);
+    CHECK_INT (stage_result (call), 1);
+    stage_free (call);
+    return watch;
+}
+
+static bool is_listed (const char *service)
+{
+    return table_get (&stage.channel.services, service, strlen (service)) != NULL;
+}
+
+TEST (a_service_that_nobody_used_for_long_makes_room_for_another)
+{
+    const uint64_t alias = stage_begin_connected ();
+    const uint64_t first = call_listed (1, alias);
+    for (unsigned i = 2; i < WEFT_BROKER_WATCHES_MAX; i++)
+        call_listed (i, alias);
+    CHECK_INT (stage.channel.services.count, WEFT_BROKER_WATCHES_MAX);
+
+    stage_forget ();
+    weft_call_t *call = stage_call ("More.Get", &(weft_call_options_t){.via = WEFT_VIA_DIRECT});
+    stage_check (call, WEFT_OVERLOADED, WEFT_EXECUTED_NO);
+    stage_check_text (call, "no place for More.Get");
+    stage_free (call);
+    call = stage_call ("More.Get", NULL); /* the broker will do */
+    const stage_record_t *request = stage_request ("More.Get");
+    CHECK (request && request->alias == BROKER);
+    stage_reply (BROKER, request->id, 1);
+    CHECK_INT (stage_result (call), 1);
+    stage_free (call);
+
+    stage_pass (4000 * STAGE_MS);
+    for (unsigned i = 2; i < WEFT_BROKER_WATCHES_MAX; i++) { /* all but Service1 and Test are used */
+        char method [32];
+        snprintf (method, sizeof method, "Service%u.Get", i);
+        stage_forget ();
+        call = stage_call (method, NULL);
+        stage_reply (alias, stage_request (method)->id, 1);
+        stage_free (call);
+    }
+    stage_pass (1500 * STAGE_MS);
+    weft_call_t *running = stage_call ("Test.Get", NULL); /* so Test is in use again */
+    stage_forget ();
+    call = stage_call ("More.Get", &(weft_call_options_t){.via = WEFT_VIA_DIRECT});
+    const stage_record_t *cancel = stage_record (WIRE_CANCEL);
+    CHECK (cancel == NULL); /* w1 has a call, so no list that names it goes */
+    stage_check (call, WEFT_OVERLOADED, WEFT_EXECUTED_NO);
+    stage_free (call);
+    stage_free (running);
+
+    stage_pass (200 * STAGE_MS);
+    stage_forget ();
+    call = stage_call ("More.Get", &(weft_call_options_t){.via = WEFT_VIA_DIRECT});
+    cancel = stage_record (WIRE_CANCEL);
+    CHECK (cancel && cancel->id == first);
+    CHECK (stage_request ("weft.Registry.Watch") != NULL);
+    CHECK (!is_listed ("Service1") && is_listed ("Service2") && is_listed ("Test") && is_listed ("More"));
+    CHECK_INT (stage.channel.services.count, WEFT_BROKER_WATCHES_MAX);
+    stage_free (call);
+    stage_end ();
+}
