@@ -573,6 +573,13 @@ static link_t *link_of (channel_t *self, uint64_t alias)
     return endpoint ? &endpoint->link : NULL;
 }
 
+void channel_touch_alias (channel_t *self, uint64_t alias)
+{
+    link_t *link = link_of (self, alias);
+    if (link)
+        channel_touch (self, link);
+}
+
 static void refuse (channel_t *self, link_t *link, const char *fault)
 {
     self->stats.malformed++;

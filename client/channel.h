@@ -116,6 +116,7 @@ void channel_close (channel_t *self, int64_t now_us);
 weft_call_t *channel_next_done (channel_t *self);
 link_t *channel_next_dirty (channel_t *self);
 void channel_touch (channel_t *self, link_t *link); /* puts one back: it still has something to send */
+void channel_touch_alias (channel_t *self, uint64_t alias); /* the same; harmless if there is no such link */
 const channel_command_t *channel_next_command (channel_t *self); /* valid until the next event */
 const channel_change_t *channel_next_change (channel_t *self);   /* the same */
 int64_t channel_next_us (const channel_t *self);

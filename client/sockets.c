@@ -14,12 +14,14 @@ enum { BROKER = 1, BROKER_MONITOR = 2, WORKERS = 4, WORKERS_MONITOR = 8, WAKE = 
 
 #define MESSAGES_PER_TURN   256
 #define BATCHES_BEFORE_LOST 64
-#define STUCK_RETRY_US      2000
+#define STUCK_RETRY_US      2000  /* at first; then as long again as it has waited */
+#define STUCK_RETRY_MAX_US  64000
 #define ROUTING_ID_SIZE     9
 
 /*  A message that waits until its peer reads. */
 typedef struct {
-    list_node_t node;
+    deadline_t due;
+    int64_t delay_us;
     uint64_t alias;
     message_t message;
 } stuck_t;
@@ -94,7 +96,8 @@ bool sockets_init (sockets_t *self, uint64_t seed)
                         .nudge = transport_wake_open (),
                         .timer = timerfd_create (CLOCK_MONOTONIC, TFD_NONBLOCK | TFD_CLOEXEC),
                         .armed_us = DEADLINES_NEVER};
-    list_init (&self->stuck);
+    table_init (&self->stuck, seed);
+    deadlines_init (&self->stuck_due);
     table_init (&self->aliases, seed);
     self->context = transport_context_acquire ();
     return self->context && self->epoll >= 0 && self->nudge >= 0 && watch_fd (self, self->wake, WAKE) &&
@@ -104,15 +107,19 @@ bool sockets_init (sockets_t *self, uint64_t seed)
 
 static void drop_stuck (sockets_t *self, stuck_t *stuck)
 {
-    list_remove (&self->stuck, &stuck->node);
+    table_take (&self->stuck, &stuck->alias, sizeof stuck->alias);
+    deadlines_cancel (&self->stuck_due, &stuck->due);
     message_fini (&stuck->message);
     free (stuck);
 }
 
 void sockets_fini (sockets_t *self, int linger_ms)
 {
-    while (!list_empty (&self->stuck))
-        drop_stuck (self, CONTAINER_OF (list_first (&self->stuck), stuck_t, node));
+    size_t position = 0;
+    for (stuck_t *stuck; (stuck = table_next (&self->stuck, &position));)
+        drop_stuck (self, stuck);
+    table_fini (&self->stuck);
+    deadlines_fini (&self->stuck_due);
     if (self->context) {
         close_socket (self, &self->broker, &self->broker_monitor, linger_ms);
         close_socket (self, &self->workers, &self->workers_monitor, linger_ms);
@@ -142,15 +149,16 @@ static transport_event_kind_t connect_socket (void *socket, const char *address)
     return is_inproc (address) ? TRANSPORT_READY : 0;
 }
 
+static stuck_t *stuck_of (const sockets_t *self, uint64_t alias)
+{
+    return self->stuck.count ? table_get (&self->stuck, &alias, sizeof alias) : NULL;
+}
+
 static void drop_stuck_of (sockets_t *self, uint64_t alias)
 {
-    list_node_t *next;
-    for (list_node_t *node = list_first (&self->stuck); node; node = next) {
-        next = list_after (&self->stuck, node);
-        stuck_t *stuck = CONTAINER_OF (node, stuck_t, node);
-        if (stuck->alias == alias)
-            drop_stuck (self, stuck);
-    }
+    stuck_t *stuck = stuck_of (self, alias);
+    if (stuck)
+        drop_stuck (self, stuck);
 }
 
 static void disconnect (sockets_t *self, uint64_t alias, const char *address)
@@ -245,43 +253,41 @@ static sent_t send_message (sockets_t *self, channel_t *channel, uint64_t alias,
     return GONE;
 }
 
-static bool is_stuck (const sockets_t *self, uint64_t alias)
+/*  Its link has no more to flush until it has left. False: out of memory, as if it were lost on the way: the calls'
+ *  deadlines hold. */
+static bool set_aside (sockets_t *self, uint64_t alias, message_t *message, int64_t now_us)
 {
-    for (list_node_t *node = list_first (&self->stuck); node; node = list_after (&self->stuck, node))
-        if (CONTAINER_OF (node, stuck_t, node)->alias == alias)
-            return true;
-    return false;
-}
-
-static void set_aside (sockets_t *self, uint64_t alias, message_t *message, int64_t now_us)
-{
-    stuck_t *stuck = malloc (sizeof *stuck);
-    if (!stuck) {
-        message_clear (message); /* as if it were lost on the way: the calls' deadlines hold */
-        return;
+    stuck_t *stuck = calloc (1, sizeof *stuck);
+    if (!stuck || !table_put (&self->stuck, &alias, sizeof alias, stuck) ||
+        !deadlines_set (&self->stuck_due, &stuck->due, now_us + STUCK_RETRY_US)) {
+        table_take (&self->stuck, &alias, sizeof alias);
+        free (stuck);
+        message_clear (message);
+        return false;
     }
-    *stuck = (stuck_t){.alias = alias};
+    stuck->alias = alias;
+    stuck->delay_us = STUCK_RETRY_US;
     message_init (&stuck->message);
     for (int i = 0; i < message->count; i++)
         message_add (&stuck->message, &message->frames [i]);
     message_clear (message);
-    if (list_empty (&self->stuck))
-        self->retry_us = now_us + STUCK_RETRY_US;
-    list_push (&self->stuck, &stuck->node);
+    return true;
 }
 
-/*  Not at every turn: each try looks like something to take in, so the driver would never sleep. */
+/*  Not at every turn: each try looks like something to take in, so the driver would never sleep. Nor does a peer that does not
+ *  read cost a try every other millisecond for ever: the next one comes after as long as it has waited. */
 static void retry_stuck (sockets_t *self, channel_t *channel, int64_t now_us)
 {
-    if (now_us < self->retry_us)
-        return;
-    self->retry_us = now_us + STUCK_RETRY_US;
-    for (size_t left = self->stuck.count; left > 0 && !list_empty (&self->stuck); left--) {
-        stuck_t *stuck = CONTAINER_OF (list_pop (&self->stuck), stuck_t, node);
-        if (send_message (self, channel, stuck->alias, &stuck->message, now_us) == FULL)
-            list_push (&self->stuck, &stuck->node);
-        else
-            free (stuck);
+    for (deadline_t *due; (due = deadlines_pop (&self->stuck_due, now_us));) {
+        stuck_t *stuck = CONTAINER_OF (due, stuck_t, due);
+        const uint64_t alias = stuck->alias;
+        if (send_message (self, channel, alias, &stuck->message, now_us) == FULL) {
+            stuck->delay_us *= stuck->delay_us < STUCK_RETRY_MAX_US ? 2 : 1;
+            deadlines_set (&self->stuck_due, &stuck->due, now_us + stuck->delay_us); /* in the place it had */
+            continue;
+        }
+        drop_stuck (self, stuck);
+        channel_touch_alias (channel, alias);
     }
 }
 
@@ -293,17 +299,13 @@ static void flush_link (sockets_t *self, channel_t *channel, link_t *link, int64
         channel_link (channel, alias, TRANSPORT_LOST, WEFT_OK, now_us);
         return;
     }
-    if (is_stuck (self, alias)) {
-        channel_touch (channel, link); /* behind the message that is stuck */
-        return;
-    }
+    if (stuck_of (self, alias))
+        return; /* behind the message that is stuck */
     message_init (&message);
     while (outbox_take (&link->outbox, &message)) {
         const sent_t sent = send_message (self, channel, alias, &message, now_us);
-        if (sent == FULL) {
-            set_aside (self, alias, &message, now_us);
+        if (sent == FULL && !set_aside (self, alias, &message, now_us))
             channel_touch (channel, link);
-        }
         if (sent != SENT)
             return;
     }
@@ -311,7 +313,7 @@ static void flush_link (sockets_t *self, channel_t *channel, link_t *link, int64
 
 void sockets_flush (sockets_t *self, channel_t *channel, int64_t now_us)
 {
-    if (!list_empty (&self->stuck))
+    if (deadlines_next (&self->stuck_due) <= now_us)
         retry_stuck (self, channel, now_us);
     /* records first: a goodbye must leave before its connection goes */
     for (size_t left = channel->dirty.count; left > 0 && !list_empty (&channel->dirty); left--)
@@ -419,7 +421,7 @@ bool sockets_busy (const sockets_t *self)
 
 int64_t sockets_next_us (const sockets_t *self)
 {
-    return list_empty (&self->stuck) ? DEADLINES_NEVER : self->retry_us;
+    return deadlines_next (&self->stuck_due);
 }
 
 /*  Milliseconds as poll and epoll take them, never too short. */

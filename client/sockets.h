@@ -21,8 +21,8 @@ typedef struct {
     int nudge;                          /* ends the background thread's sleep, and nobody else's */
     unsigned check;                     /* bits of sources */
     table_t aliases;                    /* address → alias of the connection that is made there */
-    list_t stuck;                       /* messages that a peer had no room for */
-    int64_t retry_us;                   /* when they are tried again */
+    table_t stuck;                      /* alias → the message that its peer had no room for */
+    deadlines_t stuck_due;              /* when they are tried again */
     int64_t armed_us;                   /* when `timer` goes off */
 } sockets_t;
 

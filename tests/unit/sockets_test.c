@@ -133,3 +133,81 @@ TEST (who_has_just_gone_leaves_its_address_to_the_next)
     CHECK_INT (second->link.state, LINK_CONNECTING);
     tear_down ();
 }
+
+/*  Sends CANCELs of growing ids until there is no room; how many, the last of which is stuck. */
+static uint64_t fill (link_t *link)
+{
+    static const uint8_t padding [4000];
+    uint64_t id = 0;
+    while (sockets.stuck.count == 0) {
+        CHECK (id < 100000);
+        wire_write_cancel (outbox_open_record (&link->outbox), ++id);
+        outbox_close_record (&link->outbox, NULL);
+        wire_write_item (outbox_open_record (&link->outbox), id, 0, padding, sizeof padding, false);
+        outbox_close_record (&link->outbox, NULL);
+        channel_touch (&channel, link);
+        sockets_flush (&sockets, &channel, clock_now_us ());
+    }
+    return id;
+}
+
+/*  The ids of the CANCELs that the listener gets: 1, 2, ... up to `last`. */
+static void hear_all (uint64_t last)
+{
+    zmq_msg_t id;
+    message_t message;
+    const char *fault;
+    zmq_msg_init (&id);
+    message_init (&message);
+    for (uint64_t expected = 1; expected <= last;) {
+        sockets_flush (&sockets, &channel, clock_now_us ());
+        if (transport_receive (listener, &id, &message, &fault) != 1)
+            continue;
+        message_cursor_t cursor = message_cursor (&message);
+        wire_record_t record;
+        zmq_msg_t *attachment;
+        while (message_next (&cursor, &record, &attachment, &fault) == 1)
+            if (record.kind == WIRE_CANCEL)
+                CHECK_INT (record.id, expected++);
+        message_clear (&message);
+    }
+    message_fini (&message);
+    zmq_msg_close (&id);
+}
+
+TEST (a_peer_that_does_not_read_is_tried_less_and_less_and_costs_no_turn)
+{
+    set_up (ZMQ_ROUTER);
+    endpoint_t *endpoint = connect_worker ("w1");
+    link_t *link = &endpoint->link;
+    uint64_t last = fill (link);
+    int64_t now_us = clock_now_us () + 2000, waits_us [7];
+    for (int i = 0; i < 7; i++) {
+        sockets_flush (&sockets, &channel, now_us);
+        waits_us [i] = sockets_next_us (&sockets) - now_us;
+        now_us += waits_us [i];
+    }
+    CHECK_INT (waits_us [0], 4000);
+    CHECK_INT (waits_us [6], 64000);
+    CHECK_INT (channel.dirty.count, 0); /* nobody looks at it meanwhile */
+    wire_write_cancel (outbox_open_record (&link->outbox), ++last);
+    outbox_close_record (&link->outbox, NULL);
+    channel_touch (&channel, link);
+    sockets_flush (&sockets, &channel, now_us - 1);
+    CHECK_INT (channel.dirty.count, 0);
+    hear_all (last); /* all of it, in order */
+    CHECK_INT (sockets.stuck.count, 0);
+    tear_down ();
+}
+
+TEST (what_is_stuck_goes_with_its_connection)
+{
+    set_up (ZMQ_ROUTER);
+    endpoint_t *endpoint = connect_worker ("w1");
+    fill (&endpoint->link);
+    channel_link (&channel, endpoint->link.alias, TRANSPORT_LOST, WEFT_OK, clock_now_us ());
+    sockets_flush (&sockets, &channel, clock_now_us ());
+    CHECK_INT (sockets.stuck.count, 0);
+    CHECK_INT (deadlines_next (&sockets.stuck_due), DEADLINES_NEVER);
+    tear_down ();
+}
