@@ -1,239 +1,376 @@
 /* SPDX-License-Identifier: MPL-2.0
  *
- *  bench.c - weft bench: keeps so many calls under way (a closed loop), checks every answer, and says
- *  how fast it went.
+ *  bench.c - weft bench: calls a method over and over, from one client or several, and says how that went.
  *
- *  One thread: the loop waits for the client and lets it run the callbacks, which top up what is under way: so
- *  what they start leaves together. After a failure the loop does it. */
+ *  Drivers (bench_driver.h) do the work, each on its own thread; this one waits beside them, takes what they
+ *  counted once a second, listens for Ctrl-C, and writes the report. The same run twice: first to warm up,
+ *  counting nothing, then in earnest, with nothing left over from before. */
 
-#include "clock.h"
+#include "bench_driver.h"
+#include "bench_report.h"
 #include "commands.h"
-#include "histogram.h"
 #include "input.h"
+#include "transport.h"
 #include "words.h"
+#include <errno.h>
 #include <poll.h>
+#include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
-#define OUTSTANDING_DEFAULT 64
-#define DURATION_DEFAULT_US 5000000
-#define TICK_MS             200
+#define OUTSTANDING_DEFAULT      64    /* closed loop */
+#define OUTSTANDING_OPEN_DEFAULT 10000 /* as many as a worker queues */
+#define OUTSTANDING_MAX          WEFT_CLIENT_CALLS_MAX
+#define CLIENTS_MAX              1000
+#define RATE_MAX                 10000000
+#define DURATION_DEFAULT_US      5000000
+#define WARMUP_DEFAULT_US        500000
+#define SECOND_US                1000000
 
 typedef struct {
     cli_t *cli;
-    const signature_t *signature;
-    const buffer_t *body;
-    weft_call_options_t options;
-    uint64_t outstanding, wanted; /* under way at once, in all */
-    uint64_t started, finished;
-    bool stopping;
-    int64_t start_us, until_us, last_us; /* until: 0 if only `wanted` ends it */
-    histogram_t latency;
-    uint64_t latency_buckets [HISTOGRAM_BUCKETS (HISTOGRAM_FINE)];
-    uint64_t statuses [WEFT_STATUS_COUNT];
-    char error [256]; /* the first */
-    int code;     /* its */
+    bench_request_t request;
+    bench_result_t result;
+    int64_t duration_us; /* BENCH_LOAD_NEVER: until `wanted` have ended */
+    uint64_t wanted;     /* UINT64_MAX: until the time is up */
+    weft_client_t **clients; /* the first is the cli's */
+    bench_driver_t **drivers;
+    int interrupts, ended;   /* -1: heard */
+    int64_t start_us, taken_us;
+    bench_tally_t *total, *second;
+    FILE *series, *distribution;
 } bench_t;
 
-static void top_up (bench_t *self);
+/* ---- what was asked for ---- */
 
-static void on_done (weft_call_t *call, void *arg)
+static int check_flags (cli_t *cli)
 {
-    bench_t *const self = arg;
-    const weft_status_t status = weft_call_status (call);
-    self->finished++;
-    self->statuses [(unsigned) status < WEFT_STATUS_COUNT ? status : WEFT_INTERNAL]++;
-    histogram_add (&self->latency, (uint64_t) weft_call_ledger (call).total_us);
-    if (status != WEFT_OK && self->code == EXITS_OK) {
-        self->code = cli_exit_of (self->cli, call);
-        snprintf (self->error, sizeof self->error, "%s: %s", weft_status_str (status), weft_call_text (call));
-    }
-    weft_call_destroy (&call);
-    if (status == WEFT_OK)
-        top_up (self);
+    const options_t *const options = &cli->options;
+    const long long clients = options->clients;
+    if (options->poisson && !options->rate)
+        return cli_fail (cli, EXITS_USAGE, "--poisson is about when --rate starts calls, which is missing");
+    if (options->outstanding && options->outstanding < clients)
+        return cli_fail (cli, EXITS_USAGE, "--outstanding %lld is less than one for each of --clients %lld",
+                         (long long) options->outstanding, clients);
+    if (options->count && options->count < clients)
+        return cli_fail (cli, EXITS_USAGE, "--number %lld is less than one for each of --clients %lld",
+                         (long long) options->count, clients);
+    if (options->rate && options->rate < clients)
+        return cli_fail (cli, EXITS_USAGE, "--rate %lld is less than one for each of --clients %lld",
+                         (long long) options->rate, clients);
+    return EXITS_OK;
 }
 
-static bool start_one (bench_t *self)
+static uint64_t choose_outstanding (const options_t *options, uint64_t clients)
 {
-    self->started++;
-    if (weft_client_start_body (self->cli->client, self->signature->name, self->body->data, self->body->size,
-                                "msgpack", &self->options, on_done, self))
-        return true;
-    self->started--;
-    return false; /* out of memory: what is under way will free some */
+    if (options->outstanding)
+        return (uint64_t) options->outstanding;
+    const uint64_t usual = options->rate ? OUTSTANDING_OPEN_DEFAULT : OUTSTANDING_DEFAULT;
+    return usual > clients ? usual : clients;
 }
 
-static void top_up (bench_t *self)
+static int64_t choose_warmup (const options_t *options)
 {
-    while (!self->stopping && self->started < self->wanted &&
-           self->started - self->finished < self->outstanding)
-        if (!start_one (self))
-            break;
+    if (options->warmup_us)
+        return options->warmup_us == OPTIONS_NONE ? 0 : options->warmup_us;
+    return options->count ? 0 : WARMUP_DEFAULT_US; /* who counts calls wants no others */
 }
 
-static void show_progress (bench_t *self, int64_t now_us)
+static void plan (bench_t *self)
 {
-    char count [WORDS_SHORT_MAX], rate [WORDS_SHORT_MAX];
-    const double seconds = (double) (now_us - self->start_us) / 1e6;
-    cli_progress (self->cli, "%s calls, %s/s, %.0f s", words_count (count, self->finished),
-                  words_count (rate, seconds > 0 ? (uint64_t) ((double) self->finished / seconds) : 0),
-                  seconds);
+    const options_t *const options = &self->cli->options;
+    bench_result_t *const result = &self->result;
+    result->clients = options->clients ? (uint64_t) options->clients : 1;
+    result->outstanding = choose_outstanding (options, result->clients);
+    result->rate = (uint64_t) options->rate;
+    result->random = options->poisson;
+    result->warmup_us = choose_warmup (options);
+    self->wanted = options->count ? (uint64_t) options->count : UINT64_MAX;
+    self->duration_us = options->duration_us ? options->duration_us
+                        : options->count     ? BENCH_LOAD_NEVER
+                                             : DURATION_DEFAULT_US;
 }
 
-/*  Until all are done; or the time is up, or Ctrl-C came, and those under way have ended. */
-static void loop (bench_t *self, int interrupts)
+/*  What one of `count` gets of the whole. */
+static uint64_t share (uint64_t whole, uint64_t count, uint64_t index)
 {
-    struct pollfd polled [] = {{.fd = interrupts, .events = POLLIN},
-                               {.fd = weft_client_fd (self->cli->client), .events = POLLIN}};
-    int64_t tick_us = self->start_us;
-    bool interrupted = false;
-    for (;;) {
-        const int64_t now_us = clock_now_us ();
-        self->stopping = interrupted || (self->until_us && now_us >= self->until_us);
-        top_up (self);
-        if (self->started == self->finished)
-            break;
-        if (now_us >= tick_us) {
-            show_progress (self, now_us);
-            tick_us = now_us + TICK_MS * 1000;
-        }
-        poll (polled, 2, TICK_MS / 4);
-        if (polled [0].revents) {
-            interrupted = true;
-            polled [0].fd = -1; /* heard */
-        }
-        weft_client_drive (self->cli->client);
-    }
-    self->last_us = clock_now_us ();
+    return whole / count + (index < whole % count);
 }
 
-/* ---- what came of it ---- */
+/* ---- clients and drivers ---- */
 
-static const struct {
-    const char *name, *key;
-    double quantile;
-} quantiles [] = {{"p50", "p50_us", 0.5},
-                  {"p90", "p90_us", 0.9},
-                  {"p99", "p99_us", 0.99},
-                  {"p99.9", "p999_us", 0.999},
-                  {"max", "max_us", 1}};
-#define QUANTILES (sizeof quantiles / sizeof *quantiles)
-
-static double rate_of (const bench_t *self)
+static bool open_file (bench_t *self, const char *path, FILE **file, int *code)
 {
-    const double seconds = (double) (self->last_us - self->start_us) / 1e6;
-    return seconds > 0 ? (double) self->statuses [WEFT_OK] / seconds : 0;
+    if (path && !(*file = fopen (path, "w")))
+        *code = cli_fail (self->cli, EXITS_USAGE, "cannot write %s: %s", path, strerror (errno));
+    return *code == EXITS_OK;
 }
 
-static void print_json (const bench_t *self)
+static int close_file (bench_t *self, const char *path, FILE *file)
 {
-    object_t object, statuses;
-    object_init (&object);
-    object_init (&statuses);
-    for (int i = 0; i < WEFT_STATUS_COUNT; i++)
-        if (self->statuses [i])
-            object_int (&statuses, weft_status_str ((weft_status_t) i), (int64_t) self->statuses [i]);
-    object_text (&object, "method", self->signature->name);
-    object_int (&object, "outstanding", (int64_t) self->outstanding);
-    object_double (&object, "seconds", (double) (self->last_us - self->start_us) / 1e6);
-    object_int (&object, "calls", (int64_t) self->finished);
-    object_int (&object, "errors", (int64_t) (self->finished - self->statuses [WEFT_OK]));
-    object_double (&object, "calls_per_second", rate_of (self));
-    for (size_t i = 0; i < QUANTILES; i++)
-        object_int (&object, quantiles [i].key,
-                    (int64_t) histogram_at (&self->latency, quantiles [i].quantile));
-    object_object (&object, "statuses", &statuses);
-    cli_print_object (self->cli, &object);
-    object_fini (&object);
-    object_fini (&statuses);
-}
-
-static void print_text (const bench_t *self)
-{
-    static const grid_column_t columns [] = {{"", false}, {"", true}, {NULL, false}};
-    char text [WORDS_SHORT_MAX];
-    grid_t grid;
-    grid_init (&grid, columns);
-    grid_add (&grid, "calls");
-    grid_add (&grid, "%s", words_count (text, self->finished));
-    grid_add (&grid, "outstanding");
-    grid_add (&grid, "%s", words_count (text, self->outstanding));
-    grid_add (&grid, "time");
-    grid_add (&grid, "%s", words_duration (text, self->last_us - self->start_us));
-    grid_add (&grid, "calls/s");
-    grid_add (&grid, "%s", words_count (text, (uint64_t) rate_of (self)));
-    for (size_t i = 0; i < QUANTILES; i++) {
-        grid_add (&grid, "%s", quantiles [i].name);
-        grid_add (&grid, "%s",
-                  words_duration (text, (int64_t) histogram_at (&self->latency, quantiles [i].quantile)));
-    }
-    grid_add (&grid, "errors");
-    grid_add (&grid, "%s", words_count (text, self->finished - self->statuses [WEFT_OK]));
-    for (int i = 1; i < WEFT_STATUS_COUNT; i++)
-        if (self->statuses [i]) {
-            grid_add (&grid, "  %s", weft_status_str ((weft_status_t) i));
-            grid_add (&grid, "%s", words_count (text, self->statuses [i]));
-        }
-    grid_print (&grid, GRID_UNTITLED, stdout);
-    grid_fini (&grid);
-}
-
-static int report (const bench_t *self)
-{
-    cli_progress (self->cli, "%s", "");
-    if (self->cli->json)
-        print_json (self);
-    else
-        print_text (self);
-    cli_flush ();
-    if (self->code == EXITS_OK)
+    if (!file)
         return EXITS_OK;
-    return cli_fail (self->cli, self->code, "%llu of %llu calls failed; the first: %s",
-                     (unsigned long long) (self->finished - self->statuses [WEFT_OK]),
-                     (unsigned long long) self->finished, self->error);
+    const bool lost = ferror (file);
+    if (fclose (file) == 0 && !lost)
+        return EXITS_OK;
+    return cli_fail (self->cli, EXITS_OTHER, "cannot write %s: %s", path, strerror (errno));
 }
 
-/*  One call by itself: shows that the method works, and opens the connections. */
-static int try_one (bench_t *self)
+static int out_of_memory (bench_t *self)
 {
-    weft_call_t *call = weft_client_start_body (self->cli->client, self->signature->name, self->body->data,
-                                                self->body->size, "msgpack", &self->options, NULL, NULL);
-    if (call)
-        weft_call_wait (call, -1);
+    return cli_fail (self->cli, EXITS_OTHER, "out of memory or descriptors");
+}
+
+/*  One call of each client by itself: shows that the method works, and opens the connections. */
+static int try_one (bench_t *self, bench_driver_t *driver)
+{
+    weft_call_t *call = bench_driver_try (driver);
     const int code = call && weft_call_status (call) == WEFT_OK
                          ? EXITS_OK
-                         : cli_fail_call (self->cli, self->signature->name, call);
+                         : cli_fail_call (self->cli, self->request.method, call);
     weft_call_destroy (&call);
     return code;
 }
 
-static int measure (cli_t *cli, const signature_t *signature, const buffer_t *body, int interrupts)
+static int make_drivers (bench_t *self)
 {
-    const options_t *const options = &cli->options;
-    char worker [UUID_SIZE + 1];
-    bench_t self = {.cli = cli,
-                    .signature = signature,
-                    .body = body,
-                    .outstanding = options->outstanding ? (uint64_t) options->outstanding
-                                                        : OUTSTANDING_DEFAULT,
-                    .wanted = options->count ? (uint64_t) options->count : UINT64_MAX};
-    histogram_init (&self.latency, HISTOGRAM_FINE, self.latency_buckets);
-    int code = commands_call_options (cli, &self.options, worker);
-    if (code == EXITS_OK)
-        code = try_one (&self);
-    if (code != EXITS_OK)
-        return code;
-    self.start_us = clock_now_us ();
-    if (options->duration_us || !options->count)
-        self.until_us = self.start_us + (options->duration_us ? options->duration_us : DURATION_DEFAULT_US);
-    loop (&self, interrupts);
-    return report (&self);
+    const uint64_t count = self->result.clients;
+    self->clients = calloc (count, sizeof *self->clients);
+    self->drivers = calloc (count, sizeof *self->drivers);
+    self->total = bench_tally_new ();
+    self->second = bench_tally_new ();
+    self->ended = transport_wake_open ();
+    if (!self->clients || !self->drivers || !self->total || !self->second || self->ended < 0)
+        return out_of_memory (self);
+    for (uint64_t i = 0; i < count; i++) {
+        self->clients [i] = i == 0 ? self->cli->client : cli_new_client (self->cli, true);
+        if (!self->clients [i])
+            return EXITS_OTHER;
+        self->drivers [i] = bench_driver_new (self->clients [i], &self->request,
+                                              share (self->result.outstanding, count, i), self->ended);
+        if (!self->drivers [i])
+            return out_of_memory (self);
+        const int code = try_one (self, self->drivers [i]);
+        if (code != EXITS_OK)
+            return code;
+    }
+    return EXITS_OK;
 }
 
-static int run (cli_t *cli)
+static void drop_drivers (bench_t *self)
 {
+    for (uint64_t i = 0; self->drivers && i < self->result.clients; i++)
+        bench_driver_destroy (&self->drivers [i]);
+    for (uint64_t i = 1; self->clients && i < self->result.clients; i++)
+        weft_client_destroy (&self->clients [i]);
+    free (self->drivers);
+    free (self->clients);
+    bench_tally_destroy (&self->total);
+    bench_tally_destroy (&self->second);
+    if (self->ended >= 0)
+        close (self->ended);
+}
+
+/* ---- a run ---- */
+
+static void stop_all (bench_t *self)
+{
+    for (uint64_t i = 0; i < self->result.clients; i++)
+        bench_driver_stop (self->drivers [i]);
+}
+
+static bool all_finished (bench_t *self)
+{
+    for (uint64_t i = 0; i < self->result.clients; i++)
+        if (!bench_driver_finished (self->drivers [i]))
+            return false;
+    return true;
+}
+
+/*  What was counted since the last time, as a line of the series and of progress. */
+static void show_second (bench_t *self)
+{
+    const int64_t now_us = clock_now_us (), at_us = now_us - self->start_us,
+                  width_us = now_us - self->taken_us;
+    char text [BENCH_REPORT_PROGRESS_MAX];
+    bench_report_progress (at_us, width_us, self->second, text);
+    cli_progress (self->cli, "%s", text);
+    if (self->series) {
+        bench_report_series (at_us, width_us, self->second, self->series);
+        fflush (self->series);
+    }
+    bench_tally_merge (self->total, self->second);
+    bench_tally_clear (self->second);
+    self->taken_us = now_us;
+}
+
+static void take_second (bench_t *self)
+{
+    for (uint64_t i = 0; i < self->result.clients; i++)
+        bench_driver_ask (self->drivers [i]);
+    for (uint64_t i = 0; i < self->result.clients; i++)
+        bench_driver_take (self->drivers [i], self->second);
+    show_second (self);
+}
+
+static void join_all (bench_t *self, uint64_t count)
+{
+    bench_result_t *const result = &self->result;
+    result->overdue = 0;
+    result->behind_us = result->elapsed_us = 0;
+    for (uint64_t i = 0; i < count; i++) {
+        const bench_run_t run = bench_driver_join (self->drivers [i], self->second);
+        const int64_t elapsed_us = run.end_us - self->start_us;
+        result->overdue += run.overdue;
+        result->behind_us = run.behind_us > result->behind_us ? run.behind_us : result->behind_us;
+        result->elapsed_us = elapsed_us > result->elapsed_us ? elapsed_us : result->elapsed_us;
+    }
+}
+
+static int start_all (bench_t *self, int64_t duration_us, uint64_t wanted)
+{
+    const uint64_t count = self->result.clients;
+    self->start_us = self->taken_us = clock_now_us ();
+    for (uint64_t i = 0; i < count; i++) {
+        const bench_load_plan_t load = {
+            .outstanding = share (self->result.outstanding, count, i),
+            .wanted = wanted == UINT64_MAX ? wanted : share (wanted, count, i),
+            .rate = (double) self->result.rate / (double) count,
+            .phase = (double) i / (double) count,
+            .random = self->result.random,
+            .seed = clock_seed (),
+            .duration_us = duration_us};
+        if (bench_driver_start (self->drivers [i], &load, self->start_us))
+            continue;
+        stop_all (self);
+        join_all (self, i);
+        return cli_fail (self->cli, EXITS_OTHER, "cannot start a thread for client %llu",
+                         (unsigned long long) i + 1);
+    }
+    return EXITS_OK;
+}
+
+/*  A second that ends about when the run does is left to the end: else a moment with the last few calls would
+ *  follow it as a second of its own. */
+static bool is_second (const bench_t *self, int64_t tick_us)
+{
+    const int64_t left_us = self->start_us + self->duration_us - tick_us;
+    return self->duration_us == BENCH_LOAD_NEVER || left_us > SECOND_US / 4 || left_us < -SECOND_US / 4;
+}
+
+/*  Until all are done. With `shown`, the seconds are. */
+static void wait_all (bench_t *self, bool shown)
+{
+    struct pollfd polled [] = {{.fd = self->interrupts, .events = POLLIN},
+                               {.fd = self->ended, .events = POLLIN}};
+    int64_t tick_us = self->start_us + SECOND_US;
+    while (!all_finished (self)) {
+        const int64_t left_us = tick_us - clock_now_us ();
+        poll (polled, 2, !shown ? -1 : left_us > 0 ? (int) ((left_us + 999) / 1000) : 0);
+        if (polled [0].revents) {
+            polled [0].fd = self->interrupts = -1;
+            self->result.interrupted = true;
+            stop_all (self);
+        }
+        if (polled [1].revents)
+            transport_wake_clear (self->ended);
+        if (shown && clock_now_us () >= tick_us) {
+            if (is_second (self, tick_us))
+                take_second (self);
+            tick_us += SECOND_US * (1 + (clock_now_us () - tick_us) / SECOND_US);
+        }
+    }
+}
+
+static int run_once (bench_t *self, int64_t duration_us, uint64_t wanted, bool shown)
+{
+    const int code = start_all (self, duration_us, wanted);
+    if (code != EXITS_OK)
+        return code;
+    wait_all (self, shown);
+    join_all (self, self->result.clients);
+    if (shown)
+        show_second (self);
+    else
+        bench_tally_clear (self->second);
+    return EXITS_OK;
+}
+
+/* ---- what came of it ---- */
+
+static void print (const bench_t *self)
+{
+    cli_t *const cli = self->cli;
+    object_t object;
+    if (cli->options.output == OUTPUT_CSV)
+        bench_report_csv (&self->result, !cli->options.quiet, stdout);
+    if (cli->options.output == OUTPUT_TEXT)
+        bench_report_text (&self->result, !cli->options.quiet, stdout);
+    if (cli->json) {
+        object_init (&object);
+        bench_report_json (&self->result, &object);
+        cli_print_object (cli, &object);
+        object_fini (&object);
+    }
+    if (self->distribution)
+        bench_report_distribution (&self->total->latency, self->distribution);
+}
+
+/*  Standard output first, so that the remarks stand below it on a terminal. */
+static int report (bench_t *self)
+{
+    cli_t *const cli = self->cli;
+    bench_result_t *const result = &self->result;
+    char asked [WORDS_SHORT_MAX], reached [WORDS_SHORT_MAX], overdue [WORDS_SHORT_MAX];
+    const bench_tally_t *const total = result->tally = self->total;
+    cli_progress (cli, "%s", "");
+    print (self);
+    cli_flush ();
+    if (result->rate && !bench_report_kept_up (result))
+        cli_note (cli, "could not keep up: %s calls/s asked for, %s reached; %s calls were due and never started",
+                  words_count (asked, result->rate),
+                  words_count (reached, (uint64_t) bench_report_rate (total->calls, result->elapsed_us)),
+                  words_count (overdue, result->overdue));
+    if (total->first_failure == WEFT_OK)
+        return EXITS_OK;
+    return cli_fail (cli, total->first_exit, "%llu of %llu calls failed; the first: %s: %s",
+                     (unsigned long long) bench_tally_failed (total), (unsigned long long) total->calls,
+                     weft_status_str (total->first_failure), total->outcomes [total->first_failure].text);
+}
+
+static int warm_up (bench_t *self)
+{
+    if (self->result.warmup_us == 0)
+        return EXITS_OK;
+    cli_progress (self->cli, "warming up");
+    const int code = run_once (self, self->result.warmup_us, UINT64_MAX, false);
+    if (code == EXITS_OK && self->result.interrupted)
+        return cli_fail (self->cli, EXITS_OTHER, "interrupted while warming up: nothing was measured");
+    return code;
+}
+
+static int measure (bench_t *self)
+{
+    char worker [UUID_SIZE + 1];
+    weft_call_options_t call;
+    int code = commands_call_options (self->cli, &call, worker);
+    self->request.options = &call;
+    if (code == EXITS_OK)
+        code = make_drivers (self);
+    if (code == EXITS_OK)
+        code = warm_up (self);
+    if (self->series)
+        bench_report_series_titles (self->series);
+    if (code == EXITS_OK)
+        code = run_once (self, self->duration_us, self->wanted, true);
+    return code == EXITS_OK ? report (self) : code;
+}
+
+static int run_with (bench_t *self)
+{
+    cli_t *const cli = self->cli;
     signature_t signature;
     buffer_t body;
-    const int interrupts = cli_catch_interrupts ();
     int code = cli_connect (cli, true);
     if (code != EXITS_OK)
         return code;
@@ -241,18 +378,50 @@ static int run (cli_t *cli)
     code = catalog_signature (cli, cli->options.args [0], &signature);
     if (code == EXITS_OK)
         code = input_body (cli, cli->options.args [1], &signature, &body);
-    if (code == EXITS_OK)
-        code = measure (cli, &signature, &body, interrupts);
+    if (code == EXITS_OK) {
+        self->request = (bench_request_t){.method = signature.name, .body = body.data, .size = body.size};
+        self->result.method = signature.name;
+        code = measure (self);
+    }
+    drop_drivers (self);
     signature_free (&signature);
     buffer_fini (&body);
     return code;
+}
+
+static int run (cli_t *cli)
+{
+    const options_t *const options = &cli->options;
+    bench_t self = {.cli = cli, .ended = -1};
+    int code = check_flags (cli);
+    if (code != EXITS_OK)
+        return code;
+    plan (&self);
+    self.interrupts = cli_catch_interrupts ();
+    if (open_file (&self, options->series, &self.series, &code) &&
+        open_file (&self, options->distribution, &self.distribution, &code))
+        code = run_with (&self);
+    const int series_code = close_file (&self, options->series, self.series);
+    const int distribution_code = close_file (&self, options->distribution, self.distribution);
+    return code ? code : series_code ? series_code : distribution_code;
 }
 
 static const flag_t flags [] = {
     FLAG ('n', "number", "N", FLAG_NUMBER, count, "stop after so many calls"),
     FLAG ('d', "duration", "TIME", FLAG_SECONDS, duration_us,
           "stop after so long, in seconds or as 500ms\n(default: 5s, unless -n)"),
-    FLAG ('c', "outstanding", "N", FLAG_NUMBER, outstanding, "calls under way at once (default: 64)"),
+    FLAG_UP_TO ('c', "outstanding", "N", OUTSTANDING_MAX, outstanding,
+                "calls under way at once; with --rate: at most\n(default: 64; with --rate 10000)"),
+    FLAG_UP_TO ('r', "rate", "N", RATE_MAX, rate,
+                "an open loop: start so many calls per second, and\nmeasure each from when it should have started"),
+    FLAG (0, "poisson", NULL, FLAG_SWITCH, poisson, "with --rate: at random moments, not evenly"),
+    FLAG_UP_TO (0, "clients", "N", CLIENTS_MAX, clients,
+                "share all that among so many clients, each with its\nown connections and thread (default: 1)"),
+    FLAG (0, "warmup", "TIME", FLAG_SECONDS_OR_NONE, warmup_us,
+          "do the same for so long before, uncounted\n(default: 500ms; with -n 0)"),
+    FLAG (0, "series", "FILE", FLAG_TEXT, series, "write a line of CSV for each second to FILE"),
+    FLAG (0, "distribution", "FILE", FLAG_TEXT, distribution,
+          "write the percentiles of the times to FILE, as CSV"),
     FLAG_VIA,
     FLAG_BALANCE,
     FLAG_RETRY,
@@ -266,14 +435,22 @@ const command_t command_bench = {
     .arguments = "SERVICE.METHOD [JSON|@FILE|-]",
     .summary = "call a method over and over and say how fast it goes",
     .details =
-        "A closed loop: a call starts when another ends, so that N are under way. Every answer's status is\n"
-        "checked; times are of all calls, failed ones too. One call is made before, and not counted. Ctrl-C\n"
-        "ends it early, with the figures so far. If calls failed, the exit code is that of the first.\n",
+        "A closed loop: a call starts when another ends, so that N are under way; if the mesh stalls, so\n"
+        "does the loop. With --rate an open loop: calls start when they should, whatever became of the\n"
+        "others, and those that cannot start yet count their waiting, as users would; so no stall is\n"
+        "hidden. If the rate cannot be kept up, that is said.\n"
+        "\n"
+        "Every answer's status is checked; times are of all calls, failed ones too, right within 1 %.\n"
+        "Before, each client makes one call by itself, and all warm up; neither is counted. Ctrl-C ends it\n"
+        "early, with the figures so far. If calls failed, the exit code is that of the first.\n"
+        "With -o csv the figures are one line under their names (without, with -q), for appending.\n",
     .examples = "  weft bench Arith.Add '{\"a\": 2, \"b\": 3}'\n"
                 "  weft bench Arith.Add '{\"a\": 2, \"b\": 3}' -c 1 -n 10000 --via broker\n"
+                "  weft bench Arith.Add '{\"a\": 2, \"b\": 3}' --rate 5000 -d 30 --series seconds.csv\n"
                 "  weft bench Text.Count @body.json -d 30 -o json\n",
     .flags = flags,
     .args_min = 1,
     .args_max = 2,
     .names = NAMES_METHOD,
+    .csv = true,
     .run = run};

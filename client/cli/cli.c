@@ -283,14 +283,22 @@ int cli_connect_timeout_ms (const cli_t *self)
                                             : WEFT_CONNECT_TIMEOUT_MS;
 }
 
-int cli_connect (cli_t *self, bool own_loop)
+weft_client_t *cli_new_client (cli_t *self, bool own_loop)
 {
     const weft_client_options_t options = {
         .name = "weft",
         .own_loop = own_loop,
         .call = {.timeout_ms = cli_timeout_ms (self), .connect_timeout_ms = cli_connect_timeout_ms (self)}};
-    self->client = weft_client_new (self->options.broker, &options);
-    return self->client ? EXITS_OK : cli_fail (self, EXITS_OTHER, "%s", weft_client_error ());
+    weft_client_t *const client = weft_client_new (self->options.broker, &options);
+    if (!client)
+        cli_fail (self, EXITS_OTHER, "%s", weft_client_error ());
+    return client;
+}
+
+int cli_connect (cli_t *self, bool own_loop)
+{
+    self->client = cli_new_client (self, own_loop);
+    return self->client ? EXITS_OK : EXITS_OTHER;
 }
 
 /* ---- interrupts ---- */

@@ -71,6 +71,9 @@ bool cli_flush (void);
 /*  Makes the client. `own_loop`: see weft_client_options_t. EXITS_OK or said. */
 int cli_connect (cli_t *self, bool own_loop);
 
+/*  One more such client, the caller's; NULL: said. */
+weft_client_t *cli_new_client (cli_t *self, bool own_loop);
+
 /*  The time for one call. */
 int cli_timeout_ms (const cli_t *self);
 

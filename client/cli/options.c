@@ -16,12 +16,13 @@ const char *const options_balance [] = {"p2c",  "random",  "round_robin", "weigh
                                         "hash", "primary", "broadcast",   NULL};
 const char *const options_retry [] = {"failfast", "failtry", "failover", NULL};
 
-static const char *const outputs [] = {"text", "json", NULL};
+static const char *const outputs [] = {"text", "json", "csv", NULL};
 
 const flag_t options_global_flags [] = {
     FLAG ('b', "broker", "ENDPOINTS", FLAG_TEXT, broker,
           "the broker, or several with commas between (default: $WEFT_BROKER,\nelse tcp://127.0.0.1:5555)"),
-    FLAG_ONE_OF ('o', "output", "text|json", outputs, output, "data and errors for people or for programs"),
+    FLAG_ONE_OF ('o', "output", "FORMAT", outputs, output,
+                 "text for people, json for programs (errors too); bench: csv"),
     FLAG ('q', "quiet", NULL, FLAG_SWITCH, quiet, "no headings, notes or progress; errors all the same"),
     FLAG ('t', "timeout", "TIME", FLAG_MS, timeout_us, "for each call, as 500, 500ms or 2s (default: 5s)"),
     FLAG (0, "connect-timeout", "TIME", FLAG_MS, connect_timeout_us,
@@ -105,18 +106,22 @@ static int64_t read_number (parser_t *self, const flag_t *flag, const char *valu
 {
     char *end;
     const long long number = strtoll (value, &end, 10);
-    if (!isdigit ((unsigned char) value [0]) || *end || number < 1 || number > NUMBER_MAX)
-        wrong (self, "--%s: \"%s\" is no number from 1 to %lld", flag->name, value, NUMBER_MAX);
+    const long long most = flag->most ? flag->most : NUMBER_MAX;
+    if (!isdigit ((unsigned char) value [0]) || *end || number < 1 || number > most)
+        wrong (self, "--%s: \"%s\" is no number from 1 to %lld", flag->name, value, most);
     return number;
 }
 
 static int64_t read_duration (parser_t *self, const flag_t *flag, const char *value)
 {
     int64_t us = 0;
+    const bool none = flag->kind == FLAG_SECONDS_OR_NONE;
     if (!words_to_duration (value, flag->kind == FLAG_MS ? 1000 : 1000000, &us))
         wrong (self, "--%s: \"%s\" is no time; write it like 500ms or 2s", flag->name, value);
+    else if (us == 0 && none)
+        return OPTIONS_NONE;
     else if (us < 1000 || us > 86400000000)
-        wrong (self, "--%s: \"%s\" is out of range; from 1ms to 24h", flag->name, value);
+        wrong (self, "--%s: \"%s\" is out of range; %sfrom 1ms to 24h", flag->name, value, none ? "0 or " : "");
     return us;
 }
 
@@ -146,6 +151,7 @@ static void set_flag (parser_t *self, const flag_t *flag, const char *value)
         break;
     case FLAG_MS:
     case FLAG_SECONDS:
+    case FLAG_SECONDS_OR_NONE:
         *(int64_t *) member = read_duration (self, flag, value);
         break;
     case FLAG_CHOICE:
@@ -257,6 +263,8 @@ static void check_arguments (parser_t *self)
         argument_name (command->arguments, options->arg_count, name);
         wrong (self, "%s needs %s; usage: weft %s %s", command->name, name, command->name,
                command->arguments);
+    } else if (options->output == OUTPUT_CSV && !command->csv) {
+        wrong (self, "--output: %s knows text and json, but no csv", command->name);
     }
 }
 

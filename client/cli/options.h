@@ -24,9 +24,10 @@ typedef enum {
     FLAG_SWITCH,  /* bool */
     FLAG_TEXT,    /* const char * */
     FLAG_TEXTS,   /* texts_t: may be given several times */
-    FLAG_NUMBER,  /* int64_t, 1 to a thousand million */
+    FLAG_NUMBER,  /* int64_t, 1 to `most`, or to a thousand million if that is 0 */
     FLAG_MS,      /* int64_t, microseconds, more than 0; a bare number counts milliseconds */
     FLAG_SECONDS, /* int64_t, microseconds, more than 0; a bare number counts seconds */
+    FLAG_SECONDS_OR_NONE, /* the same, or 0, which becomes OPTIONS_NONE */
     FLAG_CHOICE   /* int, the place in `choices`, from 1 */
 } flag_kind_t;
 
@@ -50,6 +51,7 @@ typedef struct {
     const char *help;
     const char *const *choices; /* NULL-terminated, of FLAG_CHOICE */
     names_t names;
+    int64_t most;     /* of FLAG_NUMBER */
 } flag_t;
 
 struct command {
@@ -62,6 +64,7 @@ struct command {
     size_t args_min, args_max;
     names_t names;         /* what its first argument names */
     const char *const *subcommands;
+    bool csv;              /* it knows -o csv */
     int (*run) (cli_t *cli);
 };
 
@@ -88,21 +91,30 @@ typedef struct {
 
     /* of loops */
     int64_t count, outstanding, duration_us, interval_us;
+
+    /* of benchmarks */
+    int64_t rate, clients, warmup_us;
+    bool poisson;
+    const char *series, *distribution;
 } options_t;
 
-enum { OUTPUT_TEXT = 1, OUTPUT_JSON = 2 };
+#define OPTIONS_NONE (-1) /* of a time that was given as 0; not given, it is 0 */
+
+enum { OUTPUT_TEXT = 1, OUTPUT_JSON = 2, OUTPUT_CSV = 3 };
 
 /*  The flags that every command takes, and those that several share. */
 extern const flag_t options_global_flags [];
 extern const char *const options_via [], *const options_balance [], *const options_retry [];
 
 #define FLAG(letter, name, value, kind, member, help)                                                        \
-    {letter, name, value, kind, offsetof (options_t, member), help, NULL, NAMES_NOTHING}
+    {letter, name, value, kind, offsetof (options_t, member), help, NULL, NAMES_NOTHING, 0}
+#define FLAG_UP_TO(letter, name, value, most, member, help)                                                  \
+    {letter, name, value, FLAG_NUMBER, offsetof (options_t, member), help, NULL, NAMES_NOTHING, most}
 #define FLAG_NAMES(letter, name, value, member, names, help)                                                 \
-    {letter, name, value, FLAG_TEXT, offsetof (options_t, member), help, NULL, names}
+    {letter, name, value, FLAG_TEXT, offsetof (options_t, member), help, NULL, names, 0}
 #define FLAG_ONE_OF(letter, name, value, choices, member, help)                                              \
-    {letter, name, value, FLAG_CHOICE, offsetof (options_t, member), help, choices, NAMES_NOTHING}
-#define FLAG_END {0, NULL, NULL, FLAG_SWITCH, 0, NULL, NULL, NAMES_NOTHING}
+    {letter, name, value, FLAG_CHOICE, offsetof (options_t, member), help, choices, NAMES_NOTHING, 0}
+#define FLAG_END {0, NULL, NULL, FLAG_SWITCH, 0, NULL, NULL, NAMES_NOTHING, 0}
 
 /*  Reads a command line; `commands` ends with NULL. All of it is read even after a mistake, so that -o
  *  and -q hold for the message too. False: `error` is one line about the first mistake. Texts point

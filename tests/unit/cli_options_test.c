@@ -10,6 +10,8 @@ static const flag_t call_flags [] = {FLAG_ONE_OF (0, "via", "WAY", options_via, 
                                      FLAG (0, "meta", "KEY=VALUE", FLAG_TEXTS, meta, "metadata"),
                                      FLAG ('c', "count", "N", FLAG_NUMBER, count, "how many"),
                                      FLAG ('d', "duration", "TIME", FLAG_SECONDS, duration_us, "how long"),
+                                     FLAG_UP_TO ('r', "rate", "N", 5000, rate, "how many a second"),
+                                     FLAG (0, "warmup", "TIME", FLAG_SECONDS_OR_NONE, warmup_us, "before"),
                                      FLAG_END};
 static const command_t call = {.name = "call",
                                .arguments = "SERVICE.METHOD [JSON]",
@@ -17,7 +19,8 @@ static const command_t call = {.name = "call",
                                .examples = "  weft call A.B\n",
                                .flags = call_flags,
                                .args_min = 1,
-                               .args_max = 2};
+                               .args_max = 2,
+                               .csv = true};
 static const command_t list = {
     .name = "list", .arguments = "[SERVICE]", .summary = "list it", .examples = "", .args_max = 1};
 static const command_t *const table [] = {&call, &list, NULL};
@@ -67,6 +70,26 @@ TEST (values_may_be_joined_or_apart)
     CHECK_INT (options.timeout_us, 250000);
     CHECK_INT (options.duration_us, 3000000);
     CHECK_INT (options.count, 7);
+}
+
+TEST (a_time_that_may_be_none_is_told_from_one_not_given)
+{
+    CHECK (parse ("call A.B"));
+    CHECK_INT (options.warmup_us, 0);
+    CHECK (parse ("call A.B --warmup 0"));
+    CHECK_INT (options.warmup_us, OPTIONS_NONE);
+    CHECK (parse ("call A.B --warmup 0ms"));
+    CHECK_INT (options.warmup_us, OPTIONS_NONE);
+    CHECK (parse ("call A.B --warmup 1.5"));
+    CHECK_INT (options.warmup_us, 1500000);
+}
+
+TEST (csv_is_for_commands_that_know_it)
+{
+    CHECK (parse ("-o csv call A.B"));
+    CHECK_INT (options.output, OUTPUT_CSV);
+    CHECK (!parse ("-o csv list"));
+    CHECK_STR (error, "--output: list knows text and json, but no csv");
 }
 
 TEST (choices_take_the_public_enums_values)
@@ -122,6 +145,11 @@ TEST (a_mistake_is_named_and_the_nearest_known_suggested)
     check_wrong ("call A.B -t 0", "--timeout: \"0\" is out of range; from 1ms to 24h");
     check_wrong ("call A.B -t 25h", "--timeout: \"25h\" is out of range; from 1ms to 24h");
     check_wrong ("call A.B --count 0", "--count: \"0\" is no number from 1 to 1000000000");
+    check_wrong ("call A.B --rate 0", "--rate: \"0\" is no number from 1 to 5000");
+    check_wrong ("call A.B --rate 5001", "--rate: \"5001\" is no number from 1 to 5000");
+    check_wrong ("call A.B --rate -5", "--rate: \"-5\" is no number from 1 to 5000");
+    check_wrong ("call A.B --warmup -1s", "--warmup: \"-1s\" is no time; write it like 500ms or 2s");
+    check_wrong ("call A.B --warmup 1us", "--warmup: \"1us\" is out of range; 0 or from 1ms to 24h");
     check_wrong ("call A.B --count 5x", "--count: \"5x\" is no number from 1 to 1000000000");
     check_wrong ("call A.B --broker", "--broker needs a value: ENDPOINTS");
     check_wrong ("call A.B --quiet=yes", "--quiet takes no value");
