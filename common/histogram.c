@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MPL-2.0
  *
- *  A bucket's number is its row (0: the single values; then one for each power of two) and its place in the row. */
+ *  A bucket's number is its row (0: the single values; then one for each power of two) and its place in that. */
 
 #include "histogram.h"
 #include <assert.h>

@@ -132,6 +132,18 @@ static int try_one (bench_t *self, bench_driver_t *driver)
     return code;
 }
 
+/*  NULL: said. */
+static weft_client_t *one_more_client (bench_t *self)
+{
+    const weft_call_options_t *const call = self->request.options;
+    cli_t other = *self->cli;
+    other.client = cli_new_client (&other, true);
+    if (other.client && call->worker && call->via == WEFT_VIA_DIRECT &&
+        catalog_reach (&other, call->worker) != EXITS_OK)
+        weft_client_destroy (&other.client);
+    return other.client;
+}
+
 static int make_drivers (bench_t *self)
 {
     const uint64_t count = self->result.clients;
@@ -143,7 +155,7 @@ static int make_drivers (bench_t *self)
     if (!self->clients || !self->drivers || !self->total || !self->second || self->ended < 0)
         return out_of_memory (self);
     for (uint64_t i = 0; i < count; i++) {
-        self->clients [i] = i == 0 ? self->cli->client : cli_new_client (self->cli, true);
+        self->clients [i] = i == 0 ? self->cli->client : one_more_client (self);
         if (!self->clients [i])
             return EXITS_OTHER;
         self->drivers [i] = bench_driver_new (self->clients [i], &self->request,
@@ -327,7 +339,8 @@ static int report (bench_t *self)
     print (self);
     cli_flush ();
     if (result->rate && !bench_report_kept_up (result))
-        cli_note (cli, "could not keep up: %s calls/s asked for, %s reached; %s calls were due and never started",
+        cli_note (cli,
+                  "could not keep up: %s calls/s asked for, %s reached; %s calls were due and never started",
                   words_count (asked, result->rate),
                   words_count (reached, (uint64_t) bench_report_rate (total->calls, result->elapsed_us)),
                   words_count (overdue, result->overdue));
@@ -413,10 +426,12 @@ static const flag_t flags [] = {
     FLAG_UP_TO ('c', "outstanding", "N", OUTSTANDING_MAX, outstanding,
                 "calls under way at once; with --rate: at most\n(default: 64; with --rate 10000)"),
     FLAG_UP_TO ('r', "rate", "N", RATE_MAX, rate,
-                "an open loop: start so many calls per second, and\nmeasure each from when it should have started"),
+                "an open loop: start so many calls per second, and\n"
+                "measure each from when it should have started"),
     FLAG (0, "poisson", NULL, FLAG_SWITCH, poisson, "with --rate: at random moments, not evenly"),
     FLAG_UP_TO (0, "clients", "N", CLIENTS_MAX, clients,
-                "share all that among so many clients, each with its\nown connections and thread (default: 1)"),
+                "share all that among so many clients, each with its\n"
+                "own connections and thread (default: 1)"),
     FLAG (0, "warmup", "TIME", FLAG_SECONDS_OR_NONE, warmup_us,
           "do the same for so long before, uncounted\n(default: 500ms; with -n 0)"),
     FLAG (0, "series", "FILE", FLAG_TEXT, series, "write a line of CSV for each second to FILE"),

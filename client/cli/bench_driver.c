@@ -100,8 +100,9 @@ static void count (bench_driver_t *self, const bench_ended_t *ended)
 {
     bench_tally_add (self->tally, ended);
     if (ended->status != WEFT_OK && self->tally->first_failure == WEFT_OK)
-        bench_tally_blame (self->tally, ended->status,
-                           exits_of (ended->status, ended->executed, weft_client_stats (self->client).broker));
+        bench_tally_blame (
+            self->tally, ended->status,
+            exits_of (ended->status, ended->executed, weft_client_stats (self->client).broker));
 }
 
 static void on_done (weft_call_t *call, void *arg);

@@ -1,11 +1,11 @@
 /* SPDX-License-Identifier: MPL-2.0
  *
- *  bench_driver.h - one client on a thread of its own, which starts calls when its load says so and counts what
- *  comes of them.
+ *  bench_driver.h - one client on a thread of its own, which starts calls when its load says so and counts
+ *  what comes of them.
  *
  *  A call's time runs from the moment it was to start to the moment its callback runs here. Between the two
- *  the thread sleeps: until a reply comes, or the next call is due. The callbacks top up what is under way, so
- *  what they start leaves together.
+ *  the thread sleeps: until a reply comes, or the next call is due. The callbacks top up what is under way,
+ *  so what they start leaves together.
  *
  *      new -> start -> (ask, take) ... -> [stop] -> finished -> join -> start ... -> destroy
  *
@@ -27,8 +27,9 @@ typedef struct {
     const weft_call_options_t *options;
 } bench_request_t;
 
-/*  `client` has a loop of its own (own_loop), is borrowed, and used by nobody else from start to join. `ended`: a
- *  wake descriptor (transport.h), which is woken when a run is over. NULL: out of memory or descriptors. */
+/*  `client` has a loop of its own (own_loop), is borrowed, and used by nobody else from start to join.
+ *  `ended`: a wake descriptor (transport.h), which is woken when a run is over. NULL: out of memory or
+ *  descriptors. */
 bench_driver_t *bench_driver_new (weft_client_t *client, const bench_request_t *request,
                                   uint64_t outstanding_max, int ended);
 void bench_driver_destroy (bench_driver_t **self);

@@ -74,7 +74,7 @@ void bench_load_stop (bench_load_t *self)
     self->stopped = true;
 }
 
-/*  A last call owns its interval, as all others do: else ten a second for a second would be over after 0.9. */
+/*  The last call owns its interval as all others do: else ten, at ten a second, would be over after 0.9 s. */
 static int64_t end_us (const bench_load_t *self)
 {
     if (self->stopped)

@@ -4,8 +4,8 @@
  *
  *  Closed loop: one starts as soon as fewer than `outstanding` are under way, so a slow mesh is asked less.
  *  Open loop: each has its moment, whatever became of the others, evenly or at random (Poisson). If it cannot
- *  start then, because its sender was late or `outstanding` are under way, it starts later, and is told when it
- *  should have: who measures from there hides no stall.
+ *  start then, because its sender was late or `outstanding` are under way, it starts later, and is told when
+ *  it should have: who measures from there hides no stall.
  *
  *      take (now) -> start it, measured from `intended`        next_us -> when to ask again
  *      ended      -> one less under way                        over    -> nothing more will come */

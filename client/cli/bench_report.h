@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: MPL-2.0
  *
- *  bench_report.h - what a benchmark found, written for people, for programs, for a spreadsheet and for a plot. */
+ *  bench_report.h - what a benchmark found, written for people, for programs, for a spreadsheet and for a
+ *  plot. */
 
 #ifndef BENCH_REPORT_H_INCLUDED
 #define BENCH_REPORT_H_INCLUDED
@@ -23,8 +24,8 @@ typedef struct {
 /*  Calls that ended well, per second. */
 double bench_report_rate (uint64_t calls, int64_t elapsed_us);
 
-/*  Whether an open loop's calls could start when they should: none is left over, and the last one was not late by
- *  more than 10 ms and a hundredth of the time. */
+/*  Whether an open loop's calls could start when they should: none is left over, and the last one was not late
+ *  by more than 10 ms and a hundredth of the time. */
 bool bench_report_kept_up (const bench_result_t *result);
 
 /*  Tables; without `titles` the figures alone. */

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: MPL-2.0
  *
- *  bench_tally.h - what came of a benchmark's calls, counted: how they ended, how long they took, who served them.
+ *  bench_tally.h - what came of a benchmark's calls, counted: how they ended, how long they took, who served
+ *  them.
  *
  *  Each driver counts in one of its own; these are merged, for each second and for the whole. */
 

@@ -663,6 +663,10 @@ TEST (several_clients_share_the_calls)
     got = WEFT (mesh, "bench", ADD, "--clients", "4", "--rate", "400", "-d", "500ms", "-o", "json");
     CHECK_STR (got.err, "");
     CHECK_INT (number_in (got.out, NULL, "calls"), 200);
+    got = WEFT (mesh, "bench", "weft.Worker.Ping", "--clients", "2", "-n", "20", "--via", "direct", "--worker",
+                process_uuid (second), "-o", "json");
+    CHECK_STR (got.err, "");
+    CHECK_INT (number_in (got.out, "workers", process_uuid (second)), 20);
     mesh_destroy (&mesh);
 }
 
