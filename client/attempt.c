@@ -36,6 +36,14 @@ static void set_timer (channel_t *self, weft_call_t *call, int64_t at_us)
     assert (set);
 }
 
+/*  Most calls end long before. */
+static void set_deadline (channel_t *self, weft_call_t *call)
+{
+    deadlines_cancel (&self->calls, &call->timer);
+    const bool set = deadlines_set_lazily (&self->calls, &call->timer, call->deadline_us, self->now_us);
+    assert (set);
+}
+
 /*  From here on it waits for a connection or a list, and its connect timeout runs. */
 static void start_waiting (channel_t *self, weft_call_t *call, call_state_t state)
 {
@@ -75,11 +83,12 @@ void attempt_begin (channel_t *self, weft_call_t *call, link_t *link, endpoint_t
         endpoint_begin (endpoint, self->now_us);
     } else
         memcpy (call->worker, call->only, sizeof call->worker);
-    link_wait (link, &attempt->request);
     if (link_takes (link)) {
+        link_aim (link, &attempt->request);
         attempt_send (self, attempt);
         return;
     }
+    link_wait (link, &attempt->request);
     start_waiting (self, call, CALL_CONNECTING);
 }
 
@@ -167,7 +176,7 @@ void attempt_send (channel_t *self, attempt_t *attempt)
     call->state = CALL_SENT;
     call->attempts++;
     attempt->sent_us = self->now_us;
-    set_timer (self, call, call->deadline_us);
+    set_deadline (self, call);
     write_request (self, call, link, id);
 }
 

@@ -36,37 +36,36 @@ void call_pool_fini (call_pool_t *self)
 
 static void keep_buffer (buffer_t *buffer)
 {
-    if (buffer->capacity > KEPT_MAX)
+    if (buffer->capacity > KEPT_MAX) {
+        const size_t max = buffer->max;
         buffer_fini (buffer);
+        buffer_init (buffer, max);
+    }
     buffer_clear (buffer);
 }
 
-/*  Blank again, but for the memory of the buffers. */
-static void call_reset (weft_call_t *self)
+static weft_call_t *call_make (void)
 {
-    const buffer_t args = self->args, strings = self->strings, text = self->text, reply = self->reply;
-    memset (self, 0, sizeof *self);
-    self->args = args;
-    self->strings = strings;
-    self->text = text;
-    self->reply = reply;
-    self->attempt.call = self;
-    self->handles = 1;
+    weft_call_t *self = malloc (sizeof *self);
+    if (!self)
+        return NULL;
+    buffer_init (&self->args, SIZE_MAX);
+    buffer_init (&self->strings, STRINGS_MAX);
+    buffer_init (&self->text, WEFT_TEXT_MAX + 1);
+    buffer_init (&self->reply, SIZE_MAX);
+    return self;
 }
 
 weft_call_t *call_new (call_pool_t *pool)
 {
     list_node_t *node = pool ? list_pop (&pool->free) : NULL;
-    weft_call_t *self = node ? CONTAINER_OF (node, weft_call_t, node) : calloc (1, sizeof *self);
+    weft_call_t *self = node ? CONTAINER_OF (node, weft_call_t, node) : call_make ();
     if (!self)
         return NULL;
-    if (!node) {
-        buffer_init (&self->args, SIZE_MAX);
-        buffer_init (&self->strings, STRINGS_MAX);
-        buffer_init (&self->text, WEFT_TEXT_MAX + 1);
-        buffer_init (&self->reply, SIZE_MAX);
-    }
-    call_reset (self);
+    memset (self, 0, offsetof (weft_call_t, args));
+    self->method [0] = self->only [0] = self->worker [0] = '\0';
+    self->attempt.call = self;
+    self->handles = 1;
     return self;
 }
 
@@ -92,8 +91,7 @@ void call_release (weft_call_t *self, call_pool_t *pool)
     keep_buffer (&self->strings);
     keep_buffer (&self->text);
     keep_buffer (&self->reply);
-    self->node = (list_node_t){0};
-    list_push (&pool->free, &self->node);
+    list_push_front (&pool->free, &self->node); /* its memory is warm */
 }
 
 /*  What is asked. */
@@ -155,37 +153,69 @@ static bool flawed (weft_call_t *self, const char *format, const char *what)
     return true;
 }
 
-bool call_ask (weft_call_t *self, const char *method, const weft_call_options_t *options,
-               const call_settings_t *settings)
+/*  What this thread split last: most likely it is the next one too. */
+static _Thread_local struct {
+    char method [WEFT_METHOD_NAME_MAX + 1];
+    size_t size, service_size;
+} last_split;
+
+static bool take_method (weft_call_t *self, const char *method)
 {
-    self->settings = *settings;
+    if (last_split.size == 0 || strcmp (method, last_split.method) != 0) {
+        text_t service, name;
+        const size_t size = strlen (method);
+        if (!wire_split_method ((text_t){method, size}, &service, &name))
+            return false;
+        memcpy (last_split.method, method, size + 1);
+        last_split.size = size;
+        last_split.service_size = service.size;
+    }
+    const size_t size = last_split.size, service_size = last_split.service_size;
+    memcpy (self->method, last_split.method, size + 1);
+    self->service = (text_t){self->method, service_size};
+    self->name = (text_t){self->method + service_size + 1, size - service_size - 1};
+    return true;
+}
+
+/*  For the text of an error, and for weft_call_method. */
+static void keep_method (weft_call_t *self, const char *method)
+{
     const size_t size = strlen (method);
     const size_t kept = size < WEFT_METHOD_NAME_MAX ? size : WEFT_METHOD_NAME_MAX;
     memcpy (self->method, method, kept);
     self->method [kept] = '\0';
+}
+
+static bool is_time (int ms)
+{
+    return ms >= 1 && ms <= WEFT_CALL_TIMEOUT_MS_MAX;
+}
+
+bool call_ask (weft_call_t *self, const char *method, const weft_call_options_t *options,
+               const call_settings_t *settings)
+{
+    self->settings = *settings;
+    const bool split = !self->discover && take_method (self, method);
+    if (!split)
+        keep_method (self, method);
     if (options) {
         take_settings (&self->settings, options);
         if (options->worker && strlen (options->worker) > ENDPOINT_UUID_MAX)
             return flawed (self, "worker \"%.80s\" is no UUID", options->worker);
-        snprintf (self->only, sizeof self->only, "%s", options->worker ? options->worker : "");
+        if (options->worker)
+            memcpy (self->only, options->worker, strlen (options->worker) + 1);
         if (!take_strings (self, options))
             return false;
     }
-    const int timeout_ms = self->settings.timeout_ms, connect_ms = self->settings.connect_timeout_ms;
-    if (timeout_ms < 1 || timeout_ms > WEFT_CALL_TIMEOUT_MS_MAX || connect_ms < 1 ||
-        connect_ms > WEFT_CALL_TIMEOUT_MS_MAX)
+    if (!is_time (self->settings.timeout_ms) || !is_time (self->settings.connect_timeout_ms))
         return flawed (self, "%s must be 1 to 86400000 ms",
-                       timeout_ms < 1 || timeout_ms > WEFT_CALL_TIMEOUT_MS_MAX ? "timeout_ms"
-                                                                               : "connect_timeout_ms");
+                       is_time (self->settings.timeout_ms) ? "connect_timeout_ms" : "timeout_ms");
     if (self->discover) {
-        self->service = (text_t){self->method, kept};
-        return wire_name_valid (self->service) && size == kept
-                   ? true
-                   : flawed (self, "ill-formed service name \"%.80s\"", method);
+        self->service = text_of (self->method);
+        return wire_name_valid (text_of (method)) ? true
+                                                  : flawed (self, "ill-formed service name \"%.80s\"", method);
     }
-    if (size != kept || !wire_split_method ((text_t){self->method, kept}, &self->service, &self->name))
-        return flawed (self, "ill-formed method \"%.80s\": expected Service.Method", method);
-    return true;
+    return split ? true : flawed (self, "ill-formed method \"%.80s\": expected Service.Method", method);
 }
 
 static void free_args (void *data, void *hint)

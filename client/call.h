@@ -50,18 +50,13 @@ typedef struct {
 struct weft_call {
     /*  What was asked. */
     uint64_t sequence;
-    char method [WEFT_METHOD_NAME_MAX + 1]; /* cut off if too long: INVALID then */
     bool discover;          /* not a call: waits for the list of service `method` */
     text_t service, name;   /* in method */
     codec_t codec;
     call_settings_t settings;
-    buffer_t args;          /* small ones */
-    zmq_msg_t args_frame;   /* large ones, shared with what is sent */
     bool has_args_frame;
-    buffer_t strings;       /* key, request key, meta */
     text_t key, request_key;
     mp_reader_t meta;
-    char only [ENDPOINT_UUID_MAX + 1]; /* the one worker it is for; "": any */
     weft_status_t flaw;     /* found before it reached the core: it ends with this at once */
 
     /*  How far it is. */
@@ -70,7 +65,6 @@ struct weft_call {
     deadline_t timer;
     attempt_t attempt;
     int64_t started_us, deadline_us, connect_by_us /* 0: not waiting */, waiting_since_us;
-    uint64_t tried [CALL_TRIED_MAX];
     size_t tried_count;
     int attempts;           /* sent */
     bool same;              /* the next attempt goes to the same worker */
@@ -86,24 +80,30 @@ struct weft_call {
     weft_status_t status;
     weft_executed_t executed;
     weft_origin_t origin;
-    buffer_t text;
     int64_t code;
-    char worker [ENDPOINT_UUID_MAX + 1];
-    bool direct;
-    buffer_t reply;
-    zmq_msg_t reply_frame;
-    bool has_reply_frame;
+    bool direct, has_reply_frame, has_arena;
     weft_ledger_t ledger;
-    arena_t arena;
-    bool has_arena;
 
     /*  Whose it is. */
     unsigned handles;
     struct weft_client *client; /* NULL in the core's own tests */
     struct waiter *waiters;
-    weft_call_fn *callback;
+    weft_call_fn *_Atomic callback; /* read without the lock when it is to run */
     void *callback_arg;
-    bool counted; /* among those with callbacks */
+    bool counted;           /* among those with callbacks */
+
+    /*  A blank call is zero up to here. Of the rest, memory is kept, texts are empty, and what is left means
+     *  nothing before it is set. */
+    buffer_t args;          /* small ones */
+    buffer_t strings;       /* key, request key, meta */
+    buffer_t text, reply;
+    char method [WEFT_METHOD_NAME_MAX + 1]; /* cut off if too long: INVALID then */
+    char only [ENDPOINT_UUID_MAX + 1]; /* the one worker it is for; "": any */
+    char worker [ENDPOINT_UUID_MAX + 1];
+    uint64_t tried [CALL_TRIED_MAX];
+    zmq_msg_t args_frame;   /* large ones, shared with what is sent */
+    zmq_msg_t reply_frame;
+    arena_t arena;
 };
 
 /*  Calls that can be used again with their memory. */

@@ -394,6 +394,8 @@ static void ask (channel_t *self, discovery_t *discovery)
 void channel_forget (channel_t *self, discovery_t *discovery)
 {
     stop_watch (self, discovery);
+    if (self->recent == discovery)
+        self->recent = NULL;
     table_take (&self->services, discovery->service, strlen (discovery->service));
     discovery_free (discovery, &self->endpoints);
 }

@@ -71,6 +71,7 @@ typedef struct {
     endpoints_t endpoints;
     table_t services;               /* name → discovery_t */
     int64_t crowded_us;             /* until when no place among them can become free */
+    discovery_t *recent;            /* the one of them that was asked for last */
     ids_t requests;                 /* sent and not ended: request_t */
     deadlines_t calls, links;
     retry_budget_t budget;

@@ -14,6 +14,7 @@
 
 #define POOL_MAX          4096
 #define GOODBYE_LINGER_MS 100
+#define ARGS_ROOM         512
 
 static _Thread_local char new_error [512];
 
@@ -211,19 +212,29 @@ void weft_client_destroy (weft_client_t **self_pointer)
 
 /*  Starting calls. */
 
-static weft_call_t *new_call (weft_client_t *self, weft_call_fn *done, void *arg)
+/*  Arguments on their way into a call, encoded before the lock is taken: small ones on the stack. */
+typedef struct {
+    buffer_t body;
+    bool fit;
+    codec_error_t error; /* if they do not fit */
+    uint8_t room [ARGS_ROOM];
+} args_t;
+
+static void encode (args_t *self, codec_t codec, weft_value_t value)
 {
-    pthread_mutex_lock (&self->lock);
-    weft_call_t *call = call_new (&self->pool);
-    self->handles += call != NULL;
-    pthread_mutex_unlock (&self->lock);
-    if (!call)
-        return NULL;
-    call->client = self;
-    call->codec = self->codec;
-    call->callback = done;
-    call->callback_arg = arg;
-    return call;
+    self->body = (buffer_t){.data = self->room, .capacity = ARGS_ROOM, .max = ARGS_ROOM};
+    self->fit = codec_encode (codec, value, &self->body, &self->error);
+    if (self->fit || !self->body.failed)
+        return;
+    buffer_init (&self->body, SIZE_MAX);
+    self->fit = codec_encode (codec, value, &self->body, &self->error);
+}
+
+static void copy_body (args_t *self, const void *body, size_t size)
+{
+    buffer_init (&self->body, SIZE_MAX);
+    buffer_append (&self->body, body, size);
+    self->fit = true;
 }
 
 static void flaw (weft_call_t *call, weft_status_t status, const char *format, const char *what,
@@ -237,87 +248,117 @@ static void flaw (weft_call_t *call, weft_status_t status, const char *format, c
     call_set_text (call, "%s", text);
 }
 
-/*  Everything about a call that needs no lock. */
-static void prepare (weft_client_t *self, weft_call_t *call, const char *method,
-                     const weft_call_options_t *options)
+static void drop_args (args_t *args)
 {
-    if (!call_ask (call, method, options, &self->settings) || !call_seal_args (call))
-        flaw (call, WEFT_OVERLOADED, "%s%s", "out of memory", "");
+    if (args->body.data != args->room)
+        buffer_fini (&args->body);
 }
 
-static weft_call_t *prepare_value (weft_client_t *self, const char *method, weft_value_t args,
-                                   const weft_call_options_t *options, weft_call_fn *done, void *arg)
+/*  Moves the arguments in. False: out of memory. */
+static bool take_args (weft_call_t *call, args_t *args)
 {
-    weft_call_t *call = new_call (self, done, arg);
-    codec_error_t error;
+    if (args->body.data == args->room || args->body.failed) {
+        buffer_append (&call->args, args->body.data, args->body.size);
+        drop_args (args);
+        return !args->body.failed && !call->args.failed;
+    }
+    buffer_fini (&call->args);
+    call->args = args->body;
+    return call_seal_args (call);
+}
+
+/*  With the lock held. NULL: out of memory. */
+static weft_call_t *blank_call (weft_client_t *self)
+{
+    weft_call_t *call = call_new (&self->pool);
     if (!call)
         return NULL;
-    const bool encoded = codec_encode (call->codec, args, &call->args, &error);
-    prepare (self, call, method, options);
-    if (!encoded)
-        flaw (call, WEFT_INVALID, "writing arguments: %s%s", error.text, "");
+    self->handles++;
+    call->client = self;
+    call->codec = self->codec;
     return call;
 }
 
-static weft_call_t *start (weft_client_t *self, weft_call_t *call)
+static weft_call_t *make_call (weft_client_t *self, const char *method, args_t *args,
+                               const weft_call_options_t *options)
 {
-    if (!call)
+    weft_call_t *call = blank_call (self);
+    if (!call) {
+        drop_args (args);
         return NULL;
-    pthread_mutex_lock (&self->lock);
+    }
+    const bool asked = call_ask (call, method, options, &self->settings);
+    const bool taken = take_args (call, args);
+    if (!asked || !taken)
+        flaw (call, WEFT_OVERLOADED, "%s%s", "out of memory", "");
+    if (!args->fit)
+        flaw (call, WEFT_INVALID, "writing arguments: %s%s", args->error.text, "");
+    return call;
+}
+
+static void start (weft_client_t *self, weft_call_t *call, weft_call_fn *done, void *arg)
+{
+    call->callback = done;
+    call->callback_arg = arg;
     driver_admit (self, call);
     channel_start (&self->channel, call, clock_now_us ());
     driver_gather (self);
+}
+
+/*  Starts, and waits without a word to the background thread. */
+static void start_and_wait (weft_client_t *self, weft_call_t *call)
+{
+    channel_start (&self->channel, call, clock_now_us ());
+    driver_send (self);
+    driver_wait (self, call, DEADLINES_NEVER);
+}
+
+weft_call_t *weft_client_start (weft_client_t *self, const char *method, weft_value_t value,
+                                const weft_call_options_t *options, weft_call_fn *done, void *arg)
+{
+    args_t args;
+    encode (&args, self->codec, value);
+    pthread_mutex_lock (&self->lock);
+    weft_call_t *call = make_call (self, method, &args, options);
+    if (call)
+        start (self, call, done, arg);
     pthread_mutex_unlock (&self->lock);
     return call;
 }
 
-weft_call_t *weft_client_start (weft_client_t *self, const char *method, weft_value_t args,
-                                const weft_call_options_t *options, weft_call_fn *done, void *arg)
-{
-    return start (self, prepare_value (self, method, args, options, done, arg));
-}
-
 weft_call_t *weft_client_start_body (weft_client_t *self, const char *method, const void *body, size_t size,
-                                     const char *codec, const weft_call_options_t *options,
+                                     const char *codec_name, const weft_call_options_t *options,
                                      weft_call_fn *done, void *arg)
 {
-    weft_call_t *call = new_call (self, done, arg);
-    if (!call)
-        return NULL;
-    buffer_append (&call->args, body, size);
-    const bool kept = !call->args.failed;
-    call->codec = codec_find (text_of (codec));
-    prepare (self, call, method, options);
-    if (!kept)
-        flaw (call, WEFT_OVERLOADED, "%s%s", "out of memory", "");
-    if (call->codec == CODEC_UNKNOWN) {
-        flaw (call, WEFT_INVALID, "unknown codec \"%.80s\"; known: %s", codec, CODEC_NAMES);
-        call->codec = self->codec;
-    }
-    return start (self, call);
-}
-
-/*  Starts, and waits without a word to the background thread. */
-static weft_status_t start_and_wait (weft_client_t *self, weft_call_t *call)
-{
+    const codec_t codec = codec_find (text_of (codec_name));
+    args_t args;
+    copy_body (&args, body, size);
     pthread_mutex_lock (&self->lock);
-    channel_start (&self->channel, call, clock_now_us ());
-    driver_send (self);
-    driver_wait (self, call, DEADLINES_NEVER);
+    weft_call_t *call = make_call (self, method, &args, options);
+    if (call && codec == CODEC_UNKNOWN)
+        flaw (call, WEFT_INVALID, "unknown codec \"%.80s\"; known: %s", codec_name, CODEC_NAMES);
+    else if (call)
+        call->codec = codec;
+    if (call)
+        start (self, call, done, arg);
     pthread_mutex_unlock (&self->lock);
-    return call->status;
+    return call;
 }
 
-weft_status_t weft_client_call (weft_client_t *self, const char *method, weft_value_t args,
+weft_status_t weft_client_call (weft_client_t *self, const char *method, weft_value_t value,
                                 const weft_call_options_t *options, weft_call_t **out)
 {
-    weft_call_t *call = prepare_value (self, method, args, options, NULL, NULL);
+    args_t args;
+    encode (&args, self->codec, value);
+    pthread_mutex_lock (&self->lock);
+    weft_call_t *call = make_call (self, method, &args, options);
+    if (call)
+        start_and_wait (self, call);
+    pthread_mutex_unlock (&self->lock);
+    const weft_status_t status = call ? call->status : WEFT_OVERLOADED;
     if (out)
         *out = call;
-    if (!call)
-        return WEFT_OVERLOADED;
-    const weft_status_t status = start_and_wait (self, call);
-    if (!out)
+    else
         weft_call_destroy (&call);
     return status;
 }
@@ -351,12 +392,16 @@ weft_status_t weft_call (weft_client_t *self, const char *method, weft_value_t a
 
 weft_status_t weft_client_discover (weft_client_t *self, const char *service, int timeout_ms)
 {
-    weft_call_t *call = new_call (self, NULL, NULL);
-    if (!call)
-        return WEFT_OVERLOADED;
-    call->discover = true;
-    prepare (self, call, service, &(weft_call_options_t){.timeout_ms = timeout_ms});
-    const weft_status_t status = start_and_wait (self, call);
+    pthread_mutex_lock (&self->lock);
+    weft_call_t *call = blank_call (self);
+    if (call) {
+        call->discover = true;
+        if (!call_ask (call, service, &(weft_call_options_t){.timeout_ms = timeout_ms}, &self->settings))
+            flaw (call, WEFT_OVERLOADED, "%s%s", "out of memory", "");
+        start_and_wait (self, call);
+    }
+    pthread_mutex_unlock (&self->lock);
+    const weft_status_t status = call ? call->status : WEFT_OVERLOADED;
     weft_call_destroy (&call);
     return status;
 }
@@ -392,7 +437,7 @@ void weft_call_destroy (weft_call_t **call_pointer)
 {
     weft_call_t *call = *call_pointer;
     *call_pointer = NULL;
-    if (!call)
+    if (!call || driver_destroys_current (call))
         return;
     weft_client_t *self = call->client;
     pthread_mutex_lock (&self->lock);

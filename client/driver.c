@@ -11,7 +11,17 @@
 #define GATHER_LATE_US  150  /* longer than that went wrong */
 #define GATHER_PAUSE_US 100000
 
-static _Thread_local weft_client_t *running; /* the client whose callbacks this thread runs */
+#define BATCH           16   /* callbacks in a row without the lock */
+
+/*  Some callbacks that this thread runs. */
+typedef struct batch {
+    weft_client_t *client;
+    weft_call_t *calls [BATCH];
+    int at, count;
+    struct batch *outer; /* of another client, or one whose callback waits */
+} batch_t;
+
+static _Thread_local batch_t *running;
 
 /*  Waking. */
 
@@ -163,25 +173,68 @@ static void tell_changes (weft_client_t *self)
     }
 }
 
+/*  With the lock, before and after the callbacks of a batch. */
+static void take_batch (batch_t *batch)
+{
+    list_t *callbacks = &batch->client->callbacks;
+    for (batch->at = batch->count = 0; batch->count < BATCH && !list_empty (callbacks); batch->count++)
+        batch->calls [batch->count] = CONTAINER_OF (list_pop (callbacks), weft_call_t, node);
+}
+
+static void release_batch (batch_t *batch)
+{
+    while (batch->count > 0)
+        release (batch->client, batch->calls [--batch->count]);
+}
+
+/*  The rest of a batch, when a callback waits: others may run it meanwhile. */
+static void give_back (batch_t *batch)
+{
+    while (batch->count > batch->at + 1)
+        list_push_front (&batch->client->callbacks, &batch->calls [--batch->count]->node);
+}
+
+/*  Without the lock. */
+static void run_batch (batch_t *batch)
+{
+    for (; batch->at < batch->count; batch->at++) {
+        weft_call_t *call = batch->calls [batch->at];
+        weft_call_fn *callback = atomic_load_explicit (&call->callback, memory_order_acquire);
+        if (callback) /* NULL: the handle was destroyed meanwhile */
+            callback (call, call->callback_arg);
+    }
+}
+
+bool driver_destroys_current (weft_call_t *call)
+{
+    if (!running || running->at >= running->count || running->calls [running->at] != call)
+        return false;
+    assert (call->handles > 1);
+    call->handles--;
+    return true;
+}
+
 /*  Lets go of the lock to run all callbacks that wait; what they start is sent at the end. Somebody else
  *  may lead by then. */
 static void run_callbacks (weft_client_t *self)
 {
-    weft_client_t *outer = running;
-    running = self;
+    batch_t batch = {.client = self, .outer = running};
+    running = &batch;
     tell_changes (self);
-    while (!list_empty (&self->callbacks)) {
-        weft_call_t *call = CONTAINER_OF (list_pop (&self->callbacks), weft_call_t, node);
-        weft_call_fn *callback = call->callback; /* NULL: the handle was destroyed meanwhile */
-        if (callback) {
-            pthread_mutex_unlock (&self->lock);
-            callback (call, call->callback_arg);
-            pthread_mutex_lock (&self->lock);
-        }
-        release (self, call);
+    for (take_batch (&batch); batch.count > 0; take_batch (&batch)) {
+        pthread_mutex_unlock (&self->lock);
+        run_batch (&batch);
+        pthread_mutex_lock (&self->lock);
+        release_batch (&batch);
     }
-    running = outer;
+    running = batch.outer;
     push_out (self);
+}
+
+/*  Is this thread within a callback of this client? */
+static bool is_running (const weft_client_t *self)
+{
+    return running && running->client == self;
 }
 
 void driver_finish (weft_client_t *self)
@@ -280,7 +333,7 @@ static void leave_waiters (weft_call_t *call, const waiter_t *me)
 /*  In a callback all that happens at the end of the turn. */
 void driver_follow_up (weft_client_t *self)
 {
-    if (running == self || self->destroyed)
+    if (is_running (self) || self->destroyed)
         return;
     push_out (self);
     find_driver (self);
@@ -297,7 +350,7 @@ static bool may_gather (const weft_client_t *self)
 
 void driver_gather (weft_client_t *self)
 {
-    if (running == self || !may_gather (self)) {
+    if (is_running (self) || !may_gather (self)) {
         driver_follow_up (self);
         return;
     }
@@ -326,6 +379,9 @@ void driver_wait (weft_client_t *self, weft_call_t *call, int64_t until_us)
 {
     waiter_t me;
     waiter_init (&me);
+    for (batch_t *batch = running; batch; batch = batch->outer)
+        if (batch->client == self)
+            give_back (batch);
     join_waiters (call, &me);
     self->inside++;
     if (self->leader && self->leader != &self->background)

@@ -93,6 +93,9 @@ void driver_gather (weft_client_t *self);
 /*  The user gives up the handle of a call that is done. */
 void driver_collect (weft_client_t *self, weft_call_t *call);
 
+/*  Without the lock: true if `call` is the one whose callback this thread runs; then its handle is given up. */
+bool driver_destroys_current (weft_call_t *call);
+
 /*  One turn, without sleeping, unless somebody leads. */
 void driver_turn (weft_client_t *self);
 

@@ -51,8 +51,13 @@ void link_ready (link_t *self, int64_t now_us);
  *  them. */
 void link_down (link_t *self);
 
-/*  Queues a request, marks it sent under an id, or takes it off (harmless if it is nowhere). */
+/*  Queues a request, or aims one at the link that is sent at once; marks it sent under an id; takes it off
+ *  (harmless if it is nowhere). */
 void link_wait (link_t *self, request_t *request);
+static inline void link_aim (link_t *self, request_t *request)
+{
+    request->link = self;
+}
 void link_sent (link_t *self, request_t *request, uint64_t id);
 void request_leave (request_t *request);
 

@@ -97,8 +97,9 @@ static void to_worker (channel_t *self, weft_call_t *call, const char *uuid)
 static endpoint_t *pick (channel_t *self, const weft_call_t *call, const choice_t *choice,
                          endpoint_fitness_t fitness, bool again)
 {
+    const bool keyed = call->settings.balance == WEFT_BALANCE_HASH;
     const balancer_question_t question = {.mode = call->settings.balance,
-                                          .key = balancer_key (call->key.data, call->key.size),
+                                          .key = keyed ? balancer_key (call->key.data, call->key.size) : 0,
                                           .fitness = fitness,
                                           .tried = call->tried,
                                           .tried_count = again ? 0 : call->tried_count,
@@ -238,7 +239,16 @@ static bool make_room (channel_t *self)
     return true;
 }
 
-discovery_t *route_discovery (channel_t *self, text_t service)
+/*  Most calls are for the same service as the last one. */
+static discovery_t *recent (const channel_t *self, text_t service)
+{
+    discovery_t *discovery = self->recent;
+    const bool same = discovery && discovery->service [service.size] == '\0' &&
+                      memcmp (discovery->service, service.data, service.size) == 0;
+    return same ? discovery : NULL;
+}
+
+static discovery_t *find_or_make (channel_t *self, text_t service)
 {
     discovery_t *discovery = table_get (&self->services, service.data, service.size);
     if (discovery || (self->services.count >= SERVICES_MAX && !make_room (self)))
@@ -250,6 +260,14 @@ discovery_t *route_discovery (channel_t *self, text_t service)
         discovery_free (discovery, &self->endpoints);
         return NULL;
     }
+    return discovery;
+}
+
+discovery_t *route_discovery (channel_t *self, text_t service)
+{
+    discovery_t *discovery = recent (self, service);
+    if (!discovery)
+        self->recent = discovery = find_or_make (self, service);
     return discovery;
 }
 

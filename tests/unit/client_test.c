@@ -441,6 +441,43 @@ static void be_overtaken (weft_call_t *call, void *arg)
     start ("Test.Never", &(weft_call_options_t){.via = WEFT_VIA_DIRECT, .timeout_ms = 30}, on_timeout, self);
 }
 
+/*  Two callbacks in a row, the first of which goes on only when the second has run. */
+typedef struct {
+    atomic_int ended;
+    atomic_bool held_up;
+} pair_t;
+
+static void wait_for_the_other (weft_call_t *call, void *arg)
+{
+    pair_t *self = arg;
+    weft_call_destroy (&call);
+    if (self->ended++ > 0)
+        return;
+    for (int i = 0; i < 100 && self->ended == 1; i++)
+        check_sum (i, 1, &direct);
+    self->held_up = self->ended == 1;
+    self->ended++;
+}
+
+static void start_pair (weft_call_t *call, void *arg)
+{
+    weft_call_destroy (&call);
+    start ("Test.Sum", &direct, wait_for_the_other, arg);
+    start ("Test.Sum", &direct, wait_for_the_other, arg);
+}
+
+TEST (a_callback_that_waits_holds_up_no_other)
+{
+    pair_t self = {0};
+    set_up (1);
+    check_sum (1, 1, &direct);
+    start ("Test.Sum", &direct, start_pair, &self);
+    while (self.ended < 3)
+        sched_yield ();
+    CHECK (!self.held_up);
+    tear_down ();
+}
+
 static void *wait_for_cancel (void *arg)
 {
     CHECK (weft_call_wait (arg, -1));
