@@ -305,7 +305,7 @@ static void start (weft_client_t *self, weft_call_t *call, weft_call_fn *done, v
     driver_gather (self);
 }
 
-/*  Starts, and waits without a word to the background thread. */
+/*  Starts, and waits without a word to the background thread. Returns without the lock. */
 static void start_and_wait (weft_client_t *self, weft_call_t *call)
 {
     channel_start (&self->channel, call, clock_now_us ());
@@ -354,7 +354,8 @@ weft_status_t weft_client_call (weft_client_t *self, const char *method, weft_va
     weft_call_t *call = make_call (self, method, &args, options);
     if (call)
         start_and_wait (self, call);
-    pthread_mutex_unlock (&self->lock);
+    else
+        pthread_mutex_unlock (&self->lock);
     const weft_status_t status = call ? call->status : WEFT_OVERLOADED;
     if (out)
         *out = call;
@@ -399,8 +400,8 @@ weft_status_t weft_client_discover (weft_client_t *self, const char *service, in
         if (!call_ask (call, service, &(weft_call_options_t){.timeout_ms = timeout_ms}, &self->settings))
             flaw (call, WEFT_OVERLOADED, "%s%s", "out of memory", "");
         start_and_wait (self, call);
-    }
-    pthread_mutex_unlock (&self->lock);
+    } else
+        pthread_mutex_unlock (&self->lock);
     const weft_status_t status = call ? call->status : WEFT_OVERLOADED;
     weft_call_destroy (&call);
     return status;
@@ -416,7 +417,6 @@ bool weft_call_wait (weft_call_t *call, int timeout_ms)
     const int64_t until_us = timeout_ms < 0 ? DEADLINES_NEVER : clock_now_us () + timeout_ms * 1000LL;
     pthread_mutex_lock (&self->lock);
     driver_wait (self, call, until_us);
-    pthread_mutex_unlock (&self->lock);
     return weft_call_done (call);
 }
 

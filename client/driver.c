@@ -25,24 +25,20 @@ static _Thread_local batch_t *running;
 
 /*  Waking. */
 
-static void waiter_init (waiter_t *self)
-{
-    pthread_condattr_t attributes;
-    *self = (waiter_t){.next = NULL};
-    pthread_condattr_init (&attributes);
-    pthread_condattr_setclock (&attributes, CLOCK_MONOTONIC);
-    pthread_cond_init (&self->woken, &attributes);
-    pthread_condattr_destroy (&attributes);
-}
+/*  What a follower is told. */
+enum {
+    LEAD = 1,  /* somebody has to: take the lock and see */
+    DISMISSED, /* the call is done, and the client has forgotten you */
+    LOOK       /* the background thread */
+};
 
-static void wait_until (weft_client_t *self, pthread_cond_t *condition, int64_t until_us)
+/*  Lets go of the lock. */
+static unsigned listen (weft_client_t *self, waiter_t *me, int64_t until_us)
 {
-    if (until_us == DEADLINES_NEVER) {
-        pthread_cond_wait (condition, &self->lock);
-        return;
-    }
-    const struct timespec at = {until_us / 1000000, until_us % 1000000 * 1000};
-    pthread_cond_timedwait (condition, &self->lock, &at);
+    pthread_mutex_unlock (&self->lock);
+    const unsigned tune = bell_wait (&me->bell, until_us);
+    pthread_mutex_lock (&self->lock);
+    return tune;
 }
 
 static void wake_leader (weft_client_t *self)
@@ -60,17 +56,38 @@ static void release (weft_client_t *self, weft_call_t *call)
     call_release (call, &self->pool);
 }
 
+/*  One thread less is in here. */
+static void leave (weft_client_t *self)
+{
+    if (--self->inside == 0 && self->stopping)
+        pthread_cond_broadcast (&self->quiet);
+}
+
+/*  Followers need not come back; others see for themselves that it is done. */
+static void tell_waiters (weft_client_t *self, weft_call_t *call)
+{
+    for (waiter_t **at = &call->waiters; *at;) {
+        waiter_t *waiter = *at;
+        if (!list_linked (&waiter->node)) {
+            if (waiter == self->leader)
+                wake_leader (self);
+            at = &waiter->next;
+            continue;
+        }
+        *at = waiter->next;
+        list_remove (&self->followers, &waiter->node);
+        leave (self);
+        bell_ring (&waiter->bell, DISMISSED); /* it is gone now */
+    }
+}
+
 static void hand_over (weft_client_t *self, weft_call_t *call)
 {
     self->called_back -= call->counted;
     call->counted = false;
     atomic_store_explicit (&call->done, true, memory_order_release);
-    for (waiter_t *waiter = call->waiters; waiter; waiter = waiter->next) {
-        if (waiter == self->leader)
-            wake_leader (self);
-        else
-            pthread_cond_signal (&waiter->woken);
-    }
+    if (call->waiters)
+        tell_waiters (self, call);
     if (call->callback) {
         list_push (&self->callbacks, &call->node);
         return;
@@ -117,7 +134,7 @@ static void rouse_background (weft_client_t *self)
     self->kicked |= at_once;
     self->rests_until_us = 0;
     self->rouses++;
-    pthread_cond_signal (&self->background.woken);
+    bell_ring (&self->background.bell, LOOK);
 }
 
 /*  Nobody drives: a follower should, else the user's loop, else the background thread while calls are open
@@ -128,7 +145,7 @@ static void find_driver (weft_client_t *self)
         return;
     list_node_t *first = list_first (&self->followers);
     if (first)
-        pthread_cond_signal (&CONTAINER_OF (first, waiter_t, node)->woken);
+        bell_ring (&CONTAINER_OF (first, waiter_t, node)->bell, LEAD);
     else if (self->own_loop)
         tell_loop (self);
     else if (self->has_thread && (self->channel.open > 0 || has_callbacks (self)))
@@ -160,6 +177,8 @@ static void push_out (weft_client_t *self)
     if (has_callbacks (self) || sockets_busy (&self->sockets) ||
         sleep_limit_us (self, DEADLINES_NEVER) < self->sleeps_until_us)
         wake_leader (self);
+    if (!self->leader && !list_empty (&self->followers))
+        find_driver (self); /* who was called to lead may have been dismissed */
 }
 
 /*  Lets go of the lock to call the watcher. */
@@ -309,11 +328,20 @@ void driver_admit (weft_client_t *self, weft_call_t *call)
     self->called_back += call->counted;
 }
 
-static void follow (weft_client_t *self, waiter_t *me, int64_t until_us)
+/*  False if it was dismissed: then the lock is not held any more. */
+static bool follow (weft_client_t *self, waiter_t *me, int64_t until_us)
 {
     list_push (&self->followers, &me->node);
-    wait_until (self, &me->woken, until_us);
-    list_remove (&self->followers, &me->node);
+    pthread_mutex_unlock (&self->lock);
+    if (bell_wait (&me->bell, until_us) == DISMISSED)
+        return false;
+    pthread_mutex_lock (&self->lock);
+    if (list_linked (&me->node)) {
+        list_remove (&self->followers, &me->node);
+        return true;
+    }
+    pthread_mutex_unlock (&self->lock); /* dismissed between the two */
+    return false;
 }
 
 static void join_waiters (weft_call_t *call, waiter_t *me)
@@ -377,8 +405,7 @@ void driver_send (weft_client_t *self)
 
 void driver_wait (weft_client_t *self, weft_call_t *call, int64_t until_us)
 {
-    waiter_t me;
-    waiter_init (&me);
+    waiter_t me = {.next = NULL};
     for (batch_t *batch = running; batch; batch = batch->outer)
         if (batch->client == self)
             give_back (batch);
@@ -390,14 +417,13 @@ void driver_wait (weft_client_t *self, weft_call_t *call, int64_t until_us)
            (until_us == DEADLINES_NEVER || clock_now_us () < until_us)) {
         if (!self->leader || self->leader == &self->background)
             lead (self, &me, call, until_us);
-        else
-            follow (self, &me, until_us);
+        else if (!follow (self, &me, until_us))
+            return;
     }
     leave_waiters (call, &me);
     find_driver (self);
-    if (--self->inside == 0 && self->stopping)
-        pthread_cond_broadcast (&self->quiet);
-    pthread_cond_destroy (&me.woken);
+    leave (self);
+    pthread_mutex_unlock (&self->lock);
 }
 
 /*  The background thread. */
@@ -442,7 +468,7 @@ static void *run_background (void *arg)
             push_out (self);
         self->rests_until_us = next_look_us (self, looked_us, now_us);
         looked_us = now_us;
-        wait_until (self, &self->background.woken, self->rests_until_us);
+        listen (self, &self->background, self->rests_until_us);
     }
     pthread_mutex_unlock (&self->lock);
     return NULL;
@@ -452,8 +478,7 @@ void driver_turn (weft_client_t *self)
 {
     if (self->leader)
         return;
-    waiter_t me;
-    waiter_init (&me);
+    waiter_t me = {.next = NULL};
     self->leader = &me;
     const unsigned sources = sockets_sleep (&self->sockets, 0, 0);
     sockets_note (&self->sockets, sources);
@@ -461,7 +486,6 @@ void driver_turn (weft_client_t *self)
     if (self->leader == &me)
         self->leader = NULL;
     find_driver (self);
-    pthread_cond_destroy (&me.woken);
 }
 
 /*  Life. */
@@ -470,7 +494,6 @@ void driver_init (weft_client_t *self)
 {
     pthread_mutex_init (&self->lock, NULL);
     pthread_cond_init (&self->quiet, NULL);
-    waiter_init (&self->background);
     list_init (&self->followers);
     list_init (&self->callbacks);
 }
@@ -479,7 +502,6 @@ void driver_fini (weft_client_t *self)
 {
     pthread_mutex_destroy (&self->lock);
     pthread_cond_destroy (&self->quiet);
-    pthread_cond_destroy (&self->background.woken);
 }
 
 bool driver_start (weft_client_t *self)
@@ -495,7 +517,7 @@ void driver_stop (weft_client_t *self)
     wake_leader (self);
     if (self->has_thread) {
         sockets_nudge (&self->sockets);
-        pthread_cond_signal (&self->background.woken);
+        bell_ring (&self->background.bell, LOOK);
         pthread_mutex_unlock (&self->lock);
         pthread_join (self->thread, NULL);
         pthread_mutex_lock (&self->lock);

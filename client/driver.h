@@ -3,8 +3,8 @@
  *  driver.h - one lock, and somebody who drives: feeds the channel from the sockets and hands out what ends.
  *
  *  Whoever waits for a call drives: it takes the *lead*, feeds the channel and sleeps in the sockets' epoll
- *  descriptor until something comes; others who wait are *followers*, each asleep on a condition of its own,
- *  and the leader wakes those whose calls end. A leader that is done passes the lead on to a follower. If
+ *  descriptor until something comes; others who wait are *followers*, each asleep on a bell of its own, and
+ *  the leader dismisses those whose calls end: they go their way without the lock. A leader that is done passes the lead on to a follower. If
  *  there is none, calls with callbacks go on under the background thread; the others can do without a driver
  *  for a moment, since whoever started them most likely waits for the next of them: the background thread
  *  takes over after a short *grace*. It also takes the lead when nobody has had it for a while (lists change,
@@ -24,12 +24,13 @@
 #define DRIVER_H_INCLUDED
 
 #include <pthread.h>
+#include "bell.h"
 #include "client_inside.h"
 #include "sockets.h"
 
 /*  A thread that waits for a call, or drives. */
 typedef struct waiter {
-    pthread_cond_t woken;
+    bell_t bell;
     struct waiter *next; /* of the same call */
     list_node_t node;    /* in the client's followers, while it follows */
 } waiter_t;
@@ -81,7 +82,7 @@ void driver_stop (weft_client_t *self);
 /*  To be told of each call before it is given to the channel. */
 void driver_admit (weft_client_t *self, weft_call_t *call);
 
-/*  Waits for the call's end, at most until `until_us`. */
+/*  Waits for the call's end, at most until `until_us`. Returns without the lock. */
 void driver_wait (weft_client_t *self, weft_call_t *call, int64_t until_us);
 
 /*  After something was given to the channel: by a thread that waits next, or by one that goes its way. A call
