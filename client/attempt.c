@@ -138,8 +138,7 @@ static void write_request (channel_t *self, weft_call_t *call, link_t *link, uin
 static bool is_unsendable (const weft_call_t *call, const link_t *link, outcome_t *outcome,
                            text_space_t *space)
 {
-    size_t size;
-    call_args (call, &size);
+    const size_t size = call_args_size (call);
     if (size > link->body_max) {
         *outcome = outcome_here (WEFT_TOO_LARGE, WEFT_EXECUTED_NO, space,
                                  "the arguments have %zu bytes; %s takes %llu", size, link->address,

@@ -154,6 +154,8 @@ endpoint_t *balancer_pick (balancer_t *self, const balancer_question_t *question
 {
     if (count == 0)
         return NULL;
+    if (count == 1 && question->mode != WEFT_BALANCE_PRIMARY)
+        return is_fit (question, list [0]) ? list [0] : NULL;
     switch (question->mode) {
     case WEFT_BALANCE_RANDOM:
         return pick_random (question, list, count, dice);

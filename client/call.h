@@ -132,6 +132,14 @@ bool call_ask (weft_call_t *self, const char *method, const weft_call_options_t 
 /*  Large arguments become a frame that can be sent without a copy. False: out of memory. */
 bool call_seal_args (weft_call_t *self);
 const void *call_args (const weft_call_t *self, size_t *size);
+static inline size_t call_args_size (const weft_call_t *self)
+{
+    size_t size;
+    if (!self->parent && !self->has_args_frame)
+        return self->args.size;
+    call_args (self, &size);
+    return size;
+}
 
 /*  Keeps a reply's body; `attachment`, if not NULL, is moved out. False: out of memory. */
 bool call_take_body (weft_call_t *self, const void *body, size_t size, zmq_msg_t *attachment);

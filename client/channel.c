@@ -57,12 +57,6 @@ const channel_change_t *channel_next_change (channel_t *self)
     return NULL;
 }
 
-weft_call_t *channel_next_done (channel_t *self)
-{
-    list_node_t *node = list_pop (&self->done);
-    return node ? CONTAINER_OF (node, weft_call_t, node) : NULL;
-}
-
 void channel_touch (channel_t *self, link_t *link)
 {
     if (!list_linked (&link->dirty))
@@ -728,8 +722,7 @@ void channel_start (channel_t *self, weft_call_t *call, int64_t now_us)
 
     text_space_t space;
     outcome_t outcome = {0};
-    size_t size;
-    call_args (call, &size);
+    const size_t size = call_args_size (call);
     if (self->closed)
         outcome = outcome_here (WEFT_SHUTDOWN, WEFT_EXECUTED_NO, &space, "the client was closed");
     else if (call->flaw)

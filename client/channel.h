@@ -114,7 +114,11 @@ void channel_close (channel_t *self, int64_t now_us);
 
 /*  Out. Each takes one from its list; NULL when there is none. A done call comes with the channel's
  *  handle. */
-weft_call_t *channel_next_done (channel_t *self);
+static inline weft_call_t *channel_next_done (channel_t *self)
+{
+    list_node_t *node = list_pop (&self->done);
+    return node ? CONTAINER_OF (node, weft_call_t, node) : NULL;
+}
 link_t *channel_next_dirty (channel_t *self);
 void channel_touch (channel_t *self, link_t *link); /* puts one back: it still has something to send */
 void channel_touch_alias (channel_t *self, uint64_t alias); /* the same; harmless if there is no such link */

@@ -10,16 +10,6 @@
 #define SILENCES_MAX   3 /* deadlines in a row that eject */
 #define LATENCY_SHARE  8 /* a new sample counts one eighth */
 
-endpoint_fitness_t endpoint_fitness (const endpoint_t *self, int64_t now_us)
-{
-    if (self->state >= ENDPOINT_DRAINING || self->link.draining || self->address_count == 0)
-        return ENDPOINT_NEVER;
-    if (self->state == ENDPOINT_SUSPECT || self->unreachable || self->probing ||
-        endpoint_ejected (self, now_us))
-        return ENDPOINT_LAST_RESORT;
-    return ENDPOINT_GOOD;
-}
-
 static bool same_addresses (const endpoint_t *self, const char *const *addresses, size_t count)
 {
     if (self->address_count != count)

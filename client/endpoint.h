@@ -48,11 +48,19 @@ typedef struct {
 /*  How welcome a new call is there. */
 typedef enum { ENDPOINT_NEVER, ENDPOINT_LAST_RESORT, ENDPOINT_GOOD } endpoint_fitness_t;
 
-endpoint_fitness_t endpoint_fitness (const endpoint_t *self, int64_t now_us);
-
 static inline bool endpoint_ejected (const endpoint_t *self, int64_t now_us)
 {
     return self->ejected_until_us > now_us;
+}
+
+static inline endpoint_fitness_t endpoint_fitness (const endpoint_t *self, int64_t now_us)
+{
+    if (self->state >= ENDPOINT_DRAINING || self->link.draining || self->address_count == 0)
+        return ENDPOINT_NEVER;
+    if (self->state == ENDPOINT_SUSPECT || self->unreachable || self->probing ||
+        endpoint_ejected (self, now_us))
+        return ENDPOINT_LAST_RESORT;
+    return ENDPOINT_GOOD;
 }
 
 /*  Takes over what the registry says: addresses (at most WEFT_ENDPOINTS_MAX; bad ones left out), capacity,

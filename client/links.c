@@ -49,19 +49,3 @@ void link_wait (link_t *self, request_t *request)
     request->id = 0;
     list_push (&self->waiting, &request->node);
 }
-
-void link_sent (link_t *self, request_t *request, uint64_t id)
-{
-    request_leave (request);
-    request->link = self;
-    request->id = id;
-    list_push (&self->sent, &request->node);
-}
-
-void request_leave (request_t *request)
-{
-    if (request->link)
-        list_remove (request->id ? &request->link->sent : &request->link->waiting, &request->node);
-    request->link = NULL;
-    request->id = 0;
-}

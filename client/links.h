@@ -58,8 +58,20 @@ static inline void link_aim (link_t *self, request_t *request)
 {
     request->link = self;
 }
-void link_sent (link_t *self, request_t *request, uint64_t id);
-void request_leave (request_t *request);
+static inline void request_leave (request_t *request)
+{
+    if (request->link)
+        list_remove (request->id ? &request->link->sent : &request->link->waiting, &request->node);
+    request->link = NULL;
+    request->id = 0;
+}
+static inline void link_sent (link_t *self, request_t *request, uint64_t id)
+{
+    request_leave (request);
+    request->link = self;
+    request->id = id;
+    list_push (&self->sent, &request->node);
+}
 
 static inline bool link_takes (const link_t *self)
 {

@@ -343,15 +343,23 @@ static void by_service (channel_t *self, weft_call_t *call)
         call_wait_list (self, call, discovery);
 }
 
+/*  The registry is the broker's, and every worker has a service about itself. */
+static bool is_ours (const weft_call_t *call)
+{
+    return call->service.size > 5 && memcmp (call->service.data, "weft.", 5) == 0;
+}
+
 void route_call (channel_t *self, weft_call_t *call)
 {
-    const bool worker_service = text_is (call->service, "weft.Worker");
     const char *wanted = call->only [0] ? call->only : call->same ? call->worker : "";
+    if (call->discover || (!wanted [0] && !is_ours (call))) {
+        by_service (self, call);
+        return;
+    }
+    const bool worker_service = text_is (call->service, "weft.Worker");
     const bool known = wanted [0] && endpoints_find (&self->endpoints, wanted, strlen (wanted));
 
-    if (call->discover)
-        by_service (self, call);
-    else if (text_is (call->service, "weft.Registry"))
+    if (text_is (call->service, "weft.Registry"))
         through_broker (self, call, NULL);
     else if (wanted [0] && (known || call->same || worker_service || call->settings.via == WEFT_VIA_BROKER))
         to_worker (self, call, wanted);

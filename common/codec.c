@@ -81,7 +81,9 @@ static bool in_field (fault_t *fault, const weft_field_t *field)
 
 /*  Encoding. */
 
+/*  Strings and bytes are packed by msgpack-c, numbers and heads by mp.h, straight into the buffer. */
 typedef struct {
+    buffer_t *out;
     msgpack_packer packer;
     uint64_t elements;
     fault_t fault;
@@ -115,7 +117,7 @@ APART static bool encode_bytes (encoder_t *self, const weft_bytes *bytes)
 APART static bool encode_any (encoder_t *self, const weft_any *any, unsigned depth)
 {
     if (any->size == 0) {
-        msgpack_pack_nil (&self->packer);
+        mp_write_nil (self->out);
         return true;
     }
     if (!any->data)
@@ -125,7 +127,7 @@ APART static bool encode_any (encoder_t *self, const weft_any *any, unsigned dep
         return false;
     if (mp_left (&in))
         return fault_set (&self->fault, "more than one value");
-    self->packer.callback (self->packer.data, any->data, any->size);
+    buffer_append (self->out, any->data, any->size);
     return true;
 }
 
@@ -138,7 +140,7 @@ APART static bool encode_array (encoder_t *self, const weft_schema_t *schema, co
         return fault_set (&self->fault, "the array is NULL but its count is %zu", count);
     if (!enter (&self->elements, count, depth, &self->fault))
         return false;
-    msgpack_pack_array (&self->packer, count);
+    mp_write_array (self->out, (uint32_t) count);
     for (size_t i = 0; i < count; i++, element += schema->size)
         if (!encode_value (self, schema, element, depth + 1))
             return fault_in_element (&self->fault, i);
@@ -154,7 +156,7 @@ static bool encode_field (encoder_t *self, const weft_field_t *field, const char
 {
     const void *member = base + field->offset;
     if (is_absent (field, base)) {
-        msgpack_pack_nil (&self->packer);
+        mp_write_nil (self->out);
         return true;
     }
     const bool fits = field->array ? encode_array (self, field->type (), member,
@@ -174,7 +176,7 @@ APART static bool encode_struct (encoder_t *self, const weft_schema_t *schema, c
 
     if (!enter (&self->elements, count, depth, &self->fault))
         return false;
-    msgpack_pack_array (&self->packer, count);
+    mp_write_array (self->out, (uint32_t) count);
     for (size_t i = 0; i < count; i++)
         if (!encode_field (self, &schema->fields [i], base, depth + 1))
             return false;
@@ -185,22 +187,22 @@ static bool encode_value (encoder_t *self, const weft_schema_t *schema, const vo
 {
     switch (schema->kind) {
         case WEFT_KIND_NONE:
-            msgpack_pack_nil (&self->packer);
+            mp_write_nil (self->out);
             return true;
         case WEFT_KIND_BOOL:
-            *(const bool *) from ? msgpack_pack_true (&self->packer) : msgpack_pack_false (&self->packer);
+            mp_write_bool (self->out, *(const bool *) from);
             return true;
         case WEFT_KIND_INT32:
-            msgpack_pack_int32 (&self->packer, *(const int32_t *) from);
+            mp_write_int (self->out, *(const int32_t *) from);
             return true;
         case WEFT_KIND_INT64:
-            msgpack_pack_int64 (&self->packer, *(const int64_t *) from);
+            mp_write_int (self->out, *(const int64_t *) from);
             return true;
         case WEFT_KIND_UINT64:
-            msgpack_pack_uint64 (&self->packer, *(const uint64_t *) from);
+            mp_write_uint (self->out, *(const uint64_t *) from);
             return true;
         case WEFT_KIND_DOUBLE:
-            msgpack_pack_double (&self->packer, *(const double *) from);
+            mp_write_double (self->out, *(const double *) from);
             return true;
         case WEFT_KIND_STRING:
             return encode_string (self, *(const char *const *) from);
@@ -218,6 +220,7 @@ static bool encode_msgpack (weft_value_t value, buffer_t *out, codec_error_t *er
 {
     const size_t start = out->size;
     encoder_t self;
+    self.out = out;
     self.elements = 0;
     fault_init (&self.fault);
     msgpack_packer_init (&self.packer, out, buffer_msgpack_write);
