@@ -34,10 +34,10 @@ def under(profile_path, *options):
 
 
 class Profile:
-    """Instructions by function, a call: its own, and with all that it calls."""
+    """By function: instructions of its own, with all that it calls, and how often it is called."""
 
     def __init__(self):
-        self.own, self.inclusive, self.objects = {}, {}, {}
+        self.own, self.inclusive, self.times, self.objects = {}, {}, {}, {}
 
     @property
     def total(self):
@@ -53,10 +53,10 @@ class Profile:
         """Divided by the calls; `less` what another run with fewer calls took."""
         result = Profile()
         result.objects = self.objects
-        for mine, base, out in ((self.own, less and less.own, result.own),
-                                (self.inclusive, less and less.inclusive, result.inclusive)):
-            for function, amount in mine.items():
-                out[function] = (amount - (base.get(function, 0) if base else 0)) / calls
+        for what in ("own", "inclusive", "times"):
+            base = getattr(less, what) if less else {}
+            for function, amount in getattr(self, what).items():
+                getattr(result, what)[function] = (amount - base.get(function, 0)) / calls
         return result
 
 
@@ -86,6 +86,7 @@ def read(path):
                 callee = named("function", value)
             elif equals and key == "calls":
                 called = True
+                profile.times[callee] = profile.times.get(callee, 0) + int(value.split()[0])
             elif re.match(r"[+\-*\d]", line):
                 amount = int(line.split()[1])
                 if not called:
