@@ -42,6 +42,8 @@ static const setting_t keys [] = {
     KEY (ttl_ms, NUMBER, WEFT_TTL_MS, 100, 3600000, true, "a worker silent for this long is gone"),
     KEY (beat_ms, NUMBER, 0, 0, 3600000, true, "how often workers beat; 0: three tenths of ttl_ms"),
     KEY (drain_ms, NUMBER, 5000, 0, 3600000, true, "how long to wait for calls in flight when stopping"),
+    KEY (transport_beat_ms, NUMBER, WEFT_TRANSPORT_BEAT_MS, 0, 60000, false,
+         "how often each connection is probed, which is lost after three; 0: by TCP alone, for thousands of them"),
     KEY (peers_max, NUMBER, WEFT_BROKER_PEERS_MAX, 1, 1000000, true, "connections"),
     KEY (calls_max, NUMBER, WEFT_BROKER_CALLS_MAX, 1, 16000000, false, "routed calls open, in all"),
     KEY (service_queue_max, NUMBER, WEFT_BROKER_SERVICE_QUEUE_MAX, 1, 16000000, true, "calls queued per service"),

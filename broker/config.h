@@ -26,7 +26,7 @@ typedef struct {
 
 typedef struct {
     config_list_t bind, peer_brokers, allow_hosts;
-    int64_t ttl_ms, beat_ms, drain_ms;
+    int64_t ttl_ms, beat_ms, drain_ms, transport_beat_ms;
     int64_t peers_max, calls_max, service_queue_max, client_calls_max, services_max, watches_max;
     int64_t memory_max, body_max, outbox_max;
     int64_t log_level, log_format;      /* a weft_log_level_t; 1: json */

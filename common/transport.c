@@ -78,6 +78,18 @@ void *transport_socket (void *shared, int type, size_t frame_max)
     return socket;
 }
 
+void transport_set_beat (void *socket, int64_t beat_ms)
+{
+    set_int (socket, ZMQ_HEARTBEAT_IVL, (int) beat_ms);
+    set_int (socket, ZMQ_HEARTBEAT_TIMEOUT, (int) beat_ms * WEFT_TRANSPORT_TIMEOUT_MS / WEFT_TRANSPORT_BEAT_MS);
+    if (beat_ms > 0)
+        return;
+    set_int (socket, ZMQ_TCP_KEEPALIVE, 1);
+    set_int (socket, ZMQ_TCP_KEEPALIVE_IDLE, 1); /* seconds */
+    set_int (socket, ZMQ_TCP_KEEPALIVE_INTVL, 1);
+    set_int (socket, ZMQ_TCP_KEEPALIVE_CNT, 3);
+}
+
 /*  Reads and drops the rest of a message that is not wanted. */
 static void drop_rest (void *socket)
 {

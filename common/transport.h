@@ -16,6 +16,11 @@ void transport_context_release (void);
  *  Connecting sockets do not reconnect by themselves. NULL: out of sockets or memory. */
 void *transport_socket (void *context, int type, size_t frame_max);
 
+/*  How often its connections are probed, before it is bound or connected; one that does not answer for three times as long is
+ *  lost. libzmq looks at every connection of the socket at each answer, so for thousands of them 0 leaves it to TCP's keep-alive,
+ *  which notices within some four seconds that a host or the network is gone, but not that a process stands still. */
+void transport_set_beat (void *socket, int64_t beat_ms);
+
 /*  Receives one message without waiting. `routing_id` non-NULL (initialised): a ROUTER's first frame goes there. `message` must be
  *  empty. 1: got one; 0: nothing there; -1: a message was dropped, `*fault` says why (too many frames, no frames). */
 int transport_receive (void *socket, zmq_msg_t *routing_id, message_t *message, const char **fault);

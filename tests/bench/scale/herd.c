@@ -3,9 +3,9 @@
  *  herd.c - thousands of light workers and clients in one process and one thread: they speak ZMTP and the protocol by hand
  *  over plain TCP, a descriptor and a few hundred bytes each, so that what is measured is the broker.
  *
- *      weft-scale-herd BROKER            (tcp://127.0.0.1:PORT)
+ *      weft-scale-herd BROKER [COMMAND]...       (tcp://127.0.0.1:PORT)
  *
- *  Commands on the standard input, one a line; each is answered with one line when it is done:
+ *  Commands, as arguments or, without any, on the standard input, one a line; each is answered with one line when it is done:
  *
  *      workers N SERVICE [SERVICES]      N more workers join at once, spread over SERVICES services (SERVICE0, SERVICE1, ...) or
  *                                        all in SERVICE; done when the broker has acknowledged all
@@ -16,7 +16,7 @@
  *
  *  and "ok seconds=... key=value..." or "failed WHY". Meanwhile workers beat, and answer calls of any method with the sum of
  *  the two numbers that they get, from the broker and directly: all listen at one port, each under an address of its own in
- *  127.0.0.0/8. At the end of the input it ends. */
+ *  127.0.0.0/8. At the end of the input it ends; after commands that were arguments it goes on until it is killed. */
 
 #include "buffer.h"
 #include "clock.h"
@@ -623,9 +623,9 @@ int main (int argc, char **argv)
     char host [64];
     struct rlimit limit;
 
-    if (argc != 2 || sscanf (argv [1], "tcp://%63[0-9.]:%u", host, &port) != 2
+    if (argc < 2 || sscanf (argv [1], "tcp://%63[0-9.]:%u", host, &port) != 2
         || inet_pton (AF_INET, host, &broker.sin_addr) != 1) {
-        fprintf (stderr, "usage: weft-scale-herd tcp://127.0.0.1:PORT\n");
+        fprintf (stderr, "usage: weft-scale-herd tcp://127.0.0.1:PORT [COMMAND]...\n");
         return 2;
     }
     broker.sin_family = AF_INET;
@@ -642,6 +642,10 @@ int main (int argc, char **argv)
         fprintf (stderr, "weft-scale-herd: %s\n", strerror (errno));
         return 1;
     }
+    for (int i = 2; i < argc; i++)
+        carry_out (argv [i]);
+    while (argc > 2)
+        turn (100);
     serve_input ();
     return 0;
 }
