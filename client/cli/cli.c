@@ -259,6 +259,29 @@ void cli_print_value (cli_t *self, weft_value_t value)
     buffer_fini (&json);
 }
 
+void cli_print_rows (cli_t *self, const char *name, weft_value_t rows, size_t count)
+{
+    buffer_t json;
+    codec_error_t error;
+    bool encoded = true;
+    buffer_init (&json, SIZE_MAX / 2);
+    buffer_append (&json, "{", 1);
+    json_quote (&json, name, strlen (name));
+    buffer_append (&json, ":[", 2);
+    for (size_t i = 0; i < count && encoded; i++) {
+        if (i > 0)
+            buffer_append (&json, ",", 1);
+        encoded = codec_encode (CODEC_JSON, rows, &json, &error);
+        rows.data = (char *) rows.data + rows.schema->size;
+    }
+    buffer_append (&json, "]}", 2);
+    if (encoded)
+        write_json (&json, self->pretty, stdout);
+    else
+        self->lost = cli_fail (self, EXITS_OTHER, "cannot print: %s", error.text);
+    buffer_fini (&json);
+}
+
 void cli_print_object (cli_t *self, const object_t *object)
 {
     write_object (object, self->pretty, stdout);

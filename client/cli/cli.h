@@ -56,6 +56,9 @@ void cli_progress (cli_t *self, const char *format, ...) __attribute__ ((format 
 /*  Each prints one JSON value: indented on a terminal, unless the command turns `pretty` off, else on
  *  one line. */
 void cli_print_value (cli_t *self, weft_value_t value);
+
+/*  Prints an object whose one field `name` is an array of `count` rows, however many: `rows` is the first of them. */
+void cli_print_rows (cli_t *self, const char *name, weft_value_t rows, size_t count);
 void cli_print_object (cli_t *self, const object_t *object);
 /*  MessagePack by its type. False: it does not fit its type; what could be printed was. */
 bool cli_print_typed (cli_t *self, const void *type, size_t type_size, const void *value, size_t size);

@@ -10,17 +10,6 @@
 
 /* ---- rows ---- */
 
-typedef struct {
-    service_row *services;
-    size_t count;
-} services_data;
-typedef struct {
-    worker_row *workers;
-    size_t count;
-} workers_data;
-WEFT_SCHEMA (services_data, WEFT_ARRAY (services, service_row, count))
-WEFT_SCHEMA (workers_data, WEFT_ARRAY (workers, worker_row, count))
-
 static void add_count (grid_t *grid, uint64_t count)
 {
     grid_add (grid, "%llu", (unsigned long long) count);
@@ -47,8 +36,7 @@ static void print_services (cli_t *cli, const list_reply *list)
                                              {"CAPACITY", true}, {"IN FLIGHT", true}, {"QUEUED", true},
                                              {NULL, false}};
     if (cli->json) {
-        const services_data data = {list->services, list->service_count};
-        cli_print_value (cli, WEFT_IN (services_data, &data));
+        cli_print_rows (cli, "services", WEFT_IN (service_row, list->services), list->service_count);
         return;
     }
     grid_t grid;
@@ -74,8 +62,7 @@ static void print_workers (cli_t *cli, const list_reply *list)
                                              {"CAPACITY", true}, {"HOST", false}, {"PID", true},
                                              {"SERVICES", false}, {"ENDPOINTS", false}, {NULL, false}};
     if (cli->json) {
-        const workers_data data = {list->workers, list->worker_count};
-        cli_print_value (cli, WEFT_IN (workers_data, &data));
+        cli_print_rows (cli, "workers", WEFT_IN (worker_row, list->workers), list->worker_count);
         return;
     }
     grid_t grid;
