@@ -17,6 +17,7 @@
 
 #define TURN_MESSAGES_MAX 1000              /* received before everything is flushed */
 #define TURN_BYTES_MAX    (8 * 1024 * 1024)
+#define LOOK_US           1000              /* a loop that never sleeps looks for connections and signals this often */
 #define RETRY_MS          2                 /* a peer whose pipe is full is tried again */
 #define LINGER_MS         500               /* for the last words */
 #define LOST_US           20000             /* how long a lost peer's last messages are read before it counts as lost */
@@ -57,7 +58,9 @@ struct loop {
     zmq_msg_t routing_id;
     message_t in, out;
     bool more;              /* the last turn left messages unread */
-    bool signalled;         /* perhaps */
+    bool lone;              /* it was about one record at most */
+    bool news;              /* of connections or signals */
+    int64_t looked_us;      /* when those were looked for last */
     bool stopping, done;
     int64_t stop_us;        /* when draining ends */
     int64_t complain_us;    /* no warning before */
@@ -233,17 +236,25 @@ static link_t *link_find (loop_t *self)
 
 /*  In ----------------------------------------------------------------------------------------------------------- */
 
-/*  Hands over what has come, up to a turn's worth. True if nothing is left. */
-static bool receive_all (loop_t *self)
+/*  Hands over what has come, up to a turn's worth: whether something is left, as far as is known.
+ *
+ *  To ask in vain costs a system call. After a turn about one record, one record is passed on before anything else is asked for;
+ *  and then it is asked anyway, by sleep_until_work. */
+typedef enum { LEFT_NOTHING, LEFT_SOMETHING, LEFT_UNKNOWN } left_t;
+static left_t receive_all (loop_t *self)
 {
+    const broker_counters_t *counters = broker_counters (self->broker);
+    const uint64_t records = counters->records;
     size_t bytes = 0;
     const char *fault;
 
     for (int count = 0; count < TURN_MESSAGES_MAX && bytes < TURN_BYTES_MAX && !broker_pressed (self->broker);
          count++) {
         const int rc = transport_receive (self->router, &self->routing_id, &self->in, &fault);
-        if (rc == 0)
-            return true;
+        if (rc == 0) {
+            self->lone = counters->records - records <= 1;
+            return LEFT_NOTHING;
+        }
         for (int i = 0; i < self->in.count; i++)
             bytes += zmq_msg_size (&self->in.frames [i]);
         link_t *link = link_find (self);
@@ -252,8 +263,11 @@ static bool receive_all (loop_t *self)
         else if (link)
             broker_on_message (self->broker, link->peer, &self->in, self->now_us);
         message_clear (&self->in);
+        if (self->lone && counters->records - records == 1 && list_empty (&self->lost))
+            return LEFT_UNKNOWN;
     }
-    return false;
+    self->lone = false;
+    return LEFT_SOMETHING;
 }
 
 /*  What a peer said before it went counts, so the socket is emptied first. One that never is does not keep the callers
@@ -444,17 +458,32 @@ static int timeout_ms (const loop_t *self)
 }
 
 /*  A ZeroMQ descriptor tells of news once, and sending may have taken them in, so the router is asked before sleeping. The
- *  monitor was read to its end and not touched since. */
+ *  monitor is read to its end, and touched by nothing else. */
 static void sleep_until_work (loop_t *self)
 {
-    self->signalled = true; /* unless we know better */
-    if (self->more || !list_empty (&self->lost) || readable (self->router))
+    if (self->more || !list_empty (&self->lost))
         return;
+    if (readable (self->router)) {
+        self->lone = false;
+        return;
+    }
     struct pollfd fds [] = {{.fd = self->router_fd, .events = POLLIN},
                             {.fd = self->monitor_fd, .events = POLLIN},
                             {.fd = self->signals, .events = POLLIN}};
-    if (poll (fds, 3, timeout_ms (self)) >= 0)
-        self->signalled = fds [2].revents != 0;
+    if (poll (fds, 3, timeout_ms (self)) < 0)
+        return;
+    self->news = fds [1].revents || fds [2].revents;
+    self->looked_us = clock_now_us ();
+}
+
+static void look_around (loop_t *self)
+{
+    if (!self->news && self->now_us - self->looked_us < LOOK_US)
+        return;
+    self->news = false;
+    self->looked_us = self->now_us;
+    on_signals (self);
+    watch_connections (self);
 }
 
 static void check_stopped (loop_t *self)
@@ -471,17 +500,15 @@ void loop_run (loop_t *self)
     while (!self->done) {
         sleep_until_work (self);
         self->now_us = clock_now_us ();
-        if (self->signalled)
-            on_signals (self);
-        watch_connections (self);
-        const bool empty = receive_all (self);
-        end_lost (self, empty);
+        look_around (self);
+        const left_t left = receive_all (self);
+        end_lost (self, left == LEFT_NOTHING);
         close_silent (self);
         broker_tick (self->broker, self->now_us);
         flush_all (self);
         drop_doomed (self);
         check_stopped (self);
-        self->more = !empty;
+        self->more = left == LEFT_SOMETHING;
     }
 }
 
