@@ -1,13 +1,23 @@
 /* SPDX-License-Identifier: MPL-2.0 */
 
 #include "log.h"
+#include <errno.h>
+#include <limits.h>
+#include <poll.h>
 #include <pthread.h>
 #include <stdio.h>
 #include <string.h>
 #include <time.h>
+#include <unistd.h>
 
 #define VALUE_MAX 256    /* longer values are cut */
 #define LINE_BYTES 16384 /* enough for eight fields of escaped values */
+
+/*  A line that is cut, not overrun. */
+typedef struct {
+    char text [LINE_BYTES];
+    size_t size;
+} line_t;
 
 static struct {
     pthread_mutex_t lock;
@@ -15,15 +25,12 @@ static struct {
     weft_log_sink_fn *sink;
     void *arg;
     bool to_stderr, json;
+    log_site_t *holding;    /* sites that hold something back */
+    line_t rest;            /* of a line that was written in part */
+    uint64_t lost;          /* lines that found no room */
 } state = {.lock = PTHREAD_MUTEX_INITIALIZER};
 
 static const char *const level_names [] = {"debug", "info", "warning", "error"};
-
-/*  A line that is cut, not overrun. */
-typedef struct {
-    char text [LINE_BYTES];
-    size_t size;
-} line_t;
 
 static void put (line_t *line, const char *data, size_t size)
 {
@@ -106,11 +113,10 @@ static void put_time (line_t *line)
     put (line, stamp, size);
 }
 
-/*  One write per event, so that lines of several processes do not mix. A failed write is nobody's
- *  problem: calls go on when the log's disk is full. */
-static void write_stderr (weft_log_level_t level, const char *message, const log_field_t *fields)
+static line_t make_line (weft_log_level_t level, const char *message, const log_field_t *fields)
 {
-    line_t line = {.size = 0};
+    line_t line;
+    line.size = 0;
     if (state.json) {
         put_text (&line, "{\"time\":\"");
         put_time (&line);
@@ -129,8 +135,120 @@ static void write_stderr (weft_log_level_t level, const char *message, const log
         put_fields (&line, fields, false);
     }
     line.text [line.size++] = '\n';
-    fwrite (line.text, 1, line.size, stderr);
+    return line;
 }
+
+/*  Writing ------------------------------------------------------------------------------------------------------ */
+
+/*  What is writable takes PIPE_BUF bytes without making us wait, unless another process writes there at the same moment. (To make
+ *  the descriptor non-blocking is no way: it is shared with whoever gave it to us.) */
+static bool stderr_has_room (void)
+{
+    struct pollfd fd = {.fd = STDERR_FILENO, .events = POLLOUT};
+    return poll (&fd, 1, 0) > 0 && (fd.revents & (POLLOUT | POLLERR));
+}
+
+/*  How much of it there was room for. A failed write is nobody's problem: calls go on when the log's disk is full. */
+static size_t write_some (const char *text, size_t size)
+{
+    size_t done = 0;
+    while (done < size && stderr_has_room ()) {
+        const ssize_t written = write (STDERR_FILENO, text + done, size - done < PIPE_BUF ? size - done : PIPE_BUF);
+        if (written < 0 && errno == EAGAIN)
+            break;
+        if (written < 0 && errno != EINTR)
+            return size;
+        done += written > 0 ? (size_t) written : 0;
+    }
+    return done;
+}
+
+/*  One write per event if it is not long, so that lines of several processes do not mix. What there is only room for in part is
+ *  ended later, so that lines are whole. */
+static void write_line (const line_t *line)
+{
+    const size_t done = write_some (line->text, line->size);
+    if (done == 0) {
+        state.lost++;
+        return;
+    }
+    state.rest.size = line->size - done;
+    memcpy (state.rest.text, line->text + done, state.rest.size);
+}
+
+/*  True if nothing is unsaid any more. */
+static bool write_what_waits (void)
+{
+    line_t *rest = &state.rest;
+    const size_t done = write_some (rest->text, rest->size);
+
+    rest->size -= done;
+    memmove (rest->text, rest->text + done, rest->size);
+    if (rest->size == 0 && state.lost && stderr_has_room ()) {
+        const log_field_t fields [] = {log_int ("lines", (int64_t) state.lost), {NULL, {NULL, 0}, 0}};
+        const line_t line = make_line (WEFT_LOG_WARNING, "the log was not read fast enough: lines were lost", fields);
+        state.lost = 0;
+        write_line (&line);
+    }
+    return rest->size == 0 && state.lost == 0;
+}
+
+static void write_stderr (weft_log_level_t level, const char *message, const log_field_t *fields)
+{
+    if (!write_what_waits ()) {
+        state.lost++;
+        return;
+    }
+    const line_t line = make_line (level, message, fields);
+    write_line (&line);
+}
+
+/*  The rate ----------------------------------------------------------------------------------------------------- */
+
+static int64_t second_now (void)
+{
+    struct timespec now;
+    clock_gettime (CLOCK_MONOTONIC, &now);
+    return now.tv_sec;
+}
+
+/*  Tells of what was held back before this second. */
+static void tell_held_back (int64_t second)
+{
+    for (log_site_t **at = &state.holding, *site; (site = *at);) {
+        if (site->second == second) {
+            at = &site->next;
+            continue;
+        }
+        *at = site->next;
+        const log_field_t fields [] = {log_text ("like", site->message), log_int ("lines", (int64_t) site->held_back),
+                                       {NULL, {NULL, 0}, 0}};
+        site->held_back = 0;
+        write_stderr (WEFT_LOG_WARNING, "too many lines were held back", fields);
+    }
+}
+
+/*  Counts a line of the site; false: it is one too many. */
+static bool admit (log_site_t *site, const char *message)
+{
+    const int64_t second = second_now ();
+
+    tell_held_back (second);
+    if (site->second != second) {
+        site->second = second;
+        site->lines = 0;
+    }
+    if (site->lines++ < LOG_LINES_PER_SECOND)
+        return true;
+    if (site->held_back++ == 0) {
+        site->message = message;
+        site->next = state.holding;
+        state.holding = site;
+    }
+    return false;
+}
+
+/*  Events ------------------------------------------------------------------------------------------------------- */
 
 static void write_sink (weft_log_level_t level, const char *message, const log_field_t *fields)
 {
@@ -145,12 +263,12 @@ bool log_enabled (weft_log_level_t level)
     return (state.sink || state.to_stderr) && level >= state.level;
 }
 
-void log_event (weft_log_level_t level, const char *message, const log_field_t *fields)
+void log_event (log_site_t *site, weft_log_level_t level, const char *message, const log_field_t *fields)
 {
     pthread_mutex_lock (&state.lock);
-    if (state.to_stderr)
+    if (state.to_stderr && (level == WEFT_LOG_DEBUG || admit (site, message)))
         write_stderr (level, message, fields);
-    else if (state.sink)
+    else if (!state.to_stderr && state.sink)
         write_sink (level, message, fields);
     pthread_mutex_unlock (&state.lock);
 }
