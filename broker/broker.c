@@ -208,7 +208,7 @@ buffer_t *peer_open_record (broker_t *self, peer_t *peer)
 
 static inline void written (broker_t *self, peer_t *peer)
 {
-    if (outbox_bytes (&peer->outbox) > self->settings.outbox_max / 8)
+    if (outbox_full (&peer->outbox) || outbox_bytes (&peer->outbox) > self->settings.outbox_max / 8)
         self->pressed = true;
     if (peer->outbox.failed)
         peer_doom (self, peer, "does not read what is sent to it");

@@ -68,7 +68,7 @@ int64_t broker_next_us (const broker_t *self);
 peer_t *broker_next_dirty (broker_t *self);
 void broker_again (broker_t *self, peer_t *peer);
 
-/*  True if so much waits for somebody that it should be taken before more is handed over. */
+/*  True if a whole message, or much, waits for somebody: it should be taken before more is handed over. */
 bool broker_pressed (const broker_t *self);
 
 /*  Moves the next message for the peer to an empty `message`. False: none waits. */

@@ -60,7 +60,7 @@ struct broker {
     int64_t now_us;             /* of the event being handled */
     int64_t started_us, ticked_us;
     bool draining;
-    bool pressed;               /* some outbox wants to be taken before more comes in */
+    bool pressed;               /* some outbox is full: it wants to be taken before more comes in */
     broker_counters_t counters;
     size_t watches;
     list_t listing;             /* peers that took what there was of their lists: the next parts are due */

@@ -145,7 +145,7 @@ static bool is_unsendable (const weft_call_t *call, const link_t *link, outcome_
                                  (unsigned long long) link->body_max);
         return true;
     }
-    if (outbox_bytes (&link->outbox) + size + WEFT_BATCH_MAX > WEFT_OUTBOX_MAX) {
+    if (outbox_bytes (&link->outbox) + size + 4 * WEFT_BATCH_MAX > WEFT_OUTBOX_MAX) {
         *outcome = outcome_here (WEFT_OVERLOADED, WEFT_EXECUTED_NO, space,
                                  "%s does not read what waits for it", link->address);
         return true;

@@ -20,7 +20,7 @@ void outbox_init (outbox_t *self, size_t max)
 /*  Forgets what was taken or thrown away; memory of a usual size stays. */
 static void rewind_all (outbox_t *self)
 {
-    if (self->records.capacity > 2 * WEFT_BATCH_MAX)
+    if (self->records.capacity > 8 * WEFT_BATCH_MAX)
         buffer_fini (&self->records);
     buffer_clear (&self->records);
     self->records.max = self->max;

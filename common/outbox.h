@@ -32,6 +32,13 @@ void outbox_fini (outbox_t *self);
 /*  Throws away what waits. */
 void outbox_clear (outbox_t *self);
 bool outbox_empty (const outbox_t *self);
+
+/*  True if a whole message waits, to which nothing is added any more: sent at once, it is worked on over there while the next one is
+ *  made here. */
+static inline bool outbox_full (const outbox_t *self)
+{
+    return self->part_count > self->taken_parts;
+}
 size_t outbox_bytes (const outbox_t *self);
 
 /*  The buffer to append one record to. Call outbox_close_record after each. */

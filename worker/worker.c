@@ -98,6 +98,24 @@ static bool collect (weft_worker_t *self, bool sleeping, int64_t now_us)
     return some;
 }
 
+/*  Each link once: one that stalls is dirty again, for a later turn. */
+static size_t flush (weft_worker_t *self, int64_t now_us)
+{
+    size_t tried = 0;
+
+    for (size_t links = self->session.dirty.count; links > 0; links--) {
+        session_link_t *link = session_next_dirty (&self->session);
+        const bool held = link->hold_us > now_us;
+        tried += !held;
+        if (held || !(link->broker ? uplink_flush (&self->uplink, &link->outbox)
+                                   : direct_flush (&self->direct, link))) {
+            link->hold_us = held ? link->hold_us : now_us + STALL_US;
+            link_set_dirty (link);
+        }
+    }
+    return tried;
+}
+
 /*  What came is read before the loss is believed. */
 static size_t serve_broker (weft_worker_t *self, int64_t now_us)
 {
@@ -116,6 +134,8 @@ static size_t serve_broker (weft_worker_t *self, int64_t now_us)
             session_receive_fault (&self->session, &self->session.link, fault, now_us);
         message_clear (&message);
         dispatch (self);
+        if (outbox_full (&self->session.link.outbox))
+            flush (self, now_us);
         count++;
     }
     if (!self->uplink.lost || count == TURN_MESSAGES_MAX)
@@ -155,24 +175,6 @@ static void command (weft_worker_t *self)
             self->look_at_monitors = true;
         }
     }
-}
-
-/*  Each link once: one that stalls is dirty again, for a later turn. */
-static size_t flush (weft_worker_t *self, int64_t now_us)
-{
-    size_t tried = 0;
-
-    for (size_t links = self->session.dirty.count; links > 0; links--) {
-        session_link_t *link = session_next_dirty (&self->session);
-        const bool held = link->hold_us > now_us;
-        tried += !held;
-        if (held || !(link->broker ? uplink_flush (&self->uplink, &link->outbox)
-                                   : direct_flush (&self->direct, link))) {
-            link->hold_us = held ? link->hold_us : now_us + STALL_US;
-            link_set_dirty (link);
-        }
-    }
-    return tried;
 }
 
 /*  What was asked from other threads. */
