@@ -30,18 +30,24 @@ def output_of(command, **options):
 
 def under(profile_path, *options):
     """What goes in front of a command that is to be counted."""
-    return ["valgrind", "-q", "--tool=callgrind", "--callgrind-out-file=" + profile_path, *options]
+    return ["valgrind", "-q", "--tool=callgrind", "--collect-systime=yes", "--callgrind-out-file=" + profile_path,
+            *options]
 
 
 class Profile:
-    """By function: instructions of its own, with all that it calls, and how often it is called."""
+    """By function: instructions of its own, with all that it calls, how often it is called, and its system calls."""
 
     def __init__(self):
-        self.own, self.inclusive, self.times, self.objects = {}, {}, {}, {}
+        self.own, self.inclusive, self.times, self.system_calls, self.objects = {}, {}, {}, {}, {}
 
     @property
     def total(self):
         return sum(self.own.values())
+
+    @property
+    def system_call_total(self):
+        """Without the clock, which asks the kernel only under valgrind."""
+        return sum(amount for function, amount in self.system_calls.items() if not function.startswith("clock_"))
 
     @property
     def ours(self):
@@ -53,7 +59,7 @@ class Profile:
         """Divided by the calls; `less` what another run with fewer calls took."""
         result = Profile()
         result.objects = self.objects
-        for what in ("own", "inclusive", "times"):
+        for what in ("own", "inclusive", "times", "system_calls"):
             base = getattr(less, what) if less else {}
             for function, amount in getattr(self, what).items():
                 getattr(result, what)[function] = (amount - base.get(function, 0)) / calls
@@ -88,9 +94,12 @@ def read(path):
                 called = True
                 profile.times[callee] = profile.times.get(callee, 0) + int(value.split()[0])
             elif re.match(r"[+\-*\d]", line):
-                amount = int(line.split()[1])
+                amounts = [int(word) for word in line.split()[1:3]] # instructions, system calls
+                amount = amounts[0]
                 if not called:
                     profile.own[function] = profile.own.get(function, 0) + amount
+                    if len(amounts) > 1:
+                        profile.system_calls[function] = profile.system_calls.get(function, 0) + amounts[1]
                 elif callee.split("'")[0] == function.split("'")[0]:
                     amount = 0  # it calls itself: counted already
                 profile.inclusive[function] = profile.inclusive.get(function, 0) + amount

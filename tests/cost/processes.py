@@ -3,9 +3,10 @@
 
 What a call takes is what a run with many takes more than one with few: starting, registering and stopping are in both.
 
-A call alone takes the client and the broker the same each time, within a percent. Who shares a frame or a wake-up with
-whom, when there are more at once or when threads of a pool are involved, depends on who happens to be ahead; those are
-shown when they are named, and not compared with budgets.
+A call alone takes the client and the broker nearly the same each time: a few percent more or less, as somebody is asleep
+or not when something comes for him. Who shares a frame or a wake-up with whom, when there are more at once or when threads
+of a pool are involved, depends on who happens to be ahead; those are shown when they are named, and not compared with
+budgets.
 """
 
 import os
