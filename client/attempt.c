@@ -444,6 +444,17 @@ static void cancel_parts (channel_t *self, weft_call_t *call)
             channel_cancel (self, call->parts [i], self->now_us);
 }
 
+/*  A part that did not run says nothing of the others. */
+static weft_executed_t executed_with_parts (const weft_call_t *call, const weft_call_t *part)
+{
+    bool perhaps = false;
+    for (size_t i = 0; i < call->part_count; i++) {
+        const weft_call_t *other = call->parts [i];
+        perhaps = perhaps || (other->state == CALL_ENDED ? other->executed != WEFT_EXECUTED_NO : other->attempts > 0);
+    }
+    return part->executed == WEFT_EXECUTED_NO && perhaps ? WEFT_EXECUTED_MAYBE : part->executed;
+}
+
 /*  A part ended: the first error, or the last success, ends the whole. */
 static void part_ended (channel_t *self, weft_call_t *part)
 {
@@ -458,7 +469,7 @@ static void part_ended (channel_t *self, weft_call_t *part)
     memcpy (call->worker, call->first && part->status == WEFT_OK ? call->first->worker : part->worker,
             sizeof call->worker);
     const outcome_t outcome = {.status = part->status,
-                               .executed = part->executed,
+                               .executed = executed_with_parts (call, part),
                                .origin = part->origin,
                                .code = part->code,
                                .text = weft_call_text (part)};
