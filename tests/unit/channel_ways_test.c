@@ -615,6 +615,24 @@ TEST (g13_the_first_error_cancels_the_rest)
     stage_end ();
 }
 
+/*  "No" would say that it ran nowhere. */
+TEST (g13_a_broadcast_that_one_worker_refused_may_have_run_at_others)
+{
+    stage_begin_listed (NULL, 2);
+    weft_call_t *call = stage_call ("Test.Get", &broadcast);
+    const uint64_t first = stage_request ("Test.Get")->id, second = stage_request ("Test.Get")->id;
+    stage_reply (BROKER, first, 1);
+    stage_refuse (BROKER, second, WEFT_NO_SERVICE, "never heard of it");
+    stage_check (call, WEFT_NO_SERVICE, WEFT_EXECUTED_MAYBE);
+    CHECK_INT (weft_call_executed (weft_call_reply (call, 1)), WEFT_EXECUTED_NO);
+    stage_free (call);
+    call = stage_call ("Test.Get", &broadcast); /* and while the other is still out */
+    stage_refuse (BROKER, stage_request ("Test.Get")->id, WEFT_NO_SERVICE, "never heard of it");
+    stage_check (call, WEFT_NO_SERVICE, WEFT_EXECUTED_MAYBE);
+    stage_free (call);
+    stage_end ();
+}
+
 TEST (g13_a_broadcast_goes_directly_when_it_can_and_ends_with_its_deadline)
 {
     stage_begin_listed (NULL, 2);
