@@ -46,7 +46,12 @@ typedef struct {
 } endpoint_t;
 
 /*  How welcome a new call is there. */
-typedef enum { ENDPOINT_NEVER, ENDPOINT_LAST_RESORT, ENDPOINT_GOOD } endpoint_fitness_t;
+typedef enum {
+    ENDPOINT_NEVER,
+    ENDPOINT_ROUTED,        /* it has no address: only through the broker */
+    ENDPOINT_LAST_RESORT,
+    ENDPOINT_GOOD
+} endpoint_fitness_t;
 
 static inline bool endpoint_ejected (const endpoint_t *self, int64_t now_us)
 {
@@ -55,8 +60,10 @@ static inline bool endpoint_ejected (const endpoint_t *self, int64_t now_us)
 
 static inline endpoint_fitness_t endpoint_fitness (const endpoint_t *self, int64_t now_us)
 {
-    if (self->state >= ENDPOINT_DRAINING || self->link.draining || self->address_count == 0)
+    if (self->state >= ENDPOINT_DRAINING || self->link.draining)
         return ENDPOINT_NEVER;
+    if (self->address_count == 0)
+        return ENDPOINT_ROUTED;
     if (self->state == ENDPOINT_SUSPECT || self->unreachable || self->probing ||
         endpoint_ejected (self, now_us))
         return ENDPOINT_LAST_RESORT;

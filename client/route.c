@@ -82,7 +82,7 @@ static void to_worker (channel_t *self, weft_call_t *call, const char *uuid)
     endpoint_t *endpoint = endpoints_find (&self->endpoints, uuid, strlen (uuid));
     const weft_via_t via = call->settings.via;
     const bool possible =
-        endpoint && endpoint_fitness (endpoint, self->now_us) > ENDPOINT_NEVER &&
+        endpoint && endpoint_fitness (endpoint, self->now_us) > ENDPOINT_ROUTED &&
         !(endpoint->unreachable && (via == WEFT_VIA_AUTO || (!call->same && was_tried (call, endpoint))));
     if (via != WEFT_VIA_BROKER && possible && directly (self, call, endpoint))
         return;
@@ -114,7 +114,9 @@ static void chosen_through_broker (channel_t *self, weft_call_t *call, const cho
     if (!endpoint)
         endpoint = pick (self, call, choice, ENDPOINT_LAST_RESORT, false);
     if (!endpoint)
-        endpoint = pick (self, call, choice, ENDPOINT_LAST_RESORT, true);
+        endpoint = pick (self, call, choice, ENDPOINT_ROUTED, false);
+    if (!endpoint)
+        endpoint = pick (self, call, choice, ENDPOINT_ROUTED, true);
     if (!endpoint) {
         fail (self, call, WEFT_NO_WORKERS, "no worker for %s takes calls", call->method);
         return;

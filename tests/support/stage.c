@@ -180,15 +180,16 @@ void stage_refuse (uint64_t alias, uint64_t id, weft_status_t status, const char
 
 static void write_row (buffer_t *out, const char *row)
 {
-    char uuid [32], state [32], address [64];
-    CHECK (sscanf (row, "%31s %31s", uuid, state) == 2);
+    char uuid [32], state [32], address [64], none [8] = "";
+    CHECK (sscanf (row, "%31s %31s %7s", uuid, state, none) >= 2);
     snprintf (address, sizeof address, "tcp://%s:1", uuid);
     mp_write_array (out, 12);
     mp_write_text (out, uuid);
     mp_write_uint (out, 1);
     mp_write_array (out, 0);
-    mp_write_array (out, 1);
-    mp_write_text (out, address);
+    mp_write_array (out, *none ? 0 : 1);
+    if (!*none)
+        mp_write_text (out, address);
     mp_write_uint (out, 2);
     mp_write_uint (out, 4);
     mp_write_uint (out, 0);

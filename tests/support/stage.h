@@ -54,7 +54,7 @@ void stage_say (uint64_t alias, const buffer_t *records);
 void stage_welcome (uint64_t alias);
 void stage_reply (uint64_t alias, uint64_t id, int64_t number);
 void stage_refuse (uint64_t alias, uint64_t id, weft_status_t status, const char *text);
-void stage_list (uint64_t id, uint64_t previous, uint64_t revision, bool full, const char *const *rows /* "w1 alive", NULL-terminated */,
+void stage_list (uint64_t id, uint64_t previous, uint64_t revision, bool full, const char *const *rows /* "w1 alive", or "w1 alive none" if it has no address; NULL-terminated */,
                  bool known);
 
 /*  What the channel said since it was last looked at: the next record of that kind, or the next command of that kind; NULL

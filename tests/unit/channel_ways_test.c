@@ -560,6 +560,28 @@ TEST (a_draining_broker_gets_no_new_calls_and_is_left_for_another)
     stage_end ();
 }
 
+TEST (workers_without_an_address_are_chosen_through_the_broker)
+{
+    static const weft_balance_t modes [] = {WEFT_BALANCE_HASH, WEFT_BALANCE_PRIMARY};
+    static const weft_via_t ways [] = {WEFT_VIA_BROKER, WEFT_VIA_AUTO};
+    for (int i = 0; i < 4; i++) {
+        stage_begin_listed (NULL, 1);
+        stage_list (1, 1, 2, false, (const char *[]){"w1 alive none", NULL}, true);
+        weft_call_t *call = stage_call (
+            "Test.Get", &(weft_call_options_t){.via = ways [i / 2], .balance = modes [i % 2], .key = "k"});
+        const stage_record_t *request = stage_request ("Test.Get");
+        CHECK (request && request->alias == BROKER);
+        CHECK_STR (request->worker, "w1");
+        stage_reply (BROKER, request->id, 5);
+        CHECK_INT (stage_result (call), 5);
+        stage_free (call);
+        call = stage_call ("Test.Get", &(weft_call_options_t){.via = WEFT_VIA_DIRECT, .balance = modes [i % 2]});
+        stage_check (call, WEFT_NO_WORKERS, WEFT_EXECUTED_NO);
+        stage_free (call);
+        stage_end ();
+    }
+}
+
 /*  Broadcast. */
 
 static const weft_call_options_t broadcast = {.balance = WEFT_BALANCE_BROADCAST, .via = WEFT_VIA_BROKER};

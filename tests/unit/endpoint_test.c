@@ -155,7 +155,7 @@ TEST (draining_and_unreachable_places_get_nothing)
     endpoint_update (endpoint, 1, 2, ENDPOINT_DRAINING, (const char *[]){"tcp://a:1"}, 1);
     CHECK_INT (endpoint_fitness (endpoint, 0), ENDPOINT_NEVER);
     endpoint_update (endpoint, 1, 2, ENDPOINT_ALIVE, NULL, 0);
-    CHECK_INT (endpoint_fitness (endpoint, 0), ENDPOINT_NEVER);
+    CHECK_INT (endpoint_fitness (endpoint, 0), ENDPOINT_ROUTED);
     CHECK (endpoint_address (endpoint, all, NULL) == NULL);
     endpoints_fini (&endpoints);
 }
