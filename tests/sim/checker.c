@@ -1,0 +1,516 @@
+/* SPDX-License-Identifier: MPL-2.0 */
+
+#include "checker.h"
+#include <stdlib.h>
+#include <string.h>
+#include "call.h"
+#include "faults.h"
+#include "roles.h"
+
+#define LATE_US         (12 * MS)   /* a client's turn, its milliseconds, and the look at a process that was frozen */
+#define ROUNDING_US     (3 * MS)    /* of remaining_ms, each hop up */
+#define TOLD_US         (1100 * MS) /* calls that wait for a connection still go out when it is there: the limit on connecting */
+#define OUTLIVED_US     (200 * MS)  /* after its connection was lost, no call waits for an answer on it */
+#define UUIDS_MAX       256
+
+/*  What is known of one connection. */
+typedef struct {
+    uint64_t window, window_max;
+    int64_t open;                   /* requests the broker sent, less the replies it read */
+    int64_t draining_us, lost_us;   /* when the broker read or heard that; 0: not */
+} seen_t;
+
+/*  What a client was told of one worker. */
+typedef struct {
+    char uuid [40];
+    int64_t gone_us;                /* 0: it is not */
+} told_t;
+
+typedef struct {
+    told_t told [UUIDS_MAX];
+    size_t told_count;
+    struct {
+        uint64_t alias;
+        told_t *worker;
+        int64_t draining_us;
+    } links [UUIDS_MAX];
+    size_t link_count;
+} client_view_t;
+
+checker_summary_t summary;
+
+static seen_t *seen;
+static size_t seen_count;
+static client_view_t *views [PROCESSES_MAX];
+
+/*  Messages -------------------------------------------------------------------------------------------------------- */
+
+static seen_t *seen_of (const end_t *end)
+{
+    if (end->number >= seen_count) {
+        const size_t count = (size_t) end->number * 2 + 64;
+        seen = realloc (seen, count * sizeof *seen);
+        memset (seen + seen_count, 0, (count - seen_count) * sizeof *seen);
+        seen_count = count;
+    }
+    return &seen [end->number];
+}
+
+/*  The next record of a message, without touching the message. `number`: of the call in a REQUEST, or 0. */
+typedef struct {
+    message_t *message;
+    mp_reader_t reader;
+    int next_frame;
+} walk_t;
+
+static walk_t walk (message_t *message)
+{
+    return (walk_t){message,
+                    message->count ? mp_reader (zmq_msg_data (&message->frames [0]), zmq_msg_size (&message->frames [0]))
+                                   : mp_reader ("", 0),
+                    1};
+}
+
+static bool walk_next (walk_t *self, wire_record_t *record, record_t **call)
+{
+    const char *fault;
+    *call = NULL;
+    if (wire_next (&self->reader, record, &fault) != 1)
+        return false;
+    const void *body = record->body;
+    size_t size = record->body_size;
+    if (record->attached && self->next_frame < self->message->count) {
+        zmq_msg_t *frame = &self->message->frames [self->next_frame++];
+        body = zmq_msg_data (frame);
+        size = zmq_msg_size (frame);
+    }
+    if (record->kind == WIRE_REQUEST && body)
+        *call = load_record (job_number (body, size));
+    return true;
+}
+
+/*  The broker ------------------------------------------------------------------------------------------------------ */
+
+void checker_broker_reads (process_t *broker, end_t *end, message_t *message, int64_t transit_us)
+{
+    seen_t *at = seen_of (end);
+    wire_record_t record;
+    record_t *call;
+
+    (void) broker;
+    for (walk_t walker = walk (message); walk_next (&walker, &record, &call);) {
+        if (call)
+            call->transit_us += transit_us;
+        if (record.kind == WIRE_CREDIT && record.id == 0) {
+            at->window = record.number;
+            at->window_max = record.number > at->window_max ? record.number : at->window_max;
+        } else if (record.kind == WIRE_REPLY)
+            at->open--;
+        else if (record.kind == WIRE_DRAINING && !at->draining_us)
+            at->draining_us = world.now_us;
+        else if (record.kind == WIRE_REGISTER)
+            at->draining_us = 0;
+    }
+}
+
+void checker_broker_sends (end_t *end, message_t *message)
+{
+    seen_t *at = seen_of (end);
+    wire_record_t record;
+    record_t *call;
+
+    for (walk_t walker = walk (message); walk_next (&walker, &record, &call);) {
+        if (record.kind != WIRE_REQUEST)
+            continue;
+        if (call)
+            call->worker_connection = end->number;
+        if (++at->open > (int64_t) at->window_max && weather.echo_per_mille == 0)
+            violated ("%lld requests are open at a worker that granted %llu", (long long) at->open,
+                      (unsigned long long) at->window_max);
+        if (at->draining_us && world.now_us - at->draining_us > (network_was_full () ? 10 * S : 0))
+            violated ("the broker sends call %lld to a worker that said DRAINING %lld ms ago",
+                      call ? (long long) call->number : 0, (long long) (world.now_us - at->draining_us) / 1000);
+    }
+}
+
+void checker_broker_lost (const end_t *end)
+{
+    seen_of (end)->lost_us = world.now_us;
+}
+
+void checker_broker_bounds (size_t queued, size_t calls)
+{
+    if (calls > profile.broker_calls_max)
+        violated ("the broker holds %zu calls, over its limit of %zu", calls, profile.broker_calls_max);
+    /* one lane for the service, one for each worker */
+    const size_t lanes = 1 + (size_t) profile.workers;
+    if (queued > lanes * profile.service_queue_max)
+        violated ("%zu calls are queued; the limit of a lane is %zu", queued, profile.service_queue_max);
+}
+
+/*  Workers --------------------------------------------------------------------------------------------------------- */
+
+void checker_worker_starts (process_t *worker, const char *uuid)
+{
+    trace ("%s is %s", worker->name, uuid);
+}
+
+void checker_worker_ends (process_t *worker)
+{
+    (void) worker;
+}
+
+void checker_worker_reads (process_t *worker, end_t *end, message_t *message, int64_t transit_us)
+{
+    wire_record_t record;
+    record_t *call;
+
+    (void) end;
+    for (walk_t walker = walk (message); walk_next (&walker, &record, &call);) {
+        if (!call)
+            continue;
+        call->transit_us += transit_us;
+        const int64_t left_us = record.remaining_ms * 1000LL, until_us = world.now_us + left_us;
+        if (until_us > call->may_begin_until_us)
+            call->may_begin_until_us = until_us;
+        if (!network_was_full () && left_us && until_us > call->deadline_us + call->transit_us + ROUNDING_US)
+            violated ("%s is told that %lld ms are left of call %lld, whose deadline is in %lld ms", worker->name,
+                      (long long) left_us / 1000, (long long) call->number,
+                      (long long) (call->deadline_us - world.now_us) / 1000);
+    }
+}
+
+void checker_worker_bounds (size_t in_flight)
+{
+    const size_t room = (size_t) profile.worker_queue_max + (size_t) profile.concurrency;
+    if (in_flight > room)
+        violated ("a worker holds %zu requests; it has room for %zu", in_flight, room);
+}
+
+void checker_begins (process_t *worker, int64_t number, int64_t now_us)
+{
+    record_t *record = load_record (number);
+
+    if (!record)
+        return; /* weft.Worker's */
+    trace ("%s begins call %lld", worker->name, (long long) number);
+    trace_mix ((uint64_t) number << 8 | (uint64_t) worker->index);
+    const uint64_t here = (uint64_t) worker->index << 32 | worker->lives;
+    for (int i = 0; i < record->runs && i < RUNS_MAX; i++)
+        if (record->ran_at [i] == here && !job_is_idempotent (record->kind) && !record->options.request_key)
+            violated ("call %lld of %s runs twice at %s", (long long) number, job_methods [record->kind].name,
+                      worker->name);
+    if (record->runs < RUNS_MAX)
+        record->ran_at [record->runs] = here;
+    if (record->runs++ > 0 && !record->may_run_again && record->options.balance != WEFT_BALANCE_BROADCAST)
+        violated ("call %lld of %s, which is not idempotent, runs again, at %s", (long long) number,
+                  job_methods [record->kind].name, worker->name);
+    if (now_us != NEVER && world.now_us >= record->may_begin_until_us)
+        violated ("call %lld begins %lld ms after its time was up", (long long) number,
+                  (long long) (world.now_us - record->may_begin_until_us) / 1000);
+    summary.runs++;
+}
+
+void checker_ends (process_t *worker, int64_t number)
+{
+    (void) worker;
+    (void) number;
+}
+
+/*  Clients --------------------------------------------------------------------------------------------------------- */
+
+static told_t *told_of (client_view_t *view, const char *uuid)
+{
+    for (size_t i = 0; i < view->told_count; i++)
+        if (strcmp (view->told [i].uuid, uuid) == 0)
+            return &view->told [i];
+    if (view->told_count == UUIDS_MAX)
+        return NULL;
+    told_t *told = &view->told [view->told_count++];
+    memset (told, 0, sizeof *told);
+    strncpy (told->uuid, uuid, sizeof told->uuid - 1);
+    return told;
+}
+
+void checker_client_starts (process_t *client)
+{
+    if (!views [client->index])
+        views [client->index] = malloc (sizeof (client_view_t));
+    views [client->index]->told_count = views [client->index]->link_count = 0;
+}
+
+void checker_client_hears (process_t *client, const char *worker, const char *state)
+{
+    told_t *told = told_of (views [client->index], worker);
+    const bool gone = strcmp (state, "gone") == 0 || strcmp (state, "draining") == 0;
+
+    trace ("%s hears that %s is %s", client->name, worker, state);
+    if (told)
+        told->gone_us = !gone ? 0 : told->gone_us ? told->gone_us : world.now_us;
+}
+
+static size_t link_of (client_view_t *view, uint64_t alias)
+{
+    size_t at = 0;
+    while (at < view->link_count && view->links [at].alias != alias)
+        at++;
+    if (at == view->link_count && at + 1 < UUIDS_MAX) {
+        view->link_count++;
+        view->links [at].alias = alias;
+        view->links [at].worker = NULL;
+        view->links [at].draining_us = 0;
+    }
+    return at;
+}
+
+static void note_hello (client_view_t *view, uint64_t alias, const wire_record_t *record)
+{
+    wire_hello_t hello;
+    const char *fault;
+    char uuid [40] = "";
+    if (!wire_read_hello (record, &hello, &fault) || hello.uuid.size >= sizeof uuid)
+        return;
+    memcpy (uuid, hello.uuid.data, hello.uuid.size);
+    view->links [link_of (view, alias)].worker = told_of (view, uuid);
+}
+
+void checker_client_sends (process_t *client, uint64_t alias, message_t *message)
+{
+    client_view_t *view = views [client->index];
+    wire_record_t record;
+    record_t *call;
+
+    for (walk_t walker = walk (message); walk_next (&walker, &record, &call);) {
+        if (record.kind == WIRE_HELLO && alias)
+            note_hello (view, alias, &record);
+        if (!call)
+            continue;
+        call->client_alias = alias;
+        call->client_lost_us = 0;
+        trace ("%s sends call %lld over alias %llu", client->name, (long long) call->number, (unsigned long long) alias);
+        const size_t at = link_of (view, alias);
+        const told_t *worker = alias ? view->links [at].worker : NULL;
+        const int64_t said_us = worker && worker->gone_us ? worker->gone_us : view->links [at].draining_us;
+        const int64_t since_us = said_us > client->stalled_until_us ? said_us : client->stalled_until_us;
+        if (alias && said_us && world.now_us - since_us > (network_was_full () ? 10 * S : TOLD_US))
+            violated ("%s sends call %lld to a worker that left %lld ms ago, as it was told", client->name,
+                      (long long) call->number, (long long) (world.now_us - since_us) / 1000);
+    }
+}
+
+void checker_client_reads (process_t *client, uint64_t alias, message_t *message)
+{
+    client_view_t *view = views [client->index];
+    wire_record_t record;
+    record_t *call;
+
+    for (walk_t walker = walk (message); walk_next (&walker, &record, &call);)
+        if (record.kind == WIRE_DRAINING && alias)
+            view->links [link_of (view, alias)].draining_us = world.now_us;
+}
+
+void checker_client_lost (process_t *client, uint64_t alias)
+{
+    for (int64_t i = 1; i <= load_count (); i++) {
+        record_t *record = load_record (i);
+        if (record->client == client && record->call && record->client_alias == alias)
+            record->client_lost_us = world.now_us;
+    }
+}
+
+void checker_client_bounds (process_t *client, size_t open)
+{
+    /* a broadcast's parts count, and are made together */
+    const size_t limit = profile.calls_max + (profile.broadcast_per_mille ? 64 : 0);
+    if (open > limit)
+        violated ("%s has %zu calls open; the limit is %zu", client->name, open, limit);
+}
+
+/*  Outcomes -------------------------------------------------------------------------------------------------------- */
+
+static void check_answer (const record_t *record, weft_call_t *call)
+{
+    job_reply reply = {0};
+    if (weft_call_read (call, WEFT_OUT (job_reply, &reply)) != WEFT_OK)
+        violated ("the reply of call %lld cannot be read: %s", (long long) record->number, weft_call_text (call));
+    if (reply.number != record->number || reply.answer != job_answer (record->number, record->kind)
+        || reply.pad.size != record->pad_size)
+        violated ("call %lld got a wrong answer: %lld for call %lld, with %zu bytes instead of %zu",
+                  (long long) record->number, (long long) reply.answer, (long long) reply.number, reply.pad.size,
+                  record->pad_size);
+}
+
+static void check_text (const record_t *record, weft_call_t *call)
+{
+    const char *text = weft_call_text (call);
+    if (record->status != WEFT_DEADLINE_EXCEEDED || record->options.balance == WEFT_BALANCE_BROADCAST)
+        return; /* a broadcast is on several connections */
+    /* with little room its next attempt may still wait to be sent */
+    if (!network_was_full () && record->client_lost_us && record->deadline_us - record->client_lost_us > OUTLIVED_US
+        && strncmp (text, "no reply from", 13) == 0)
+        violated ("call %lld waited for its deadline, though its connection was lost %lld ms before",
+                  (long long) record->number, (long long) (record->deadline_us - record->client_lost_us) / 1000);
+    if (strcmp (text, "time was up while the worker had the call") != 0 || record->worker_connection >= seen_count)
+        return;
+    const int64_t lost_us = seen [record->worker_connection].lost_us;
+    if (lost_us && record->deadline_us - lost_us > OUTLIVED_US)
+        violated ("call %lld waited at the broker for its deadline, though its worker was lost %lld ms before",
+                  (long long) record->number, (long long) (record->deadline_us - lost_us) / 1000);
+}
+
+static bool may_end_with (const record_t *record, weft_status_t status)
+{
+    switch (status) {
+    case WEFT_APP_ERROR:
+        return record->kind == JOB_FAIL;
+    case WEFT_OK:
+        return record->kind != JOB_FAIL;
+    case WEFT_CANCELLED:
+        return record->cancelled || record->number % 3 == 0; /* those handlers look */
+    case WEFT_HANDLER_TIMEOUT:
+        return profile.handler_timeout_us > 0;
+    case WEFT_INVALID:
+    case WEFT_UNIMPLEMENTED:
+    case WEFT_PERMISSION_DENIED:
+    case WEFT_UNAUTHENTICATED:
+    case WEFT_TOO_LARGE:
+    case WEFT_INTERNAL:
+        return false;
+    default:
+        return true;
+    }
+}
+
+static void check_time (const record_t *record)
+{
+    const process_t *client = record->client;
+    const int64_t due_us =
+        record->deadline_us > client->stalled_until_us ? record->deadline_us : client->stalled_until_us;
+    if (world.now_us > due_us + LATE_US + client->lag_us)
+        violated ("call %lld ended %lld ms after its deadline", (long long) record->number,
+                  (long long) (world.now_us - record->deadline_us) / 1000);
+    if (record->status == WEFT_DEADLINE_EXCEEDED && world.now_us < record->deadline_us)
+        violated ("call %lld ended with DEADLINE_EXCEEDED %lld us before its deadline", (long long) record->number,
+                  (long long) (record->deadline_us - world.now_us));
+}
+
+void checker_outcome (record_t *record, weft_call_t *call)
+{
+    if (record->ended)
+        violated ("call %lld ended twice", (long long) record->number);
+    record->ended = true;
+    record->status = weft_call_status (call);
+    record->executed = weft_call_executed (call);
+    trace ("%s: call %lld ended after %lld us: %s, executed %s, by %s, %d attempts: %s", record->client->name,
+           (long long) record->number, (long long) (world.now_us - record->started_us), weft_status_str (record->status),
+           weft_executed_str (record->executed), weft_origin_str (weft_call_origin (call)), weft_call_attempts (call),
+           weft_call_text (call));
+    trace_mix ((uint64_t) record->number << 16 | (uint64_t) record->status << 8 | (uint64_t) record->executed);
+    summary.calls++;
+    summary.by_status [record->status]++;
+    check_time (record);
+    check_text (record, call);
+    if (!may_end_with (record, record->status))
+        violated ("call %lld of %s ended with %s: %s", (long long) record->number, job_methods [record->kind].name,
+                  weft_status_str (record->status), weft_call_text (call));
+    if (weft_call_attempts (call) > WEFT_ATTEMPTS_MAX)
+        violated ("call %lld was sent %d times", (long long) record->number, weft_call_attempts (call));
+    if (record->status == WEFT_OK)
+        check_answer (record, call);
+    if (record->status == WEFT_APP_ERROR && weft_call_code (call) != job_answer (record->number, record->kind))
+        violated ("call %lld got a wrong code", (long long) record->number);
+    const bool well = record->status == WEFT_OK || record->status == WEFT_APP_ERROR
+                      || (profile.crowded && record->status == WEFT_OVERLOADED);
+    if ((record->strict || profile.gentle) && !well)
+        violated ("call %lld ended with %s (%s), though %s", (long long) record->number,
+                  weft_status_str (record->status), weft_call_text (call),
+                  profile.gentle ? "nothing happened but rolling restarts" : "all was well");
+}
+
+void checker_judge (void)
+{
+    for (int64_t i = 1; i <= load_count (); i++) {
+        const record_t *record = load_record (i);
+        summary.abandoned += record->abandoned;
+        if (!record->ended)
+            continue;
+        if (record->executed == WEFT_EXECUTED_NO && record->runs > 0)
+            violated ("call %lld ended with %s, executed no, but ran %d times", (long long) i,
+                      weft_status_str (record->status), record->runs);
+        if (record->executed == WEFT_EXECUTED_YES && record->runs == 0)
+            violated ("call %lld ended with %s, executed yes, but never ran", (long long) i,
+                      weft_status_str (record->status));
+        if (record->status == WEFT_OK && record->executed != WEFT_EXECUTED_YES)
+            violated ("call %lld ended with OK, executed %s", (long long) i, weft_executed_str (record->executed));
+    }
+}
+
+/*  After the storm ------------------------------------------------------------------------------------------------- */
+
+void checker_converged (void)
+{
+    const char *uuids [PROCESSES_MAX];
+    size_t count = 0;
+    char why [200];
+
+    for (int i = 0; i < world.process_count; i++) {
+        const process_t *process = &world.processes [i];
+        if (!process->up)
+            violated ("%s is not up", process->name);
+        else if (process->role == ROLE_OF_WORKER)
+            uuids [count++] = worker_process_uuid (process);
+    }
+    for (int i = 0; i < world.process_count && !world.failed; i++) {
+        const process_t *process = &world.processes [i];
+        if (process->role == ROLE_OF_BROKER && !broker_process_lists (process, uuids, count, why))
+            violated ("the registry is not right after all was well for long: %s", why);
+        if (process->role == ROLE_OF_CLIENT && !client_process_lists (process, uuids, count, why))
+            violated ("the list of %s is not right after all was well for long: %s", process->name, why);
+    }
+}
+
+void checker_idle (void)
+{
+    char why [200];
+
+    if (load_open () > 0)
+        violated ("%zu calls never ended", load_open ());
+    for (int i = 0; i < world.process_count && !world.failed; i++) {
+        const process_t *process = &world.processes [i];
+        if (process->up && process->role == ROLE_OF_CLIENT && !client_process_is_idle (process, why))
+            violated ("%s is not idle: %s", process->name, why);
+        if (process->up && process->role == ROLE_OF_WORKER && !worker_process_is_idle (process, why))
+            violated ("%s is not idle: %s", process->name, why);
+    }
+}
+
+void checker_empty (void)
+{
+    char why [200];
+
+    for (int i = 0; i < world.process_count && !world.failed; i++) {
+        const process_t *process = &world.processes [i];
+        if (process->role == ROLE_OF_BROKER && !broker_process_is_empty (process, why))
+            violated ("something is left at the broker: %s", why);
+        if (process->role == ROLE_OF_WORKER && process->up)
+            violated ("%s was told to drain and is still there", process->name);
+    }
+}
+
+/*  Life ------------------------------------------------------------------------------------------------------------ */
+
+void checker_begin (void)
+{
+    memset (&summary, 0, sizeof summary);
+}
+
+void checker_end (void)
+{
+    for (int i = 0; i < PROCESSES_MAX; i++) {
+        free (views [i]);
+        views [i] = NULL;
+    }
+    free (seen);
+    seen = NULL;
+    seen_count = 0;
+}

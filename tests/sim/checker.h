@@ -1,0 +1,61 @@
+/* SPDX-License-Identifier: MPL-2.0
+ *
+ *  checker.h - what must be true whatever happens.
+ *
+ *      one outcome       each call ends exactly once, and not past its deadline by more than a turn of its client
+ *      fate              "no": it is in no worker's log, then or later; "yes" and OK: it is
+ *      once              what is not idempotent never runs twice (a broadcast: not twice at one worker)
+ *      answers           are those of the call that was made
+ *      time              nothing begins after the time its worker was given, and that never grows on the way
+ *      windows           a worker never has more open than it granted; nobody sends work to who is known to go or gone
+ *      losses            a call does not outlive the connection that it was on until its deadline
+ *      bounds            what is held stays under its caps
+ *      after the storm   registry and lists are right in a stated time, and then every call succeeds
+ *      in the end        nothing is left, in any table */
+
+#ifndef CHECKER_H_INCLUDED
+#define CHECKER_H_INCLUDED
+
+#include "load.h"
+#include "network.h"
+
+void checker_begin (void);
+void checker_end (void);
+
+/*  The end of a call, as its caller is told. */
+void checker_outcome (record_t *record, weft_call_t *call);
+
+/*  A handler begins (NEVER: it is unknown whether in time), and has run. */
+void checker_begins (process_t *worker, int64_t number, int64_t now_us);
+void checker_ends (process_t *worker, int64_t number);
+
+/*  What goes by. */
+void checker_broker_reads (process_t *broker, end_t *end, message_t *message, int64_t transit_us);
+void checker_broker_sends (end_t *end, message_t *message);
+void checker_broker_lost (const end_t *end);
+void checker_broker_bounds (size_t queued, size_t calls);
+void checker_worker_starts (process_t *worker, const char *uuid);
+void checker_worker_ends (process_t *worker);
+void checker_worker_reads (process_t *worker, end_t *end, message_t *message, int64_t transit_us);
+void checker_worker_bounds (size_t in_flight);
+void checker_client_starts (process_t *client);
+void checker_client_sends (process_t *client, uint64_t alias, message_t *message);
+void checker_client_reads (process_t *client, uint64_t alias, message_t *message);
+void checker_client_lost (process_t *client, uint64_t alias);
+void checker_client_hears (process_t *client, const char *worker, const char *state);
+void checker_client_bounds (process_t *client, size_t open);
+
+/*  After the storm: is the registry right, and are all lists? Then, when all is quiet: is anything left? */
+void checker_converged (void);
+void checker_idle (void);
+void checker_empty (void);
+
+/*  Once all have ended: what could not be judged before. */
+void checker_judge (void);
+
+typedef struct {
+    uint64_t calls, abandoned, by_status [WEFT_STATUS_COUNT], runs;
+} checker_summary_t;
+extern checker_summary_t summary;
+
+#endif

@@ -1,0 +1,239 @@
+/* SPDX-License-Identifier: MPL-2.0 */
+
+#include "load.h"
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include "call.h"
+#include "checker.h"
+#include "faults.h"
+#include "roles.h"
+
+#define PAD_MAX 20000
+
+static record_t **records;
+static int64_t record_count, record_capacity;
+static size_t open_count;
+static bool stopped, calm, strict;
+static const uint8_t padding [PAD_MAX];
+
+/*  Records --------------------------------------------------------------------------------------------------------- */
+
+record_t *load_record (int64_t number)
+{
+    return number > 0 && number <= record_count ? records [number - 1] : NULL;
+}
+
+int64_t load_count (void)
+{
+    return record_count;
+}
+
+size_t load_open (void)
+{
+    return open_count;
+}
+
+static record_t *record_new (process_t *client)
+{
+    if (record_count == record_capacity) {
+        record_capacity = record_capacity ? 2 * record_capacity : 512;
+        records = realloc (records, (size_t) record_capacity * sizeof (record_t *));
+    }
+    record_t *record = records [record_count++] = calloc (1, sizeof *record);
+    record->number = record_count;
+    record->client = client;
+    return record;
+}
+
+void load_init (void)
+{
+    stopped = calm = strict = false;
+    open_count = 0;
+}
+
+void load_fini (void)
+{
+    for (int64_t i = 0; i < record_count; i++)
+        free (records [i]);
+    free (records);
+    records = NULL;
+    record_count = record_capacity = 0;
+}
+
+/*  Starting -------------------------------------------------------------------------------------------------------- */
+
+static weft_via_t some_via (void)
+{
+    static const weft_via_t ways [] = {WEFT_VIA_AUTO, WEFT_VIA_DIRECT, WEFT_VIA_BROKER};
+    const unsigned *weights = profile.via_weights;
+    uint64_t drawn = roll (weights [0] + weights [1] + weights [2]);
+    int way = 0;
+    for (; drawn >= weights [way]; way++)
+        drawn -= weights [way];
+    return profile.no_direct && ways [way] == WEFT_VIA_DIRECT ? WEFT_VIA_BROKER : ways [way];
+}
+
+static int some_timeout_ms (void)
+{
+    if (!strict && chance (profile.short_per_mille))
+        return (int) between (1, 100);
+    return (int) (strict || profile.gentle ? 5000 : between (300, 5000));
+}
+
+static void choose_way (record_t *record)
+{
+    weft_call_options_t *options = &record->options;
+    options->via = some_via ();
+    options->balance = (weft_balance_t) between (WEFT_BALANCE_P2C, WEFT_BALANCE_PRIMARY);
+    options->retry = (weft_retry_t) between (WEFT_RETRY_FAILFAST, WEFT_RETRY_FAILOVER);
+    options->timeout_ms = some_timeout_ms ();
+    if (profile.gentle)
+        options->retry = WEFT_RETRY_FAILOVER;
+    snprintf (record->key, sizeof record->key, "%llu", (unsigned long long) roll (1000));
+    if (options->balance == WEFT_BALANCE_HASH)
+        options->key = record->key;
+    if (chance (profile.keyed_per_mille))
+        options->request_key = record->key;
+    if (!strict && chance (profile.broadcast_per_mille))
+        options->balance = WEFT_BALANCE_BROADCAST;
+    process_t *worker = &world.processes [1 + roll ((uint64_t) profile.workers)];
+    if (strict || !chance (profile.bound_per_mille) || !worker->up)
+        return;
+    snprintf (record->worker, sizeof record->worker, "%s", worker_process_uuid (worker));
+    options->worker = record->worker;
+}
+
+static job_kind_t some_kind (void)
+{
+    if (chance (profile.once_per_mille))
+        return chance (700) ? JOB_ONCE : chance (500) ? JOB_FAST_ONCE : JOB_FAIL;
+    return chance (700) ? JOB_ADD : JOB_FAST;
+}
+
+static void cancel (void *arg, uint64_t tag)
+{
+    record_t *record = load_record ((int64_t) tag);
+    (void) arg;
+    if (!record || !record->call || record->client->frozen || record->client->stalled_until_us > world.now_us)
+        return;
+    trace ("%s cancels call %lld", record->client->name, (long long) record->number);
+    record->cancelled = true;
+    client_process_cancel (record->client, record->call);
+}
+
+static void call_once (process_t *client)
+{
+    record_t *record = record_new (client);
+    codec_error_t error;
+
+    record->kind = some_kind ();
+    choose_way (record);
+    record->strict = strict;
+    record->may_run_again = job_is_idempotent (record->kind) || record->options.request_key;
+    record->started_us = world.now_us;
+    record->deadline_us = world.now_us + record->options.timeout_ms * MS;
+    record->pad_size = chance (profile.big_per_mille) ? (size_t) between (4000, PAD_MAX) : (size_t) roll (40);
+    weft_call_t *call = record->call = client_process_call (client);
+    call->callback_arg = record;
+    const job_args args = {record->number, {padding, record->pad_size}};
+    if (!codec_encode (call->codec, WEFT_IN (job_args, &args), &call->args, &error))
+        abort ();
+    open_count++;
+    trace ("%s begins call %lld: %s, via %d, balance %d, retry %d, %d ms%s%s%s", client->name, (long long) record->number,
+           job_methods [record->kind].name, (int) record->options.via, (int) record->options.balance,
+           (int) record->options.retry, record->options.timeout_ms, record->options.request_key ? ", keyed" : "",
+           record->options.worker ? ", for one worker" : "", strict ? ", strict" : "");
+    client_process_begin (client, call);
+    if (!strict && chance (profile.cancel_per_mille))
+        world_at (world.now_us + between (1, 300 * MS), cancel, NULL, (uint64_t) record->number);
+}
+
+static bool can_call (const process_t *client)
+{
+    return client->up && !client->frozen && client->stalled_until_us <= world.now_us;
+}
+
+static void next_call (void *arg, uint64_t tag)
+{
+    process_t *client = arg;
+
+    if (stopped || !client->up || tag != client->lives)
+        return;
+    if (can_call (client))
+        call_once (client);
+    const int64_t gap_us = !calm ? profile.call_gap_us : strict ? 100 * MS : 300 * MS;
+    world_at (world.now_us + between (1, 2 * gap_us), next_call, client, tag);
+}
+
+void load_begin (process_t *client)
+{
+    const int64_t after_us = profile.gentle && world.now_us == BEGIN_US ? 1 * S : 0; /* workers are there by then */
+    world_at (world.now_us + after_us + between (1, 2 * profile.call_gap_us), next_call, client, client->lives);
+}
+
+void load_stop (void)
+{
+    stopped = true;
+}
+
+void load_calm (void)
+{
+    calm = true;
+}
+
+void load_strict (void)
+{
+    strict = true;
+}
+
+void load_burst (int calls)
+{
+    for (int i = 0; i < world.process_count && calls > 0; i++) {
+        process_t *client = &world.processes [i];
+        if (client->role != ROLE_OF_CLIENT || !can_call (client))
+            continue;
+        for (; calls > 0; calls--)
+            call_once (client);
+    }
+}
+
+/*  Ending ---------------------------------------------------------------------------------------------------------- */
+
+const char *load_method (const weft_call_t *call)
+{
+    static char name [64];
+    const record_t *record = weft_call_arg (call);
+    snprintf (name, sizeof name, JOB_SERVICE ".%s", job_methods [record->kind].name);
+    return name;
+}
+
+const weft_call_options_t *load_options (const weft_call_t *call)
+{
+    return &((const record_t *) weft_call_arg (call))->options;
+}
+
+void load_done (process_t *client, weft_call_t *call)
+{
+    record_t *record = weft_call_arg (call);
+
+    checker_outcome (record, call);
+    record->call = NULL;
+    open_count--;
+    client_process_release (client, call);
+    if (!stopped && !strict && client->up && chance (profile.follow_per_mille))
+        call_once (client);
+}
+
+void load_forget (process_t *client)
+{
+    for (int64_t i = 0; i < record_count; i++) {
+        record_t *record = records [i];
+        if (record->client != client || !record->call)
+            continue;
+        client_process_release (client, record->call);
+        record->call = NULL;
+        record->abandoned = true;
+        open_count--;
+    }
+}

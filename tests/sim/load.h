@@ -1,0 +1,60 @@
+/* SPDX-License-Identifier: MPL-2.0
+ *
+ *  load.h - the calls that clients make, each with its record. */
+
+#ifndef LOAD_H_INCLUDED
+#define LOAD_H_INCLUDED
+
+#include <weft/client.h>
+#include "jobs.h"
+#include "world.h"
+
+#define RUNS_MAX 8
+
+typedef struct {
+    /* what was asked */
+    int64_t number;
+    process_t *client;
+    job_kind_t kind;
+    weft_call_options_t options;
+    char key [16], worker [40];
+    size_t pad_size;
+    bool may_run_again;         /* by its method, its key, or because it is a broadcast */
+    bool strict;                /* begun when all was well again: it must succeed */
+    int64_t started_us, deadline_us;
+    /* what became of it */
+    weft_call_t *call;          /* NULL: done, or its client is gone */
+    bool abandoned, cancelled, ended;
+    weft_status_t status;
+    weft_executed_t executed;
+    /* what was seen on its way */
+    int runs;
+    uint64_t ran_at [RUNS_MAX]; /* worker and life */
+    int64_t transit_us;         /* all messages that carried it, together */
+    int64_t may_begin_until_us; /* as the worker was told */
+    uint64_t client_alias;      /* sent last over this */
+    int64_t client_lost_us;     /* when the client heard that this is lost; 0: not */
+    uint64_t worker_connection; /* the broker gave it to this one last */
+} record_t;
+
+void load_init (void);
+void load_fini (void);
+
+/*  A client begins to call, until load_stop. */
+void load_begin (process_t *client);
+void load_stop (void);
+void load_calm (void);      /* fewer calls */
+void load_strict (void);    /* from now on they must succeed */
+void load_burst (int calls);
+
+record_t *load_record (int64_t number); /* NULL: none such */
+int64_t load_count (void);
+size_t load_open (void);
+
+/*  For client.c. */
+const char *load_method (const weft_call_t *call);
+const weft_call_options_t *load_options (const weft_call_t *call);
+void load_done (process_t *client, weft_call_t *call);
+void load_forget (process_t *client); /* it was killed: nobody learns what became of its calls */
+
+#endif

@@ -1,0 +1,538 @@
+/* SPDX-License-Identifier: MPL-2.0
+ *
+ *  worker.c - a worker process: the session, and worker/worker.c, uplink.c, direct.c without their sockets; its executor's
+ *  threads are lanes in virtual time. */
+
+#include <stdio.h>
+#include <stdlib.h>
+#include "builtin.h"
+#include "clock.h"
+#include "checker.h"
+#include "faults.h"
+#include "jobs.h"
+#include "roles.h"
+#include "session.h"
+
+#define TURN_MESSAGES_MAX 256
+#define STALL_US          (10 * MS)
+#define LANES_MAX         8
+#define LOOKS             4 /* at whether it is cancelled, during a long handler that cares */
+
+/*  direct_peer_t of direct.c. */
+typedef struct {
+    session_link_t *link;
+    end_t *end;
+    message_t *stalled;
+    list_node_t of_lost, of_all;
+} direct_caller_t;
+
+typedef struct {
+    weft_request_t *request; /* NULL: idle */
+    int64_t step_us;
+    int steps_left;
+    uint64_t tag;
+} lane_of_executor_t;
+
+typedef struct {
+    process_t *process;
+    session_t session;
+    services_t services;
+    char uuid [UUID_SIZE + 1], endpoint [64], bound [64];
+    const char *brokers [2], *endpoints [2];
+    port_t uplink, direct;
+    end_t *broker;              /* NULL: closed */
+    bool ready, lost;           /* uplink_t's */
+    weft_status_t lost_status;
+    message_t *stalled;         /* to the broker */
+    list_t callers, lost_callers;
+    executor_batch_t queued, done;
+    lane_of_executor_t lanes [LANES_MAX];
+    bool drain;
+    int64_t flush_until_us;     /* flush_last */
+} model_t;
+
+static int64_t handlers_clock_us (void)
+{
+    return process_now_us (job_process);
+}
+
+/*  The executor --------------------------------------------------------------------------------------------------- */
+
+static void run_lanes (model_t *self);
+
+static void finish (model_t *self, lane_of_executor_t *lane)
+{
+    weft_request_t *request = lane->request;
+    lane->request = NULL;
+    job_process = self->process;
+    job_noted = true;
+    request_run (request);
+    request_end (request, process_now_us (self->process));
+    executor_batch_add (&self->done, &request->job);
+    process_wake (self->process, world.now_us);
+    run_lanes (self);
+}
+
+static void step (void *arg, uint64_t tag)
+{
+    process_t *process = arg;
+    model_t *self = process->model;
+    lane_of_executor_t *lane = NULL;
+
+    for (int i = 0; self && i < LANES_MAX; i++)
+        if (self->lanes [i].request && self->lanes [i].tag == tag)
+            lane = &self->lanes [i];
+    if (!lane)
+        return; /* of a process that is no more */
+    job_process = process;
+    if (process->frozen) {
+        world_at (world.now_us + 10 * MS, step, process, tag);
+        return;
+    }
+    const bool cares = (tag & 1) && lane->steps_left > 0;
+    if (lane->steps_left-- > 0 && !(cares && weft_request_cancelled (lane->request)))
+        world_at (world.now_us + lane->step_us, step, process, tag);
+    else
+        finish (self, lane);
+}
+
+/*  thread of executor.c: request_serve */
+static void run_lanes (model_t *self)
+{
+    for (int i = 0; i < profile.concurrency; i++) {
+        lane_of_executor_t *lane = &self->lanes [i];
+        while (!lane->request) {
+            executor_job_t *job = executor_batch_take (&self->queued);
+            if (!job)
+                return;
+            weft_request_t *request = CONTAINER_OF (job, weft_request_t, job);
+            const int64_t number = job_number (request->body, request->body_size);
+            if (!request_begin (request, process_now_us (self->process))) {
+                executor_batch_add (&self->done, job);
+                process_wake (self->process, world.now_us);
+                continue;
+            }
+            static uint64_t tags;
+            const int64_t takes_us = faults_handler_us ();
+            lane->request = request;
+            lane->tag = ++tags * 2 + (number % 3 == 0);
+            lane->steps_left = takes_us > 2 * MS ? LOOKS : 0;
+            lane->step_us = takes_us / (lane->steps_left + 1);
+            checker_begins (self->process, number, process_now_us (self->process));
+            world_at (world.now_us + lane->step_us, step, self->process, lane->tag);
+        }
+    }
+}
+
+static bool collect (model_t *self, int64_t now_us)
+{
+    executor_job_t *job;
+    bool some = false;
+    while ((job = executor_batch_take (&self->done)) != NULL) {
+        session_finished (&self->session, job, now_us);
+        some = true;
+    }
+    return some;
+}
+
+/*  dispatch of worker.c */
+static void dispatch (model_t *self)
+{
+    executor_job_t *job;
+    while ((job = session_take_inline (&self->session)) != NULL) {
+        job_process = self->process;
+        job_noted = false;
+        job->run (job);
+        session_finished (&self->session, job, self->session.now_us);
+    }
+    executor_batch_t *work = session_take_work (&self->session);
+    while ((job = executor_batch_take (work)) != NULL)
+        executor_batch_add (&self->queued, job);
+    run_lanes (self);
+}
+
+/*  Sending --------------------------------------------------------------------------------------------------------- */
+
+typedef enum { FLUSHED, STALLED, LOST } flushed_t;
+
+static void unstall (message_t **stalled)
+{
+    if (!*stalled)
+        return;
+    message_fini (*stalled);
+    free (*stalled);
+    *stalled = NULL;
+}
+
+/*  send_one of sender.c */
+static flushed_t send_one (end_t *end, message_t **stalled, message_t *message)
+{
+    const end_sent_t sent = end_send (end, message);
+    if (sent == END_SENT)
+        return FLUSHED;
+    if (sent == END_GONE) {
+        message_clear (message);
+        return LOST;
+    }
+    if (message == *stalled)
+        return STALLED;
+    *stalled = malloc (sizeof **stalled);
+    message_init (*stalled);
+    for (int i = 0; i < message->count; i++)
+        message_add (*stalled, &message->frames [i]);
+    message_clear (message);
+    return STALLED;
+}
+
+/*  sender_flush */
+static flushed_t sender_flush_model (end_t *end, message_t **stalled, outbox_t *outbox)
+{
+    flushed_t result = FLUSHED;
+    message_t message;
+    if (outbox->failed)
+        return LOST;
+    if (*stalled) {
+        result = send_one (end, stalled, *stalled);
+        if (result == FLUSHED)
+            unstall (stalled);
+    }
+    message_init (&message);
+    while (result == FLUSHED && outbox_take (outbox, &message))
+        result = send_one (end, stalled, &message);
+    return result;
+}
+
+/*  uplink_close */
+static void close_uplink (model_t *self, bool politely)
+{
+    unstall (&self->stalled);
+    if (self->broker)
+        port_close (&self->uplink, politely);
+    self->broker = NULL;
+    self->ready = self->lost = false;
+}
+
+static void lose_uplink (model_t *self, weft_status_t status)
+{
+    if (self->lost)
+        return;
+    self->lost = true;
+    self->lost_status = status;
+}
+
+/*  uplink_flush, direct_flush: false if not all could be sent. */
+static bool flush_broker (model_t *self, outbox_t *outbox)
+{
+    if (!self->broker) {
+        outbox_clear (outbox);
+        return true;
+    }
+    const flushed_t flushed = sender_flush_model (self->broker, &self->stalled, outbox);
+    if (flushed == LOST)
+        lose_uplink (self, WEFT_BROKER_LOST);
+    return flushed != STALLED;
+}
+
+static void set_lost (model_t *self, direct_caller_t *caller)
+{
+    if (!list_linked (&caller->of_lost))
+        list_push (&self->lost_callers, &caller->of_lost);
+}
+
+static bool flush_caller (model_t *self, session_link_t *link)
+{
+    direct_caller_t *caller = link->owner;
+    const flushed_t flushed = sender_flush_model (caller->end, &caller->stalled, &link->outbox);
+    if (flushed == LOST)
+        set_lost (self, caller);
+    return flushed != STALLED;
+}
+
+/*  flush of worker.c */
+static void flush (model_t *self, int64_t now_us)
+{
+    for (size_t links = self->session.dirty.count; links > 0; links--) {
+        session_link_t *link = session_next_dirty (&self->session);
+        const bool held = link->hold_us > now_us;
+        if (held || !(link->broker ? flush_broker (self, &link->outbox) : flush_caller (self, link))) {
+            link->hold_us = held ? link->hold_us : now_us + STALL_US;
+            link_set_dirty (link);
+        }
+    }
+}
+
+/*  Receiving ------------------------------------------------------------------------------------------------------- */
+
+/*  uplink_events: true, once, when it has become ready. */
+static bool uplink_events_model (model_t *self)
+{
+    network_event_t event;
+    bool ready = self->ready;
+    self->ready = false;
+    while (port_event (&self->uplink, &event)) {
+        if (event.kind == TRANSPORT_READY)
+            ready = true;
+        else if (event.kind == TRANSPORT_LOST)
+            lose_uplink (self, WEFT_BROKER_LOST);
+        else if (event.kind == TRANSPORT_FAILED)
+            lose_uplink (self, WEFT_CONNECT_TIMEOUT);
+    }
+    return ready;
+}
+
+/*  serve_broker of worker.c */
+static void serve_broker (model_t *self, int64_t now_us)
+{
+    message_t message;
+    int64_t transit_us;
+    size_t count = 0;
+
+    if (uplink_events_model (self))
+        session_link_ready (&self->session, now_us);
+    message_init (&message);
+    while (count < TURN_MESSAGES_MAX && self->broker && port_receive (&self->uplink, &message, &transit_us)) {
+        checker_worker_reads (self->process, self->broker, &message, transit_us);
+        session_receive (&self->session, &self->session.link, &message, now_us);
+        message_clear (&message);
+        dispatch (self);
+        count++;
+    }
+    if (!self->lost || count == TURN_MESSAGES_MAX)
+        return;
+    const weft_status_t status = self->lost_status;
+    close_uplink (self, false);
+    session_link_lost (&self->session, status, "lost", now_us);
+}
+
+/*  forget of direct.c */
+static void forget (model_t *self, direct_caller_t *caller, int64_t now_us)
+{
+    list_remove (&self->lost_callers, &caller->of_lost);
+    list_remove (&self->callers, &caller->of_all);
+    caller->end->owner = NULL;
+    unstall (&caller->stalled);
+    session_peer_lost (&self->session, caller->link, now_us);
+    free (caller);
+}
+
+/*  meet, turn_away of direct.c */
+static direct_caller_t *meet (model_t *self, end_t *end)
+{
+    direct_caller_t *caller = calloc (1, sizeof *caller);
+    caller->link = session_peer_open (&self->session, caller);
+    if (!caller->link) {
+        message_t message;
+        buffer_t record;
+        buffer_init (&record, 1024);
+        message_init (&message);
+        wire_write_refused (&record, WEFT_OVERLOADED, "this worker has no room for more connections");
+        message_add_bytes (&message, record.data, record.size);
+        end_send (end, &message);
+        message_fini (&message);
+        buffer_fini (&record);
+        free (caller);
+        return NULL;
+    }
+    caller->end = end;
+    end->owner = caller;
+    list_push (&self->callers, &caller->of_all);
+    if (!end->open)
+        set_lost (self, caller);
+    return caller;
+}
+
+/*  direct_events */
+static void direct_events_model (model_t *self)
+{
+    network_event_t event;
+    while (port_event (&self->direct, &event))
+        if (event.kind == TRANSPORT_LOST && event.end->owner)
+            set_lost (self, event.end->owner);
+}
+
+/*  serve_callers of worker.c, direct_receive, direct_part */
+static void serve_callers (model_t *self, int64_t now_us)
+{
+    message_t message;
+    int64_t transit_us;
+    size_t count = 0;
+    list_node_t *node;
+    end_t *end;
+
+    direct_events_model (self);
+    message_init (&message);
+    while (count < TURN_MESSAGES_MAX && (end = port_receive (&self->direct, &message, &transit_us))) {
+        direct_caller_t *caller = end->owner ? end->owner : meet (self, end);
+        if (caller) {
+            checker_worker_reads (self->process, end, &message, transit_us);
+            session_receive (&self->session, caller->link, &message, now_us);
+        }
+        message_clear (&message);
+        if (caller && caller->link->state == LINK_GONE)
+            forget (self, caller, now_us);
+        dispatch (self);
+        count++;
+    }
+    while (count < TURN_MESSAGES_MAX && (node = list_first (&self->lost_callers)))
+        forget (self, CONTAINER_OF (node, direct_caller_t, of_lost), now_us);
+}
+
+/*  command of worker.c */
+static void command (model_t *self)
+{
+    const char *endpoint = NULL;
+    standing_command_t wanted;
+
+    while ((wanted = session_command (&self->session, &endpoint)) != STANDING_NOTHING) {
+        close_uplink (self, false);
+        if (wanted != STANDING_OPEN)
+            continue;
+        port_open (&self->uplink, self->process);
+        self->broker = end_connect (&self->uplink, endpoint, NULL);
+        self->session.link.hold_us = 0;
+    }
+}
+
+/*  The turn -------------------------------------------------------------------------------------------------------- */
+
+/*  flush_last, and the end of the process */
+static void leave (model_t *self, int64_t now_us)
+{
+    if (self->flush_until_us == 0)
+        self->flush_until_us = now_us + 500 * MS;
+    flush (self, now_us);
+    if (self->session.dirty.count == 0 || now_us >= self->flush_until_us)
+        process_kill (self->process, true);
+}
+
+/*  turn of worker.c */
+static void turn (process_t *process)
+{
+    model_t *self = process->model;
+    const int64_t now_us = process_now_us (process);
+
+    if (self->session.state == SESSION_DONE) {
+        leave (self, now_us);
+        return;
+    }
+    if (self->drain) { /* obey */
+        session_drain (&self->session, now_us);
+        self->drain = false;
+    }
+    collect (self, now_us);
+    serve_broker (self, now_us);
+    serve_callers (self, now_us);
+    if (now_us >= session_next_us (&self->session))
+        session_tick (&self->session, now_us);
+    dispatch (self);
+    command (self);
+    flush (self, now_us);
+    checker_worker_bounds (session_in_flight (&self->session));
+    if (self->session.state == SESSION_DONE)
+        leave (self, now_us);
+}
+
+/*  sleep_until_news of worker.c */
+static int64_t next_us (const process_t *process)
+{
+    const model_t *self = process->model;
+    const int64_t now_us = process_now_us (process);
+    if (self->session.state == SESSION_DONE)
+        return now_us + 1 * MS;
+    int64_t next = session_next_us (&self->session);
+    if (self->lost || !list_empty (&self->lost_callers) || self->done.count || port_has_news (&self->direct)
+        || (self->broker && port_has_news (&self->uplink)))
+        return now_us;
+    if (self->session.dirty.count && next > now_us + STALL_US)
+        next = now_us + STALL_US;
+    return next;
+}
+
+/*  Life ------------------------------------------------------------------------------------------------------------ */
+
+static void start (process_t *process)
+{
+    model_t *self = calloc (1, sizeof *self);
+    char error [WEFT_TEXT_MAX + 1];
+    const uint64_t life = process->lives;
+    const unsigned port = 7000 + (unsigned) process->number + (profile.same_ports ? 0 : 100 * (unsigned) life);
+
+    process->model = self;
+    self->process = process;
+    snprintf (self->uuid, sizeof self->uuid, "e0000000-0000-4000-8000-%04x%08llx", process->number,
+              (unsigned long long) life);
+    snprintf (self->endpoint, sizeof self->endpoint, "tcp://*:%u", port);
+    snprintf (self->bound, sizeof self->bound, "tcp://%s:%u", process->host, port);
+    self->brokers [0] = BROKER_ADDRESS;
+    self->endpoints [0] = profile.no_direct ? NULL : self->endpoint;
+    list_init (&self->callers);
+    list_init (&self->lost_callers);
+    executor_batch_init (&self->queued);
+    executor_batch_init (&self->done);
+    services_init (&self->services, roll (UINT64_MAX));
+    if (services_add (&self->services, JOB_SERVICE, job_methods, NULL, false, error) != WEFT_OK
+        || builtin_add (&self->services, &self->session, error) != WEFT_OK)
+        abort ();
+    const session_options_t options = {
+        .identity = {.uuid = self->uuid, .name = process->name, .host = process->host, .pid = life, .cores = 2,
+                     .capacity = (uint64_t) profile.concurrency, .services = &self->services},
+        .brokers = self->brokers,
+        .services = &self->services,
+        .concurrency = profile.concurrency,
+        .queue_max = profile.worker_queue_max,
+        .handler_timeout_us = profile.handler_timeout_us,
+        .drain_timeout_us = 10 * S,
+        .body_max = 100000,
+        .peers_max = 64,
+        .seed = roll (UINT64_MAX),
+        .clock_us = handlers_clock_us,
+    };
+    session_init (&self->session, &options);
+    port_open (&self->direct, process);
+    if (!profile.no_direct)
+        port_listen (&self->direct, self->bound);
+    session_start (&self->session, self->endpoints, process_now_us (process));
+    checker_worker_starts (process, self->uuid);
+    process_wake (process, world.now_us);
+}
+
+static void end_process_of (process_t *process)
+{
+    model_t *self = process->model;
+    list_node_t *node;
+    checker_worker_ends (process);
+    close_uplink (self, leaves_politely);
+    while ((node = list_first (&self->callers))) {
+        direct_caller_t *caller = CONTAINER_OF (node, direct_caller_t, of_all);
+        list_remove (&self->callers, node);
+        unstall (&caller->stalled);
+        free (caller);
+    }
+    port_close (&self->direct, leaves_politely);
+    session_fini (&self->session);
+    services_fini (&self->services);
+    free (self);
+    process->model = NULL;
+}
+
+void worker_process_drain (process_t *process)
+{
+    model_t *self = process->model;
+    self->drain = true;
+    process_wake (process, world.now_us);
+}
+
+const char *worker_process_uuid (const process_t *process)
+{
+    return ((const model_t *) process->model)->uuid;
+}
+
+bool worker_process_is_idle (const process_t *process, char why [200])
+{
+    const model_t *self = process->model;
+    const size_t held = requests_held (&self->session.requests);
+    snprintf (why, 200, "%zu requests are open, %zu held", session_in_flight (&self->session), held);
+    return session_in_flight (&self->session) == 0 && held == 0;
+}
+
+const program_t worker_program = {start, end_process_of, turn, next_us};
