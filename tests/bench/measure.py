@@ -109,7 +109,7 @@ def _run(options):
     cells, chosen = _chosen_cells(options), _chosen_peers(options)
     results = results_.Results(machine.facts(HOUSE))
     results.titles = {cell.name: cell.title for cell in cells}
-    seconds = options.rounds * sum(cell.window_s * options.scale + cell.warm_s * min(1.0, options.scale * 2) + 0.15
+    seconds = options.rounds * sum(cell.window_s * options.scale + cell.warm_s * min(1.0, options.scale * 2) + 0.25
                                    for cell in cells for peer in chosen if peer.takes_part(cell))
     print("rounds: %d; cells: %d; about %.1f minutes" % (options.rounds, len(cells), seconds / 60), file=sys.stderr)
     folder = tempfile.mkdtemp(prefix="weft-bench.")
