@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: MPL-2.0 */
 
 #include "loop.h"
+#include "deadlines.h"
 #include "list.h"
 #include "log.h"
 #include "table.h"
@@ -18,7 +19,8 @@
 #define TURN_MESSAGES_MAX 1000              /* received before everything is flushed */
 #define TURN_BYTES_MAX    (8 * 1024 * 1024)
 #define LOOK_US           1000              /* a loop that never sleeps looks for connections and signals this often */
-#define RETRY_MS          2                 /* a peer whose pipe is full is tried again */
+#define RETRY_US          250               /* a peer whose pipe is full is tried again; then after as long as it has waited */
+#define RETRY_MAX_US      64000
 #define LINGER_MS         500               /* for the last words */
 #define LOST_US           20000             /* how long a lost peer's last messages are read before it counts as lost */
 #define SWEEP_US          1000000           /* between two looks for connections that say nothing */
@@ -31,7 +33,9 @@ typedef struct {
     int fd;                 /* -1: unknown */
     message_t *held;        /* what its full pipe did not take */
     int64_t lost_us;        /* when it was put in `lost` */
-    list_node_t lost, stuck;
+    deadline_t retry;       /* while something is held */
+    int64_t retry_us;
+    list_node_t lost;
 } link_t;
 
 /*  A descriptor, as the monitor tells of it. */
@@ -54,7 +58,7 @@ struct loop {
     descriptor_t *descriptors;
     size_t descriptor_count;
     list_t lost;            /* links whose connection is gone, in order of time */
-    list_t stuck;           /* links whose pipe is full */
+    deadlines_t stuck;      /* links whose pipe is full */
     zmq_msg_t routing_id;
     message_t in, out;
     bool more;              /* the last turn left messages unread */
@@ -115,7 +119,7 @@ static void link_end (loop_t *self, link_t *link)
         at->link = NULL;
     table_take (&self->links, id, size);
     list_remove (&self->lost, &link->lost);
-    list_remove (&self->stuck, &link->stuck);
+    deadlines_cancel (&self->stuck, &link->retry);
     broker_on_lost (self->broker, link->peer, self->now_us);
     if (link->held) {
         message_fini (link->held);
@@ -302,7 +306,8 @@ static void drop_doomed (loop_t *self)
 static void link_hold (loop_t *self, link_t *link)
 {
     message_t *held = malloc (sizeof *held);
-    if (!held) {
+    if (!held || !deadlines_set (&self->stuck, &link->retry, self->now_us + RETRY_US)) {
+        free (held);
         message_clear (&self->out);
         link_lost (self, link); /* it would miss something */
         return;
@@ -312,7 +317,7 @@ static void link_hold (loop_t *self, link_t *link)
         message_add (held, &self->out.frames [i]);
     message_clear (&self->out);
     link->held = held;
-    list_push (&self->stuck, &link->stuck);
+    link->retry_us = RETRY_US;
 }
 
 static void send_failed (loop_t *self, link_t *link, message_t *message)
@@ -346,17 +351,19 @@ static void link_flush (loop_t *self, link_t *link)
             return;
 }
 
+/*  However many do not read, a turn is about those that it is time for. */
 static void retry_stuck (loop_t *self)
 {
-    list_node_t *next;
-    for (list_node_t *node = list_first (&self->stuck); node; node = next) {
-        link_t *link = CONTAINER_OF (node, link_t, stuck);
-        next = list_after (&self->stuck, node);
-        if (!link_send (self, link, link->held))
+    for (deadline_t *due; (due = deadlines_pop (&self->stuck, self->now_us));) {
+        link_t *link = CONTAINER_OF (due, link_t, retry);
+        if (!link_send (self, link, link->held)) {
+            link->retry_us *= link->retry_us < RETRY_MAX_US ? 2 : 1;
+            if (!list_linked (&link->lost))
+                deadlines_set (&self->stuck, &link->retry, self->now_us + link->retry_us); /* in the place it had */
             continue;
+        }
         free (link->held);
         link->held = NULL;
-        list_remove (&self->stuck, &link->stuck);
         link_flush (self, link);
     }
 }
@@ -449,8 +456,8 @@ static int timeout_ms (const loop_t *self)
         next_us = self->stop_us;
     if (self->silent && self->sweep_us < next_us)
         next_us = self->sweep_us;
-    if (!list_empty (&self->stuck) && now_us + RETRY_MS * 1000 < next_us)
-        next_us = now_us + RETRY_MS * 1000;
+    if (deadlines_next (&self->stuck) < next_us)
+        next_us = deadlines_next (&self->stuck);
     if (next_us == INT64_MAX)
         return -1;
     const int64_t ms = next_us <= now_us ? 0 : (next_us - now_us + 999) / 1000;
@@ -604,7 +611,7 @@ loop_t *loop_new (config_t *config, loop_reload_fn *reload, void *arg, config_er
     self->now_us = clock_now_us ();
     table_init (&self->links, clock_seed ());
     list_init (&self->lost);
-    list_init (&self->stuck);
+    deadlines_init (&self->stuck);
     zmq_msg_init (&self->routing_id);
     message_init (&self->in);
     message_init (&self->out);
@@ -650,6 +657,7 @@ void loop_destroy (loop_t **loop)
     broker_destroy (&self->broker);
     close_sockets (self);
     table_fini (&self->links);
+    deadlines_fini (&self->stuck);
     free (self->descriptors);
     zmq_msg_close (&self->routing_id);
     message_fini (&self->in);
