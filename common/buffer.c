@@ -4,6 +4,8 @@
 #include <stdlib.h>
 #include <string.h>
 
+#define CAPACITY_MIN 256
+
 void buffer_init (buffer_t *self, size_t max)
 {
     *self = (buffer_t){.max = max};
@@ -29,9 +31,11 @@ void buffer_truncate (buffer_t *self, size_t size)
 
 static bool grow (buffer_t *self, size_t needed)
 {
-    size_t capacity = self->capacity ? self->capacity : 256;
-    while (capacity < needed)
-        capacity = capacity <= self->max / 2 ? 2 * capacity : self->max;
+    size_t capacity = self->capacity <= self->max / 2 ? 2 * self->capacity : self->max;
+    if (capacity < needed)
+        capacity = needed; /* something large at once: most likely it is all */
+    if (capacity < CAPACITY_MIN)
+        capacity = CAPACITY_MIN;
     if (capacity > self->max)
         capacity = self->max;
 

@@ -2,6 +2,7 @@
  *
  *  The tables and heaps that every room stands on, each against a simple model. */
 
+#include "buffer.h"
 #include "check.h"
 #include "deadlines.h"
 #include "dice.h"
@@ -221,4 +222,33 @@ TEST (dice_of_one_seed_fall_alike)
         CHECK (dice_below (&a, 7) < 7);
         CHECK (dice_unit (&a) >= 0 && dice_unit (&a) < 1);
     }
+}
+
+TEST (a_buffer_takes_what_one_large_body_needs_and_doubles_for_many_small_ones)
+{
+    static char body [100000];
+    buffer_t buffer;
+    buffer_init (&buffer, 150000);
+    buffer_append (&buffer, "head", 4);
+    buffer_append (&buffer, body, sizeof body);
+    CHECK_INT (buffer.capacity, sizeof body + 4);
+    for (int i = 0; i < 49996; i++)
+        buffer_append (&buffer, "x", 1);
+    CHECK (!buffer.failed);
+    CHECK_INT (buffer.size, 150000);
+    CHECK_INT (buffer.capacity, 150000);
+    buffer_append (&buffer, "x", 1);
+    CHECK (buffer.failed);
+    CHECK_INT (buffer.size, 150000);
+    buffer_fini (&buffer);
+
+    size_t grown = 0, capacity = 0;
+    buffer_init (&buffer, SIZE_MAX);
+    for (int i = 0; i < 100000; i++) {
+        buffer_append (&buffer, "x", 1);
+        grown += buffer.capacity != capacity;
+        capacity = buffer.capacity;
+    }
+    CHECK (grown < 12);
+    buffer_fini (&buffer);
 }
