@@ -129,6 +129,7 @@ static void write_request (channel_t *self, weft_call_t *call, link_t *link, uin
                         remaining_ms (self, call), attached ? NULL : body, size, attached,
                         options_of (call, &options));
     outbox_close_record (&link->outbox, attached ? &frame : NULL);
+    self->full |= outbox_full (&link->outbox);
     if (attached)
         zmq_msg_close (&frame);
     channel_touch (self, link);

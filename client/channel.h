@@ -83,6 +83,7 @@ typedef struct {
     buffer_t scratch;
 
     list_t done, dirty;
+    bool full;                      /* one of the dirty has a full message */
     channel_command_t *commands;
     size_t command_count, command_at, command_capacity;
     bool observed;                  /* keep changes */

@@ -245,6 +245,8 @@ static void run_callbacks (weft_client_t *self)
         run_batch (&batch);
         pthread_mutex_lock (&self->lock);
         release_batch (&batch);
+        if (self->channel.full)
+            sockets_flush_full (&self->sockets, &self->channel, self->channel.now_us);
     }
     running = batch.outer;
     push_out (self);

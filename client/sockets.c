@@ -291,7 +291,8 @@ static void retry_stuck (sockets_t *self, channel_t *channel, int64_t now_us)
     }
 }
 
-static void flush_link (sockets_t *self, channel_t *channel, link_t *link, int64_t now_us)
+/*  All messages that wait, or only those that are full: more goes into the last. */
+static void flush_link (sockets_t *self, channel_t *channel, link_t *link, bool only_full, int64_t now_us)
 {
     const uint64_t alias = link->alias;
     message_t message;
@@ -302,13 +303,27 @@ static void flush_link (sockets_t *self, channel_t *channel, link_t *link, int64
     if (stuck_of (self, alias))
         return; /* behind the message that is stuck */
     message_init (&message);
-    while (outbox_take (&link->outbox, &message)) {
+    while ((!only_full || outbox_full (&link->outbox)) && outbox_take (&link->outbox, &message)) {
         const sent_t sent = send_message (self, channel, alias, &message, now_us);
         if (sent == FULL && !set_aside (self, alias, &message, now_us))
             channel_touch (channel, link);
         if (sent != SENT)
             return;
     }
+    if (only_full && !outbox_empty (&link->outbox))
+        channel_touch (channel, link);
+}
+
+static void flush_dirty (sockets_t *self, channel_t *channel, bool only_full, int64_t now_us)
+{
+    for (size_t left = channel->dirty.count; left > 0 && !list_empty (&channel->dirty); left--)
+        flush_link (self, channel, channel_next_dirty (channel), only_full, now_us);
+}
+
+void sockets_flush_full (sockets_t *self, channel_t *channel, int64_t now_us)
+{
+    channel->full = false;
+    flush_dirty (self, channel, true, now_us);
 }
 
 void sockets_flush (sockets_t *self, channel_t *channel, int64_t now_us)
@@ -316,13 +331,12 @@ void sockets_flush (sockets_t *self, channel_t *channel, int64_t now_us)
     if (deadlines_next (&self->stuck_due) <= now_us)
         retry_stuck (self, channel, now_us);
     /* records first: a goodbye must leave before its connection goes */
-    for (size_t left = channel->dirty.count; left > 0 && !list_empty (&channel->dirty); left--)
-        flush_link (self, channel, channel_next_dirty (channel), now_us);
+    channel->full = false;
+    flush_dirty (self, channel, false, now_us);
     for (const channel_command_t *command; (command = channel_next_command (channel));)
         carry_out (self, channel, *command, now_us);
     /* what became ready at once, in this process, has something to say */
-    for (size_t left = channel->dirty.count; left > 0 && !list_empty (&channel->dirty); left--)
-        flush_link (self, channel, channel_next_dirty (channel), now_us);
+    flush_dirty (self, channel, false, now_us);
 }
 
 /*  Receiving. */

@@ -35,6 +35,10 @@ void sockets_fini (sockets_t *self, int linger_ms);
 /*  Carries out what the channel wants: commands, then one message per link and turn. */
 void sockets_flush (sockets_t *self, channel_t *channel, int64_t now_us);
 
+/*  Sends the messages that are full, when the channel says that there are any: they are worked on over there
+ *  while more is written here. */
+void sockets_flush_full (sockets_t *self, channel_t *channel, int64_t now_us);
+
 /*  Takes in what there is and flushes, until nothing more is known to be there. With `hurry` it may stop
  *  as soon as no call is open any more; what is left is taken in next time. */
 void sockets_turn (sockets_t *self, channel_t *channel, bool hurry);

@@ -478,6 +478,59 @@ TEST (a_callback_that_waits_holds_up_no_other)
     tear_down ();
 }
 
+/*  Callbacks in a row, the first of which start more calls than one message holds, while a later one looks
+ *  at whether they are on their way. */
+typedef struct {
+    atomic_int ran, open;
+    unsigned before;
+    bool left;
+} wave_t;
+
+static void end_of_wave (weft_call_t *call, void *arg)
+{
+    weft_call_destroy (&call);
+    ((wave_t *) arg)->open--;
+}
+
+static void make_wave (weft_call_t *call, void *arg)
+{
+    enum { STARTED = 50, LOOKS = 20 };
+    wave_t *self = arg;
+    weft_call_destroy (&call);
+    if (self->ran++ < LOOKS) {
+        for (int i = 0; i < STARTED; i++, self->open++)
+            start ("Test.Sum", &direct, end_of_wave, self);
+    } else {
+        const int64_t until_us = clock_now_us () + 2000000;
+        while (fake_requests (fake, 0) == self->before && clock_now_us () < until_us)
+            sched_yield ();
+        self->left = fake_requests (fake, 0) > self->before;
+    }
+    self->open--;
+}
+
+static void start_wave (weft_call_t *call, void *arg)
+{
+    wave_t *self = arg;
+    weft_call_destroy (&call);
+    self->before = fake_requests (fake, 0) + 21;
+    for (int i = 0; i < 21; i++, self->open++)
+        start ("Test.Sum", &direct, make_wave, self);
+    self->open--;
+}
+
+TEST (a_full_message_leaves_while_more_callbacks_run)
+{
+    wave_t self = {.open = 1};
+    set_up (1);
+    check_sum (1, 1, &direct);
+    start ("Test.Sum", &direct, start_wave, &self);
+    while (self.open > 0)
+        sched_yield ();
+    CHECK (self.left);
+    tear_down ();
+}
+
 static void *wait_for_cancel (void *arg)
 {
     CHECK (weft_call_wait (arg, -1));
