@@ -1,12 +1,7 @@
 /* SPDX-License-Identifier: MPL-2.0
  *
- *  worker.c - the worker's shell: sockets, clock, threads. What it decides is in session.c.
- *
- *  One thread owns the sockets and the session. Each turn of its loop has the same phases: what was asked
- *  from outside, what handlers finished, what the broker and what direct callers sent, time, what is to be
- *  sent. It sleeps only after every socket said that it has nothing, since their descriptors tell of news
- *  once. Beats are sent by this thread, and handlers run on others (but for inline ones), so a busy
- *  handler delays no beat. */
+ *  worker.c - a worker's life: made from options, started, waited for, stopped, destroyed. What its loop does
+ *  is in turns.c, what it decides in session.c. */
 
 #include <errno.h>
 #include <poll.h>
@@ -24,13 +19,9 @@
 #include "clock.h"
 #include "log.h"
 #include "transport.h"
-#include "uplink.h"
+#include "turns.h"
 #include "worker_run.h"
 
-#define TURN_MESSAGES_MAX 256     /* from one socket before the other has its turn */
-#define MONITOR_TURNS     16      /* a loop that never sleeps looks at its monitors this often */
-#define STALL_US          10000   /* before a peer that had no room is tried again */
-#define LAST_FLUSH_US     500000  /* for what is still to be sent when it stops */
 #define LINGER_MS         1000
 #define TOLD_MS           250     /* for abandoned handlers to see that nobody waits, and leave */
 #define COMPLAIN_US       10000000 /* between two warnings that there is no broker */
@@ -47,14 +38,9 @@ struct weft_worker {
     char error [WEFT_TEXT_MAX + 1];
 
     /* the loop's own, while it runs */
-    session_t session;
-    executor_t *executor;
+    turns_t turns;
     void *context;
-    uplink_t uplink;
-    direct_t direct;
     bindings_t bindings;
-    unsigned turns;
-    bool look_at_monitors;
     standing_state_t standing;    /* as last logged */
     int64_t complain_us;
 
@@ -62,8 +48,7 @@ struct weft_worker {
     pthread_t thread;
     bool started, joined;
     bool abandoned;                 /* handlers went on when the loop ended */
-    int wake_fd, state_fd;
-    atomic_bool ask_drain, ask_quit;
+    int state_fd;
     pthread_mutex_t lock;           /* of the rest */
     pthread_cond_t changed;
     session_state_t state;
@@ -72,147 +57,11 @@ struct weft_worker {
     char text [WEFT_TEXT_MAX + 1];
 };
 
-/*  ------------------------------------------------------------------ one turn of the loop  */
-
-/*  Runs what is to be run here and hands the rest over. */
-static void dispatch (weft_worker_t *self)
-{
-    executor_job_t *job;
-
-    while ((job = session_take_inline (&self->session)) != NULL) {
-        job->run (job);
-        session_finished (&self->session, job, self->session.now_us);
-    }
-    executor_submit (self->executor, session_take_work (&self->session));
-}
-
-static bool collect (weft_worker_t *self, bool sleeping, int64_t now_us)
-{
-    executor_batch_t done;
-    executor_job_t *job;
-
-    executor_batch_init (&done);
-    const bool some = executor_collect (self->executor, &done, sleeping);
-    while ((job = executor_batch_take (&done)) != NULL)
-        session_finished (&self->session, job, now_us);
-    return some;
-}
-
-/*  Each link once: one that stalls is dirty again, for a later turn. */
-static size_t flush (weft_worker_t *self, int64_t now_us)
-{
-    size_t tried = 0;
-
-    for (size_t links = self->session.dirty.count; links > 0; links--) {
-        session_link_t *link = session_next_dirty (&self->session);
-        const bool held = link->hold_us > now_us;
-        tried += !held;
-        if (held || !(link->broker ? uplink_flush (&self->uplink, &link->outbox)
-                                   : direct_flush (&self->direct, link))) {
-            link->hold_us = held ? link->hold_us : now_us + STALL_US;
-            link_set_dirty (link);
-        }
-    }
-    return tried;
-}
-
-/*  What came is read before the loss is believed. */
-static size_t serve_broker (weft_worker_t *self, int64_t now_us)
-{
-    message_t message;
-    const char *fault = "";
-    size_t count = 0;
-    int got;
-
-    if (self->look_at_monitors && uplink_events (&self->uplink))
-        session_link_ready (&self->session, now_us);
-    message_init (&message);
-    while (count < TURN_MESSAGES_MAX && (got = uplink_receive (&self->uplink, &message, &fault)) != 0) {
-        if (got > 0)
-            session_receive (&self->session, &self->session.link, &message, now_us);
-        else
-            session_receive_fault (&self->session, &self->session.link, fault, now_us);
-        message_clear (&message);
-        dispatch (self);
-        if (outbox_full (&self->session.link.outbox))
-            flush (self, now_us);
-        count++;
-    }
-    if (!self->uplink.lost || count == TURN_MESSAGES_MAX)
-        return count;
-    const weft_status_t status = self->uplink.status;
-    const char *text = self->uplink.text;
-    uplink_close (&self->uplink, 0);
-    session_link_lost (&self->session, status, text, now_us);
-    return count + 1;
-}
-
-static size_t serve_callers (weft_worker_t *self, int64_t now_us)
-{
-    size_t count = 0;
-
-    if (self->look_at_monitors)
-        direct_events (&self->direct);
-    while (count < TURN_MESSAGES_MAX && direct_receive (&self->direct, now_us)) {
-        dispatch (self);
-        count++;
-    }
-    if (count < TURN_MESSAGES_MAX)
-        direct_part (&self->direct, now_us);
-    return count;
-}
-
-static void command (weft_worker_t *self)
-{
-    const char *endpoint = NULL;
-    standing_command_t wanted;
-
-    while ((wanted = session_command (&self->session, &endpoint)) != STANDING_NOTHING) {
-        uplink_close (&self->uplink, 0);
-        if (wanted == STANDING_OPEN) {
-            uplink_open (&self->uplink, endpoint);
-            self->session.link.hold_us = 0;
-            self->look_at_monitors = true;
-        }
-    }
-}
-
-/*  What was asked from other threads. */
-static void obey (weft_worker_t *self, int64_t now_us)
-{
-    if (atomic_exchange (&self->ask_drain, false))
-        session_drain (&self->session, now_us);
-    if (atomic_exchange (&self->ask_quit, false))
-        session_quit (&self->session, now_us);
-}
-
-/*  True if anything happened, so that there may be more. */
-static bool turn (weft_worker_t *self)
-{
-    const int64_t now_us = clock_now_us ();
-    size_t events = 0;
-
-    obey (self, now_us);
-    self->look_at_monitors |= ++self->turns % MONITOR_TURNS == 0;
-    events += collect (self, false, now_us);
-    events += serve_broker (self, now_us);
-    events += serve_callers (self, now_us);
-    self->look_at_monitors = false;
-    if (now_us >= session_next_us (&self->session)) {
-        session_tick (&self->session, now_us);
-        events++;
-    }
-    dispatch (self);
-    command (self);
-    events += flush (self, now_us);
-    return events > 0 || self->look_at_monitors || self->uplink.lost || !list_empty (&self->direct.lost);
-}
-
 /*  ------------------------------------------------------------------ reporting  */
 
 static void log_standing (weft_worker_t *self, int64_t now_us)
 {
-    const standing_t *standing = &self->session.standing;
+    const standing_t *standing = &self->turns.session.standing;
     const bool was = self->standing == STANDING_REGISTERED;
 
     if (standing->state == STANDING_REGISTERED && !was)
@@ -231,7 +80,7 @@ static void log_standing (weft_worker_t *self, int64_t now_us)
 /*  Tells whoever waits what has changed. */
 static void report (weft_worker_t *self, int64_t now_us)
 {
-    const session_t *session = &self->session;
+    const session_t *session = &self->turns.session;
 
     log_standing (self, now_us);
     if (self->state == session->state && self->status == session->standing.status)
@@ -246,66 +95,27 @@ static void report (weft_worker_t *self, int64_t now_us)
     transport_wake (self->state_fd);
 }
 
-/*  ------------------------------------------------------------------ sleeping and the loop  */
-
-static struct timespec until (int64_t now_us, int64_t then_us)
-{
-    const int64_t wait_us = then_us > now_us ? then_us - now_us : 0;
-    const int64_t capped_us = wait_us < 3600 * 1000000LL ? wait_us : 3600 * 1000000LL;
-    return (struct timespec){capped_us / 1000000, capped_us % 1000000 * 1000};
-}
-
-static void sleep_until_news (weft_worker_t *self)
-{
-    const int64_t now_us = clock_now_us ();
-    int64_t next_us = session_next_us (&self->session);
-    struct pollfd fds [5] = {{self->wake_fd, POLLIN, 0}};
-    int count = 1;
-
-    if (self->session.dirty.count && next_us > now_us + STALL_US)
-        next_us = now_us + STALL_US;
-    if (collect (self, true, now_us))
-        return;
-    const int uplink = uplink_poll (&self->uplink, fds + count);
-    count += uplink;
-    const int direct = direct_poll (&self->direct, fds + count);
-    count += direct;
-
-    const struct timespec timeout = until (now_us, next_us);
-    ppoll (fds, (nfds_t) count, &timeout, NULL);
-    if (fds [0].revents)
-        transport_wake_clear (self->wake_fd);
-    self->look_at_monitors |= uplink && fds [2].revents;
-    self->look_at_monitors |= direct && fds [uplink + 2].revents;
-}
-
-/*  What could not be sent yet has a last chance. */
-static void flush_last (weft_worker_t *self)
-{
-    const int64_t until_us = clock_now_us () + LAST_FLUSH_US;
-
-    while (flush (self, clock_now_us ()), self->session.dirty.count && clock_now_us () < until_us)
-        poll (NULL, 0, 1);
-}
+/*  ------------------------------------------------------------------ the loop  */
 
 static void *loop (void *arg)
 {
     weft_worker_t *self = arg;
+    session_t *session = &self->turns.session;
 
-    self->look_at_monitors = true;
-    while (self->session.state != SESSION_DONE) {
-        const bool more = turn (self);
-        report (self, self->session.now_us);
-        if (!more && self->session.state != SESSION_DONE)
-            sleep_until_news (self);
+    self->turns.look_at_monitors = true;
+    while (session->state != SESSION_DONE) {
+        const bool more = turns_take (&self->turns);
+        report (self, session->now_us);
+        if (!more && session->state != SESSION_DONE)
+            turns_sleep (&self->turns);
     }
-    flush_last (self);
-    self->abandoned = session_in_flight (&self->session) > 0;
-    session_cancel_all (&self->session);
-    uplink_close (&self->uplink, LINGER_MS);
-    direct_close (&self->direct, LINGER_MS);
+    turns_flush_last (&self->turns);
+    self->abandoned = session_in_flight (session) > 0;
+    session_cancel_all (session);
+    uplink_close (&self->turns.uplink, LINGER_MS);
+    direct_close (&self->turns.direct, LINGER_MS);
     bindings_close (&self->bindings);
-    report (self, self->session.now_us);
+    report (self, session->now_us);
     log_info ("stopped", log_text ("uuid", self->uuid), log_int ("abandoned", (int64_t) self->abandoned));
     return NULL;
 }
@@ -439,7 +249,7 @@ static bool init (weft_worker_t *self, const char *brokers, const weft_worker_op
 {
     pthread_condattr_t monotonic;
 
-    self->wake_fd = self->state_fd = -1;
+    self->turns.wake_fd = self->state_fd = -1;
     pthread_mutex_init (&self->lock, NULL);
     pthread_condattr_init (&monotonic);
     pthread_condattr_setclock (&monotonic, CLOCK_MONOTONIC);
@@ -451,11 +261,11 @@ static bool init (weft_worker_t *self, const char *brokers, const weft_worker_op
         self->host [0] = '\0';
     snprintf (error, WEFT_TEXT_MAX + 1, "out of memory");
     if (!take_brokers (self, brokers, error) || !take_options (self, options, error)
-        || builtin_add (&self->services, &self->session, error))
+        || builtin_add (&self->services, &self->turns.session, error))
         return false;
-    self->wake_fd = transport_wake_open ();
+    self->turns.wake_fd = transport_wake_open ();
     self->state_fd = transport_wake_open ();
-    return (self->wake_fd >= 0 && self->state_fd >= 0) || wrong (error, "out of descriptors");
+    return (self->turns.wake_fd >= 0 && self->state_fd >= 0) || wrong (error, "out of descriptors");
 }
 
 /*  The last of it: run by whoever leaves last, perhaps the thread of an abandoned handler. */
@@ -463,10 +273,10 @@ static void worker_free (void *arg)
 {
     weft_worker_t *self = arg;
 
-    session_fini (&self->session);
+    session_fini (&self->turns.session);
     services_fini (&self->services);
-    if (self->wake_fd >= 0)
-        close (self->wake_fd);
+    if (self->turns.wake_fd >= 0)
+        close (self->turns.wake_fd);
     if (self->state_fd >= 0)
         close (self->state_fd);
     free_list (self->brokers);
@@ -514,15 +324,15 @@ static bool open_all (weft_worker_t *self, char *error)
     const size_t body_max = self->options.body_max > WEFT_BODY_MAX ? self->options.body_max : WEFT_BODY_MAX;
     const size_t frame_max = body_max + FRAME_ROOM;
 
-    if (!session_init (&self->session, &options) || !(self->context = transport_context_acquire ()))
+    if (!session_init (&self->turns.session, &options) || !(self->context = transport_context_acquire ()))
         return wrong (error, "out of memory");
-    uplink_init (&self->uplink, self->context, frame_max);
-    if (!direct_open (&self->direct, self->context, &self->session, frame_max, clock_seed ()))
+    uplink_init (&self->turns.uplink, self->context, frame_max);
+    if (!direct_open (&self->turns.direct, self->context, &self->turns.session, frame_max, clock_seed ()))
         return wrong (error, "out of sockets");
-    if (!bindings_open (&self->bindings, &self->direct, self->bind, self->advertise, self->uuid, error))
+    if (!bindings_open (&self->bindings, &self->turns.direct, self->bind, self->advertise, self->uuid, error))
         return false;
-    self->executor = executor_new (self->options.concurrency, self->wake_fd);
-    return self->executor || wrong (error, "cannot start %d threads", self->options.concurrency);
+    self->turns.executor = executor_new (self->options.concurrency, self->turns.wake_fd);
+    return self->turns.executor || wrong (error, "cannot start %d threads", self->options.concurrency);
 }
 
 static bool start_loop (weft_worker_t *self)
@@ -546,7 +356,7 @@ weft_status_t weft_worker_start (weft_worker_t *self, int timeout_ms)
     self->started = self->joined = true; /* until there is a thread */
     if (!open_all (self, self->error))
         return WEFT_INVALID;
-    session_start (&self->session, self->bindings.list, clock_now_us ());
+    session_start (&self->turns.session, self->bindings.list, clock_now_us ());
     if (!start_loop (self))
         return WEFT_INVALID;
     self->joined = false;
@@ -604,14 +414,14 @@ int worker_state_fd (const weft_worker_t *self)
 
 void worker_ask_drain (weft_worker_t *self)
 {
-    atomic_store (&self->ask_drain, true);
-    transport_wake (self->wake_fd);
+    atomic_store (&self->turns.ask_drain, true);
+    transport_wake (self->turns.wake_fd);
 }
 
 void worker_ask_quit (weft_worker_t *self)
 {
-    atomic_store (&self->ask_quit, true);
-    transport_wake (self->wake_fd);
+    atomic_store (&self->turns.ask_quit, true);
+    transport_wake (self->turns.wake_fd);
 }
 
 static void join (weft_worker_t *self)
@@ -649,15 +459,15 @@ void weft_worker_destroy (weft_worker_t **self_p)
         worker_ask_quit (self);
         join (self);
     }
-    uplink_close (&self->uplink, 0);
-    if (self->direct.socket) {
-        direct_close (&self->direct, 0);
+    uplink_close (&self->turns.uplink, 0);
+    if (self->turns.direct.socket) {
+        direct_close (&self->turns.direct, 0);
         bindings_close (&self->bindings);
     }
     if (self->context)
         transport_context_release ();
-    if (self->executor)
-        executor_destroy (&self->executor, wait_ms, worker_free, self);
+    if (self->turns.executor)
+        executor_destroy (&self->turns.executor, wait_ms, worker_free, self);
     else
         worker_free (self);
 }
