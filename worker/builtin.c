@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MPL-2.0
  *
- *  builtin.c - weft.Worker: Ping, Stats, Describe. An ordinary service, inline, so it answers even when every
- *  handler is stuck. The rows are those of PROTOCOL.md, section 6. */
+ *  builtin.c - weft.Worker: Ping, Stats, Describe. An ordinary service, but always run by the thread that leads:
+ *  so it answers even when every handler is stuck, and may look into the session. The rows are those of PROTOCOL.md, section 6. */
 
 #include <stdlib.h>
 #include <string.h>
@@ -58,7 +58,7 @@ static weft_status_t stats (weft_request_t *request, const void *args, void *rep
         return WEFT_OVERLOADED;
     out->method_count = fill_method_rows (services, out->methods);
     out->uuid = session->options.identity.uuid;
-    out->in_flight = session_in_flight (session) - 1; /* this one does not count */
+    out->in_flight = session_in_flight (session);
     out->capacity = (uint64_t) session->options.concurrency;
     out->finished = session->requests.finished;
     out->refused = session->requests.refused;

@@ -153,27 +153,32 @@ void direct_events (direct_t *self)
     }
 }
 
-bool direct_receive (direct_t *self, int64_t now_us)
+bool direct_receive (direct_t *self, message_t *message, int64_t now_us)
 {
     zmq_msg_t routing_id;
-    message_t message;
     const char *fault = "";
 
     if (!self->socket)
         return false;
     zmq_msg_init (&routing_id);
-    message_init (&message);
-    const int got = transport_receive (self->socket, &routing_id, &message, &fault);
-    direct_peer_t *peer = got ? sender_of (self, &routing_id, &message) : NULL;
+    const int got = transport_receive (self->socket, &routing_id, message, &fault);
+    direct_peer_t *peer = got ? sender_of (self, &routing_id, message) : NULL;
     if (peer && got > 0)
-        session_receive (self->session, peer->link, &message, now_us);
+        session_receive (self->session, peer->link, message, now_us);
     else if (peer)
         session_receive_fault (self->session, peer->link, fault, now_us);
-    if (peer && peer->link->state == LINK_GONE)
-        forget (self, peer, now_us);
-    message_fini (&message);
+    self->reading = peer;
     zmq_msg_close (&routing_id);
     return got != 0;
+}
+
+void direct_read (direct_t *self, int64_t now_us)
+{
+    direct_peer_t *peer = self->reading;
+
+    self->reading = NULL;
+    if (peer && peer->link->state == LINK_GONE)
+        forget (self, peer, now_us);
 }
 
 void direct_part (direct_t *self, int64_t now_us)

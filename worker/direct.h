@@ -18,6 +18,7 @@ typedef struct {
     direct_peer_t **by_fd;      /* whose connection has this descriptor */
     size_t fd_capacity;
     list_t lost;                /* gone, and not yet taken leave of */
+    direct_peer_t *reading;     /* whose message the session reads */
     uint64_t dropped;           /* peers that did not read */
 } direct_t;
 
@@ -31,8 +32,10 @@ bool direct_bind (direct_t *self, const char *endpoint, char *bound);
 /*  Reads what the monitor has. */
 void direct_events (direct_t *self);
 
-/*  Gives one message to the session; false when there is none. */
-bool direct_receive (direct_t *self, int64_t now_us);
+/*  Receives one message into the empty `message` and begins to give it to the session; false when there is none.
+ *  Call direct_read when the session has read it. */
+bool direct_receive (direct_t *self, message_t *message, int64_t now_us);
+void direct_read (direct_t *self, int64_t now_us);
 
 /*  Takes leave of the lost: only after direct_receive said that there is nothing more. */
 void direct_part (direct_t *self, int64_t now_us);

@@ -1,34 +1,71 @@
 /* SPDX-License-Identifier: MPL-2.0
  *
- *  executor.c - a pool of threads.
+ *  executor.c - threads that take turns.
  *
- *  Crossing cores is what costs, so as few threads as possible are woken: a batch wakes one
- *  sleeper, which wakes the next only if there is more than it takes itself; and a finished job
- *  wakes its owner only if that sleeps. Jobs are taken one at a time: none waits behind a slow one
- *  while another thread is free. */
+ *      sleeper <--no post free-- FOLLOWER --job--> runs it --> FOLLOWER
+ *                                    |
+ *                                post free
+ *                                    v
+ *                                 STANDBY --the leader's job takes long--> LEADER --has lost the lead--> FOLLOWER
+ *
+ *  Crossing cores is what costs, so as few threads as possible are woken. Jobs that are quick run on the leading
+ *  thread. Others are queued: that wakes one sleeper, which wakes the next only if there is more than it takes
+ *  itself; and a finished job wakes the leader only if that sleeps.
+ *
+ *  The standby sleeps in a timer. The leader sets it when it begins a job and it is not set; the standby sets it
+ *  again as long as it sees that jobs have run. So where nothing happens nobody wakes up, and a lone call wakes
+ *  nobody. If the standby finds the leader in the same job as a tick ago, it takes the lead.
+ *
+ *  Of `lanes` + 1 threads at most `lanes` run jobs, the leader's own included; so whenever the leader runs a job
+ *  there is one left to stand by. */
 
 #include <errno.h>
 #include <pthread.h>
 #include <signal.h>
+#include <stdatomic.h>
 #include <stdlib.h>
+#include <sys/timerfd.h>
 #include <time.h>
+#include <unistd.h>
+#include "clock.h"
 #include "executor.h"
 #include "transport.h"
+
+#define TICK_US 1000 /* a job is taken to be slow after one to two of them */
 
 struct executor {
     pthread_mutex_t lock;
     pthread_cond_t work, left;
-    executor_batch_t waiting, done;
+    executor_lead_fn *lead;
+    void *lead_arg;
     pthread_t *pool;
     int started;            /* threads in the pool */
     int threads;            /* of them, that have not left */
-    int idle;               /* of them, that sleep */
+    int sleepers;           /* of them, that sleep */
+    int lanes, running;     /* jobs that may run; that do, on threads that do not lead */
+    int64_t cheap_ns;
     int wake_fd;
-    bool owner_sleeps;
+    executor_batch_t waiting, done;
+    bool complete;          /* all threads are there */
+    bool led, over;         /* someone leads or led; nobody leads any more */
+    bool standby;           /* somebody has that post */
+    bool owed;              /* the leader has left its lane to another thread, which has not come yet */
+    bool leader_sleeps;
     bool stopping;
     bool abandoned;         /* the last thread to leave frees */
     executor_gone_fn *gone;
-    void *arg;
+    void *gone_arg;
+
+    /* the leader's own */
+    bool lane;              /* it may run jobs; read by others, with the lock, while there are jobs elsewhere */
+    size_t elsewhere;       /* jobs that wait, run on other threads or are done */
+    uint64_t runs;
+    executor_job_t *job;    /* that it runs */
+
+    /* between leader and standby */
+    _Atomic uint64_t mark;  /* twice the number of jobs it has run, and one more while it runs one */
+    atomic_bool timer_set;
+    int timer_fd;
 };
 
 static void executor_free (executor_t *self)
@@ -36,35 +73,149 @@ static void executor_free (executor_t *self)
     pthread_cond_destroy (&self->work);
     pthread_cond_destroy (&self->left);
     pthread_mutex_destroy (&self->lock);
+    if (self->timer_fd >= 0)
+        close (self->timer_fd);
     free (self->pool);
     free (self);
 }
 
-/*  ------------------------------------------------------------------ a thread of the pool  */
+/*  ------------------------------------------------------------------ the timer  */
 
-/*  The next job, with the lock held; NULL when it is time to leave. */
-static executor_job_t *await_job (executor_t *self)
+static void set_timer (executor_t *self, int64_t after_ns)
 {
-    while (!self->waiting.count && !self->stopping) {
-        self->idle++;
-        pthread_cond_wait (&self->work, &self->lock);
-        self->idle--;
+    const struct itimerspec in = {.it_value = {0, after_ns}};
+    timerfd_settime (self->timer_fd, 0, &in, NULL);
+}
+
+static void set_tick (executor_t *self)
+{
+    set_timer (self, TICK_US * 1000);
+}
+
+static void await_timer (executor_t *self)
+{
+    uint64_t count;
+    while (read (self->timer_fd, &count, sizeof count) < 0 && errno == EINTR) {
     }
-    if (self->stopping)
-        return NULL;
-    executor_job_t *job = executor_batch_take (&self->waiting);
-    if (self->waiting.count && self->idle)
+}
+
+/*  ------------------------------------------------------------------ waking, with the lock held  */
+
+static bool may_take (const executor_t *self)
+{
+    return self->waiting.count > 0 && self->running + self->lane < self->lanes;
+}
+
+static void wake_one (executor_t *self)
+{
+    if (self->sleepers > 0)
         pthread_cond_signal (&self->work);
-    return job;
+    else if (self->standby)
+        set_timer (self, 1);
 }
 
 static void hand_back (executor_t *self, executor_job_t *job)
 {
+    self->running--;
     executor_batch_add (&self->done, job);
-    if (!self->owner_sleeps)
+    if (!self->leader_sleeps)
         return;
-    self->owner_sleeps = false;
+    self->leader_sleeps = false;
     transport_wake (self->wake_fd);
+}
+
+/*  ------------------------------------------------------------------ the standby  */
+
+/*  Sees what the leader does, tick by tick. */
+typedef struct {
+    uint64_t mark;
+    int64_t at_us;
+    bool quiet;     /* nothing ran since the tick before */
+} watch_t;
+
+static bool take_lead (executor_t *self, uint64_t mark)
+{
+    return atomic_compare_exchange_strong (&self->mark, &mark, mark + 1);
+}
+
+/*  At a tick: true if it has taken the lead. When nothing has run for two ticks the timer is left alone. Between
+ *  them the leader may already set it, so that it cannot begin a job in the moment when nobody will look. */
+static bool watch (executor_t *self, watch_t *seen)
+{
+    const uint64_t mark = atomic_load (&self->mark);
+    const int64_t now_us = clock_now_us ();
+    const bool same = mark == seen->mark, runs = mark & 1;
+
+    if (same && runs && now_us - seen->at_us >= TICK_US)
+        return take_lead (self, mark);
+    if (!same)
+        *seen = (watch_t){mark, now_us, false};
+    if (!same || runs) {
+        atomic_store (&self->timer_set, true);
+        set_tick (self);
+    } else if (!seen->quiet || atomic_load (&self->timer_set)) {
+        seen->quiet = true;
+        atomic_store (&self->timer_set, false);
+        set_tick (self);
+    }
+    return false;
+}
+
+/*  Stands by, with the lock held, until there is something else to do. True: leads now. */
+static bool stand_by (executor_t *self)
+{
+    watch_t seen = {0};
+    bool leads = false;
+
+    self->standby = true;
+    while (!leads && !self->stopping && !self->over && !may_take (self)) {
+        pthread_mutex_unlock (&self->lock);
+        await_timer (self);
+        leads = watch (self, &seen);
+        pthread_mutex_lock (&self->lock);
+    }
+    self->standby = false;
+    set_tick (self); /* for the next one, who may have missed it */
+    if (self->sleepers > 0)
+        pthread_cond_signal (&self->work);
+    return leads;
+}
+
+/*  ------------------------------------------------------------------ a thread, with the lock held  */
+
+static void run_one (executor_t *self)
+{
+    executor_job_t *job = executor_batch_take (&self->waiting);
+
+    self->running++;
+    self->owed = false;
+    if (may_take (self))
+        wake_one (self);
+    pthread_mutex_unlock (&self->lock);
+    job->run (job);
+    pthread_mutex_lock (&self->lock);
+    hand_back (self, job);
+}
+
+/*  Leads until that is over or lost. `taken`: what the one before still runs, on a lane of its own from now on. */
+static void lead_on (executor_t *self, executor_job_t *taken)
+{
+    self->led = true;
+    if (taken) {
+        self->running++;
+        self->elsewhere++;
+        self->lane = false;
+    }
+    pthread_mutex_unlock (&self->lock);
+    const bool over = self->lead (self->lead_arg, self, taken);
+    pthread_mutex_lock (&self->lock);
+    if (!over)
+        return;
+    self->over = true;
+    self->lane = false;
+    pthread_cond_signal (&self->left);
+    if (self->standby)
+        set_timer (self, 1);
 }
 
 static void leave (executor_t *self)
@@ -75,26 +226,121 @@ static void leave (executor_t *self)
     pthread_mutex_unlock (&self->lock);
     if (!last)
         return;
-    self->gone (self->arg);
+    self->gone (self->gone_arg);
     executor_free (self);
 }
 
-static void *pool_thread (void *arg)
+static void *thread_of (void *arg)
 {
     executor_t *self = arg;
-    executor_job_t *job;
 
     pthread_mutex_lock (&self->lock);
-    while ((job = await_job (self)) != NULL) {
-        pthread_mutex_unlock (&self->lock);
-        job->run (job);
-        pthread_mutex_lock (&self->lock);
-        if (!self->stopping)
-            hand_back (self, job);
-    }
+    while (!self->stopping)
+        if (may_take (self))
+            run_one (self);
+        else if (self->complete && !self->led)
+            lead_on (self, NULL);
+        else if (self->complete && !self->over && !self->standby) {
+            if (stand_by (self))
+                lead_on (self, self->job);
+        } else {
+            self->sleepers++;
+            pthread_cond_wait (&self->work, &self->lock);
+            self->sleepers--;
+        }
     leave (self);
     return NULL;
 }
+
+/*  ------------------------------------------------------------------ the leader  */
+
+bool executor_may_run (const executor_t *self)
+{
+    return self->lane;
+}
+
+static bool cheap_waits (const executor_t *self)
+{
+    return self->waiting.count > 0 && self->waiting.first->cost_ns <= self->cheap_ns;
+}
+
+/*  With the lock held: whether one lane is for the leader. If that is the last free one, and what waits is nothing
+ *  for the leader, another thread has its turn. */
+static void claim (executor_t *self, bool sleeping)
+{
+    const int free = self->lanes - self->running;
+
+    if (self->lane && free == 1 && self->waiting.count > 0 && !cheap_waits (self))
+        self->owed = true;
+    self->lane = !sleeping && free - self->owed > 0;
+    if (may_take (self))
+        wake_one (self);
+}
+
+bool executor_collect (executor_t *self, executor_batch_t *done, bool sleeping)
+{
+    if (self->elsewhere == 0) { /* then nobody else wants a lane, or wakes us */
+        self->lane = true;
+        return false;
+    }
+    pthread_mutex_lock (&self->lock);
+    const size_t count = self->done.count;
+    executor_batch_move (done, &self->done);
+    claim (self, sleeping);
+    self->leader_sleeps = sleeping && count == 0;
+    pthread_mutex_unlock (&self->lock);
+    self->elsewhere -= count;
+    return count > 0;
+}
+
+void executor_submit (executor_t *self, executor_batch_t *batch)
+{
+    if (batch->count == 0)
+        return;
+    pthread_mutex_lock (&self->lock);
+    self->elsewhere += batch->count;
+    executor_batch_move (&self->waiting, batch);
+    if (may_take (self))
+        wake_one (self);
+    pthread_mutex_unlock (&self->lock);
+}
+
+executor_job_t *executor_take_back (executor_t *self)
+{
+    executor_job_t *job = NULL;
+
+    if (self->elsewhere == 0 || !self->lane)
+        return NULL;
+    pthread_mutex_lock (&self->lock);
+    if (cheap_waits (self)) {
+        job = executor_batch_take (&self->waiting);
+        self->elsewhere--;
+    }
+    pthread_mutex_unlock (&self->lock);
+    return job;
+}
+
+bool executor_run (executor_t *self, executor_job_t *job, executor_run_fn *run, executor_run_fn *late)
+{
+    uint64_t mark = 2 * ++self->runs + 1;
+
+    self->job = job;
+    atomic_store_explicit (&self->mark, mark, memory_order_release);
+    if (!atomic_load_explicit (&self->timer_set, memory_order_relaxed)) {
+        atomic_store (&self->timer_set, true);
+        set_tick (self);
+    }
+    run (job);
+    if (atomic_compare_exchange_strong (&self->mark, &mark, mark + 1))
+        return true;
+    late (job);
+    pthread_mutex_lock (&self->lock);
+    hand_back (self, job);
+    pthread_mutex_unlock (&self->lock);
+    return false;
+}
+
+/*  ------------------------------------------------------------------ making and letting go  */
 
 /*  Signals are the host program's business: none is delivered to our threads. */
 static bool start_thread (executor_t *self)
@@ -103,20 +349,18 @@ static bool start_thread (executor_t *self)
 
     sigfillset (&all);
     pthread_sigmask (SIG_SETMASK, &all, &before);
-    const bool started = pthread_create (&self->pool [self->started], NULL, pool_thread, self) == 0;
+    const bool started = pthread_create (&self->pool [self->started], NULL, thread_of, self) == 0;
     pthread_sigmask (SIG_SETMASK, &before, NULL);
     self->started += started;
     return started;
 }
-
-/*  ------------------------------------------------------------------ the owner  */
 
 static void nothing (void *arg)
 {
     (void) arg;
 }
 
-executor_t *executor_new (int threads, int wake_fd)
+static executor_t *executor_make (int threads)
 {
     executor_t *self = calloc (1, sizeof *self);
     pthread_condattr_t monotonic;
@@ -133,46 +377,33 @@ executor_t *executor_new (int threads, int wake_fd)
     pthread_condattr_destroy (&monotonic);
     executor_batch_init (&self->waiting);
     executor_batch_init (&self->done);
+    self->timer_fd = timerfd_create (CLOCK_MONOTONIC, TFD_CLOEXEC);
+    return self;
+}
+
+executor_t *executor_new (int lanes, int64_t cheap_ns, int wake_fd, executor_lead_fn *lead, void *arg)
+{
+    const int threads = lanes + 1;
+    executor_t *self = executor_make (threads);
+
+    if (!self)
+        return NULL;
+    self->lanes = lanes;
+    self->cheap_ns = cheap_ns;
     self->wake_fd = wake_fd;
+    self->lead = lead;
+    self->lead_arg = arg;
 
     pthread_mutex_lock (&self->lock);
-    while (self->threads < threads && start_thread (self))
+    while (self->timer_fd >= 0 && self->threads < threads && start_thread (self))
         self->threads++;
-    const bool complete = self->threads == threads;
+    self->complete = self->threads == threads;
+    pthread_cond_broadcast (&self->work);
+    const bool complete = self->complete;
     pthread_mutex_unlock (&self->lock);
     if (!complete)
         executor_destroy (&self, -1, nothing, NULL);
     return self;
-}
-
-void executor_submit (executor_t *self, executor_batch_t *batch)
-{
-    if (!batch->count)
-        return;
-    pthread_mutex_lock (&self->lock);
-    *self->waiting.last = batch->first;
-    self->waiting.last = batch->last;
-    self->waiting.count += batch->count;
-    const bool wake = self->idle > 0;
-    pthread_mutex_unlock (&self->lock);
-    if (wake)
-        pthread_cond_signal (&self->work);
-    executor_batch_init (batch);
-}
-
-bool executor_collect (executor_t *self, executor_batch_t *done, bool sleeping)
-{
-    pthread_mutex_lock (&self->lock);
-    const bool some = self->done.count > 0;
-    if (some) {
-        *done->last = self->done.first;
-        done->last = self->done.last;
-        done->count += self->done.count;
-        executor_batch_init (&self->done);
-    }
-    self->owner_sleeps = sleeping && !some;
-    pthread_mutex_unlock (&self->lock);
-    return some;
 }
 
 static struct timespec after (int timeout_ms)
@@ -210,13 +441,17 @@ int executor_destroy (executor_t **self_p, int timeout_ms, executor_gone_fn *gon
 
     *self_p = NULL;
     pthread_mutex_lock (&self->lock);
+    while (self->led && !self->over)
+        pthread_cond_wait (&self->left, &self->lock);
     self->stopping = true;
     self->gone = gone;
-    self->arg = arg;
+    self->gone_arg = arg;
     pthread_cond_broadcast (&self->work);
     while (self->threads > 0 && waited != ETIMEDOUT)
         waited = timeout_ms < 0 ? pthread_cond_wait (&self->left, &self->lock)
                                 : pthread_cond_timedwait (&self->left, &self->lock, &until);
+    while (self->threads > self->running) /* who runs nothing leaves at once */
+        pthread_cond_wait (&self->left, &self->lock);
     const int left = self->threads;
     self->abandoned = left > 0;
     if (left > 0)

@@ -108,6 +108,16 @@ bool request_begin (weft_request_t *self, int64_t now_us)
            && !expired;
 }
 
+bool request_begin_here (weft_request_t *self, int64_t now_us)
+{
+    if (atomic_load_explicit (&self->state, memory_order_relaxed) != REQUEST_WAITING)
+        return false;
+    const bool expired = now_us >= self->deadline_us;
+    atomic_store_explicit (&self->begun_us, expired ? 0 : now_us, memory_order_relaxed);
+    atomic_store_explicit (&self->state, expired ? REQUEST_EXPIRED : REQUEST_RUNNING, memory_order_relaxed);
+    return !expired;
+}
+
 static void outcome (weft_request_t *self, weft_status_t status, weft_executed_t executed,
                      weft_origin_t origin)
 {
@@ -182,7 +192,7 @@ void request_run (weft_request_t *self)
 void request_end (weft_request_t *self, int64_t now_us)
 {
     self->ended_us = now_us;
-    atomic_store (&self->state, REQUEST_DONE);
+    atomic_store_explicit (&self->state, REQUEST_DONE, memory_order_release);
 }
 
 void request_serve (executor_job_t *job)
@@ -192,6 +202,17 @@ void request_serve (executor_job_t *job)
     if (!request_begin (self, self->clock_us ()))
         return;
     request_run (self);
+    request_end (self, self->clock_us ());
+}
+
+void request_run_job (executor_job_t *job)
+{
+    request_run (CONTAINER_OF (job, weft_request_t, job));
+}
+
+void request_end_job (executor_job_t *job)
+{
+    weft_request_t *self = CONTAINER_OF (job, weft_request_t, job);
     request_end (self, self->clock_us ());
 }
 

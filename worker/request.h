@@ -9,7 +9,7 @@
  *         '--- cancelled, drained, expired ---> DROPPED           (the session's thread)
  *
  *  Session and executor meet only in `state` and `cancelled`, which are atomic: whoever takes a request
- *  out of WAITING decides its fate. Everything else belongs to the executor's thread while RUNNING and to
+ *  out of WAITING decides its fate. Everything else belongs to the thread that runs it while RUNNING and to
  *  the session's at any other time; the fields under "session" are always the session's. */
 
 #ifndef REQUEST_H_INCLUDED
@@ -56,7 +56,8 @@ struct weft_request {
     uint64_t id;                /* the sender's */
     struct session_link *link;  /* the sender; NULL once nobody waits for the reply */
     list_node_t of_link, of_session;
-    weft_request_t *next_in_index, *next_made;
+    weft_request_t *next_in_index, *next_made, *next_idle;
+    bool listed;                /* among the open ones; not while it just runs where it was read */
     bool overdue;               /* answered HANDLER_TIMEOUT while it went on */
 };
 
@@ -72,13 +73,18 @@ void request_reset (weft_request_t *self);
 bool request_fill (weft_request_t *self, const void *body, size_t size, zmq_msg_t *attachment,
                    mp_reader_t options);
 
-/*  On the executor's thread, in this order: begin decides whether it runs at all (false: it does not); run
+/*  On a thread of the executor, in this order: begin decides whether it runs at all (false: it does not); run
  *  decodes, calls the handler and encodes; end is the last touch. serve does all three by the request's
- *  clock. */
+ *  clock. On the session's own thread begin_here does for begin. */
 bool request_begin (weft_request_t *self, int64_t now_us);
+bool request_begin_here (weft_request_t *self, int64_t now_us);
 void request_run (weft_request_t *self);
 void request_end (weft_request_t *self, int64_t now_us);
 void request_serve (executor_job_t *job);
+
+/*  run and end for the executor. */
+void request_run_job (executor_job_t *job);
+void request_end_job (executor_job_t *job);
 
 /*  On the session's thread: takes it out of WAITING. False: too late, it runs or ran. */
 bool request_drop (weft_request_t *self);

@@ -28,54 +28,55 @@ static weft_request_t **place_of (const requests_t *self, const session_link_t *
     return place;
 }
 
-static void attach (requests_t *self, weft_request_t *request, session_link_t *link, uint64_t id)
-{
-    weft_request_t **chain = chain_of (self, link, id);
-
-    request->link = link;
-    request->id = id;
-    request->next_in_index = *chain;
-    *chain = request;
-    list_push (&link->requests, &request->of_link);
-}
-
 /*  From now on nobody waits for its reply. */
 static void detach (requests_t *self, weft_request_t *request)
 {
     if (!request->link)
         return;
-    *place_of (self, request->link, request->id) = request->next_in_index;
-    list_remove (&request->link->requests, &request->of_link);
+    if (request->listed) {
+        *place_of (self, request->link, request->id) = request->next_in_index;
+        list_remove (&request->link->requests, &request->of_link);
+    }
     request->link = NULL;
+}
+
+static void unlist (requests_t *self, weft_request_t *request)
+{
+    detach (self, request);
+    if (request->listed)
+        list_remove (&self->open, &request->of_session);
+    request->listed = false;
 }
 
 weft_request_t *requests_find (const requests_t *self, const session_link_t *link, uint64_t id)
 {
-    return *place_of (self, link, id);
+    return self->open.count ? *place_of (self, link, id) : NULL;
 }
 
 /*  ------------------------------------------------------------------ request objects  */
 
 static weft_request_t *take_idle (requests_t *self)
 {
-    executor_job_t *job = executor_batch_take (&self->idle);
-    if (job)
-        return CONTAINER_OF (job, weft_request_t, job);
+    weft_request_t *request = self->idle;
 
-    weft_request_t *fresh = request_new (self->options.body_max);
-    if (!fresh)
+    if (request) {
+        self->idle = request->next_idle;
+        return request;
+    }
+    if ((request = request_new (self->options.body_max)) == NULL)
         return NULL;
     if (self->options.clock_us)
-        fresh->clock_us = self->options.clock_us;
-    fresh->next_made = self->made;
-    return self->made = fresh;
+        request->clock_us = self->options.clock_us;
+    request->next_made = self->made;
+    return self->made = request;
 }
 
 /*  The last one used is the next one used: after a burst, the others stay out of the way. */
 static void put_idle (requests_t *self, weft_request_t *request)
 {
     request_reset (request);
-    executor_batch_put_first (&self->idle, &request->job);
+    request->next_idle = self->idle;
+    self->idle = request;
 }
 
 /*  ------------------------------------------------------------------ replies  */
@@ -181,8 +182,7 @@ static bool drop (requests_t *self, weft_request_t *request, weft_status_t statu
         return false;
     if (request->link)
         requests_turn_down (self, request->link, request->id, status, now_us - request->arrived_us, text);
-    detach (self, request);
-    list_remove (&self->open, &request->of_session);
+    unlist (self, request);
     self->dropped++;
     return true;
 }
@@ -226,10 +226,13 @@ void requests_cancel_all (requests_t *self)
 /*  It ran to its end. */
 static void count (requests_t *self, weft_request_t *request)
 {
+    const int64_t begun_us = atomic_load_explicit (&request->begun_us, memory_order_relaxed);
+    const int64_t took_us = request->ended_us - begun_us;
+
     self->finished++;
-    method_count (request->method, request->status != WEFT_OK,
-                  request->ended_us - atomic_load_explicit (&request->begun_us, memory_order_relaxed));
     self->stuck -= request->overdue;
+    pace_note (&request->method->pace, took_us);
+    method_count (request->method, request->status != WEFT_OK, took_us);
     if (request->link)
         answer (request);
     else
@@ -248,8 +251,7 @@ void requests_finished (requests_t *self, weft_request_t *request, int64_t now_u
         else if (request->link)
             requests_turn_down (self, request->link, request->id, WEFT_DEADLINE_EXCEEDED,
                                 now_us - request->arrived_us, "out of time before it began");
-        detach (self, request);
-        list_remove (&self->open, &request->of_session);
+        unlist (self, request);
     }
     put_idle (self, request);
 }
@@ -330,16 +332,16 @@ static void sweep_for (requests_t *self, const weft_request_t *request, int64_t 
 
 /*  ------------------------------------------------------------------ letting in  */
 
-bool requests_admit (requests_t *self, session_link_t *link, const wire_record_t *record,
-                     zmq_msg_t *attachment, method_t *method, codec_t codec, int64_t now_us)
+weft_request_t *requests_admit (requests_t *self, session_link_t *link, const wire_record_t *record,
+                                zmq_msg_t *attachment, method_t *method, codec_t codec, int64_t now_us)
 {
     weft_request_t *request = take_idle (self);
 
     if (!request)
-        return false;
+        return NULL;
     if (!request_fill (request, record->body, record->body_size, attachment, record->extra)) {
         put_idle (self, request);
-        return false;
+        return NULL;
     }
     request->method = method;
     request->codec = codec;
@@ -347,11 +349,35 @@ bool requests_admit (requests_t *self, session_link_t *link, const wire_record_t
     request->deadline_us = record->remaining_ms == WIRE_NO_DEADLINE
                                ? DEADLINES_NEVER
                                : now_us + record->remaining_ms * 1000LL;
-    attach (self, request, link, record->id);
+    request->link = link;
+    request->id = record->id;
+    return request;
+}
+
+static void enlist (requests_t *self, weft_request_t *request, int64_t now_us)
+{
+    weft_request_t **chain = chain_of (self, request->link, request->id);
+
+    request->listed = true;
+    request->next_in_index = *chain;
+    *chain = request;
+    list_push (&request->link->requests, &request->of_link);
     list_push (&self->open, &request->of_session);
     sweep_for (self, request, now_us);
-    executor_batch_add (method->entry->flags & WEFT_INLINE ? &self->inline_work : &self->work, &request->job);
-    return true;
+}
+
+void requests_put (requests_t *self, weft_request_t *request, pace_place_t place, int64_t now_us)
+{
+    enlist (self, request, now_us);
+    request->job.cost_ns = request->method->pace.mean_ns;
+    executor_batch_add (place == PACE_AWAY ? &self->away : &self->soon, &request->job);
+}
+
+void requests_adopt (requests_t *self, weft_request_t *request, int64_t now_us)
+{
+    pace_note_slow (&request->method->pace);
+    if (!request->listed)
+        enlist (self, request, now_us);
 }
 
 int64_t requests_oldest_us (const requests_t *self, int64_t now_us)
@@ -366,9 +392,8 @@ bool requests_init (requests_t *self, const requests_options_t *options)
 {
     *self = (requests_t){.options = *options, .sweep_us = DEADLINES_NEVER};
     list_init (&self->open);
-    executor_batch_init (&self->inline_work);
-    executor_batch_init (&self->work);
-    executor_batch_init (&self->idle);
+    executor_batch_init (&self->soon);
+    executor_batch_init (&self->away);
     self->index = calloc (INDEX_SIZE, sizeof *self->index);
     return self->index != NULL;
 }

@@ -28,8 +28,8 @@ typedef struct {
     list_t open;                /* oldest first */
     weft_request_t **index;     /* open ones by link and id, in chains */
     weft_request_t *made;       /* every request object there is */
-    executor_batch_t inline_work, work; /* to be run: on this thread, by the executor */
-    executor_batch_t idle;
+    executor_batch_t soon, away; /* to be run: here or elsewhere, when all is read; elsewhere */
+    weft_request_t *idle;       /* objects for the next ones */
     size_t dropped;             /* dropped ones that the executor still holds */
     size_t stuck;               /* answered HANDLER_TIMEOUT, and still running */
     int64_t sweep_us;           /* when some request may run out of time */
@@ -51,9 +51,14 @@ static inline size_t requests_held (const requests_t *self)
 /*  The open one of this link and id, or NULL. */
 weft_request_t *requests_find (const requests_t *self, const session_link_t *link, uint64_t id);
 
-/*  Lets a request in; false when out of memory. The attachment is moved. */
-bool requests_admit (requests_t *self, session_link_t *link, const wire_record_t *record,
-                     zmq_msg_t *attachment, method_t *method, codec_t codec, int64_t now_us);
+/*  Lets a request in; NULL when out of memory. The attachment is moved. It is then either run at once, where it
+ *  was read, or put among the open ones, to be run soon or away. */
+weft_request_t *requests_admit (requests_t *self, session_link_t *link, const wire_record_t *record,
+                                zmq_msg_t *attachment, method_t *method, codec_t codec, int64_t now_us);
+void requests_put (requests_t *self, weft_request_t *request, pace_place_t place, int64_t now_us);
+
+/*  One that is run where it was read takes long: another thread goes on with it. */
+void requests_adopt (requests_t *self, weft_request_t *request, int64_t now_us);
 
 /*  Answers one that was not let in, or did not run. */
 void requests_turn_down (requests_t *self, session_link_t *link, uint64_t id, weft_status_t status,
@@ -67,7 +72,7 @@ void requests_orphan (requests_t *self, session_link_t *link, int64_t now_us);
 void requests_drop_waiting (requests_t *self, weft_status_t status, const char *text, int64_t now_us);
 void requests_cancel_all (requests_t *self);
 
-/*  One that was given out is back. */
+/*  One that was given out is back, or was run where it was read. */
 void requests_finished (requests_t *self, weft_request_t *request, int64_t now_us);
 
 /*  Ends those that are out of time. Due at sweep_us. */

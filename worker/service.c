@@ -27,10 +27,8 @@ static void service_free (service_t *self)
 {
     if (!self)
         return;
-    for (size_t i = 0; i < self->method_count; i++) {
-        pthread_mutex_destroy (&self->methods [i].lock);
+    for (size_t i = 0; i < self->method_count; i++)
         free (self->methods [i].full_name);
-    }
     free (self->methods);
     free (self->name);
     free (self);
@@ -136,7 +134,6 @@ static bool method_init (method_t *self, const service_t *service, const weft_me
     self->entry = entry;
     self->service = service;
     self->user = entry->user ? entry->user : user;
-    pthread_mutex_init (&self->lock, NULL);
     histogram_init (&self->handler_us, HISTOGRAM_COARSE, self->handler_buckets);
     return true;
 }
@@ -292,23 +289,18 @@ void services_write (const services_t *self, buffer_t *out)
 
 void method_count (method_t *self, bool error, int64_t handler_us)
 {
-    pthread_mutex_lock (&self->lock);
     self->calls++;
     self->errors += error;
     histogram_add (&self->handler_us, handler_us > 0 ? (uint64_t) handler_us : 0);
-    pthread_mutex_unlock (&self->lock);
 }
 
 method_stats_t method_stats (method_t *self)
 {
-    pthread_mutex_lock (&self->lock);
-    const method_stats_t stats = {
+    return (method_stats_t){
         .calls = self->calls,
         .errors = self->errors,
         .p50_us = histogram_at (&self->handler_us, 0.5),
         .p99_us = histogram_at (&self->handler_us, 0.99),
         .max_us = self->handler_us.max,
     };
-    pthread_mutex_unlock (&self->lock);
-    return stats;
 }

@@ -5,10 +5,10 @@
 #ifndef SERVICE_H_INCLUDED
 #define SERVICE_H_INCLUDED
 
-#include <pthread.h>
 #include <weft/worker.h>
 #include "buffer.h"
 #include "histogram.h"
+#include "pace.h"
 #include "table.h"
 #include "wire.h"
 
@@ -20,7 +20,7 @@ typedef struct {
     const service_t *service;
     char *full_name;        /* "Service.Method" */
     void *user;
-    pthread_mutex_t lock;   /* of what follows: another thread may read */
+    pace_t pace;
     uint64_t calls, errors;
     histogram_t handler_us;
     uint64_t handler_buckets [HISTOGRAM_BUCKETS (HISTOGRAM_COARSE)];
@@ -59,10 +59,9 @@ void services_explain (const services_t *self, text_t full_name, char *text, siz
 uint32_t services_registered (const services_t *self);
 void services_write (const services_t *self, buffer_t *out);
 
-/*  Counts one call. One thread at a time writes. */
+/*  Counts one call. This and method_stats on the session's thread. */
 void method_count (method_t *self, bool error, int64_t handler_us);
 
-/*  A copy of the statistics. Any thread. */
 typedef struct {
     uint64_t calls, errors, p50_us, p99_us, max_us;
 } method_stats_t;

@@ -7,6 +7,7 @@
  *
  *  Here are its links and what they say; what becomes of the calls that came in is in requests.c. */
 
+#include <assert.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -14,8 +15,6 @@
 
 #define LINGER_US      100000  /* callers that had not heard of the drain may be on their way this long */
 #define PART_US        1000000 /* how long a drained worker waits for its peers' goodbyes */
-
-static void settle (session_t *self);
 
 /*  ------------------------------------------------------------------ links  */
 
@@ -67,10 +66,22 @@ void session_finished (session_t *self, executor_job_t *job, int64_t now_us)
     weft_request_t *request = CONTAINER_OF (job, weft_request_t, job);
 
     self->now_us = now_us;
-    if (request->link && request->link->broker)
-        window_ended (&self->window, waited_us (request, now_us), now_us);
+    if (request->link && request->link->broker) {
+        self->unsent++;
+        window_ended (&self->window, waited_us (request, now_us), now_us - request->arrived_us, now_us);
+    }
     requests_finished (&self->requests, request, now_us);
-    settle (self);
+}
+
+void session_adopt (session_t *self, executor_job_t *job, int64_t now_us)
+{
+    self->now_us = now_us;
+    requests_adopt (&self->requests, CONTAINER_OF (job, weft_request_t, job), now_us);
+}
+
+bool session_is_own (const weft_request_t *request)
+{
+    return request->method->service->built_in;
 }
 
 /*  ------------------------------------------------------------------ requests come in  */
@@ -148,13 +159,32 @@ static bool read_options (session_t *self, session_link_t *link, const wire_reco
     return false;
 }
 
+/*  Where it is to run. */
+static pace_place_t place_for (const session_t *self, const method_t *method)
+{
+    if (method->service->built_in || method->entry->flags & WEFT_INLINE)
+        return PACE_HERE;
+    const pace_place_t place = pace_place (&method->pace);
+    return place == PACE_HERE && !self->reading.may_run ? PACE_SOON : place;
+}
+
 static void admit (session_t *self, session_link_t *link, const wire_record_t *record, zmq_msg_t *attachment,
                    method_t *method, codec_t codec)
 {
-    if (!requests_admit (&self->requests, link, record, attachment, method, codec, self->now_us))
+    weft_request_t *request =
+        requests_admit (&self->requests, link, record, attachment, method, codec, self->now_us);
+
+    if (!request) {
         requests_turn_down (&self->requests, link, record->id, WEFT_OVERLOADED, 0, "out of memory");
-    else if (link->broker)
-        window_came (&self->window, link->requests.count, self->now_us);
+        return;
+    }
+    const pace_place_t place = place_for (self, method);
+    if (place == PACE_HERE)
+        self->reading.found = request;
+    else
+        requests_put (&self->requests, request, place, self->now_us);
+    if (link->broker)
+        window_came (&self->window, link->requests.count + self->unsent + (place == PACE_HERE), self->now_us);
 }
 
 static void on_request (session_t *self, session_link_t *link, const wire_record_t *record,
@@ -203,13 +233,14 @@ session_link_t *session_peer_open (session_t *self, void *owner)
 
 void session_peer_lost (session_t *self, session_link_t *peer, int64_t now_us)
 {
+    assert (self->reading.link != peer);
     self->now_us = now_us;
     requests_orphan (&self->requests, peer, self->now_us);
     list_remove (&self->peers, &peer->of_peers);
     list_remove (&self->dirty, &peer->of_dirty);
     outbox_fini (&peer->outbox);
     free (peer);
-    settle (self);
+    session_settle (self);
 }
 
 /*  HELLO's objections; NULL: welcome. */
@@ -373,35 +404,53 @@ void session_link_ready (session_t *self, int64_t now_us)
 {
     self->now_us = now_us;
     standing_ready (&self->standing, now_us);
-    settle (self);
+    session_settle (self);
 }
 
 void session_link_lost (session_t *self, weft_status_t status, const char *text, int64_t now_us)
 {
     self->now_us = now_us;
     standing_lost (&self->standing, status, text, now_us);
-    settle (self);
+    session_settle (self);
 }
 
 /*  ------------------------------------------------------------------ messages  */
 
 void session_receive (session_t *self, session_link_t *link, message_t *message, int64_t now_us)
 {
-    message_cursor_t cursor = message_cursor (message);
+    assert (!self->reading.link);
+    self->now_us = now_us;
+    self->reading = (session_reading_t){.link = link, .cursor = message_cursor (message)};
+}
+
+/*  What was found is the caller's; more may follow. */
+weft_request_t *session_next (session_t *self, bool may_run, int64_t now_us)
+{
+    session_reading_t *reading = &self->reading;
+    session_link_t *link = reading->link;
     wire_record_t record;
     zmq_msg_t *attachment;
     const char *fault = NULL;
-    bool more = true, told = false;
+    bool more = true;
     int got = 1;
 
+    if (!link)
+        return NULL;
     self->now_us = now_us;
-    while (more && (got = message_next (&cursor, &record, &attachment, &fault)) > 0)
+    reading->may_run = may_run;
+    reading->found = NULL;
+    while (more && !reading->found
+           && (got = message_next (&reading->cursor, &record, &attachment, &fault)) > 0)
         more = link->broker ? broker_record (self, &record, attachment)
-                            : peer_record (self, link, &record, attachment, &told);
+                            : peer_record (self, link, &record, attachment, &reading->told);
+    if (reading->found)
+        return reading->found;
+    reading->link = NULL;
     if (got < 0)
         session_receive_fault (self, link, fault, now_us);
     else
-        settle (self);
+        session_settle (self);
+    return NULL;
 }
 
 void session_receive_fault (session_t *self, session_link_t *link, const char *fault, int64_t now_us)
@@ -410,7 +459,7 @@ void session_receive_fault (session_t *self, session_link_t *link, const char *f
     self->stats.malformed++;
     if (link->broker || link->state == LINK_STRANGER || link->state == LINK_WELCOME)
         refuse (self, link, WEFT_INVALID, fault);
-    settle (self);
+    session_settle (self);
 }
 
 /*  ------------------------------------------------------------------ drain  */
@@ -439,7 +488,7 @@ void session_drain (session_t *self, int64_t now_us)
         standing_fence (&self->standing, now_us);
     }
     requests_drop_waiting (&self->requests, WEFT_DRAINING, "this worker is going away", self->now_us);
-    settle (self);
+    session_settle (self);
 }
 
 void session_quit (session_t *self, int64_t now_us)
@@ -450,7 +499,7 @@ void session_quit (session_t *self, int64_t now_us)
     self->state = SESSION_DRAINING;
     self->drain_by_us = self->part_by_us = self->linger_by_us = now_us;
     requests_drop_waiting (&self->requests, WEFT_DRAINING, "this worker is going away", self->now_us);
-    settle (self);
+    session_settle (self);
 }
 
 /*  Nothing more will come: the broker has seen that we drain, and the callers have left, those included
@@ -505,7 +554,7 @@ static session_state_t state_of (const standing_t *standing)
 
 /*  Draws the consequences: requests of a lost broker, the window, what the heart has to say, the end of a
  *  drain. */
-static void settle (session_t *self)
+void session_settle (session_t *self)
 {
     standing_t *standing = &self->standing;
 
@@ -534,7 +583,7 @@ void session_tick (session_t *self, int64_t now_us)
     window_tick (&self->window, now_us);
     if (now_us >= self->requests.sweep_us)
         requests_sweep (&self->requests, now_us);
-    settle (self);
+    session_settle (self);
 }
 
 static int64_t earlier (int64_t a, int64_t b)
@@ -566,20 +615,24 @@ standing_command_t session_command (session_t *self, const char **endpoint)
     return standing_command (&self->standing, endpoint);
 }
 
-executor_job_t *session_take_inline (session_t *self)
+executor_batch_t *session_soon (session_t *self)
 {
-    return executor_batch_take (&self->requests.inline_work);
+    return &self->requests.soon;
 }
 
-executor_batch_t *session_take_work (session_t *self)
+executor_batch_t *session_away (session_t *self)
 {
-    return &self->requests.work;
+    return &self->requests.away;
 }
 
 session_link_t *session_next_dirty (session_t *self)
 {
     list_node_t *node = list_pop (&self->dirty);
-    return node ? CONTAINER_OF (node, session_link_t, of_dirty) : NULL;
+    session_link_t *link = node ? CONTAINER_OF (node, session_link_t, of_dirty) : NULL;
+
+    if (link && link->broker)
+        self->unsent = 0;
+    return link;
 }
 
 /*  ------------------------------------------------------------------ making and freeing  */

@@ -2,10 +2,12 @@
  *
  *  session.h - the worker without its sockets: everything it decides.
  *
- *  Events go in: connections, messages, finished requests, time. Its owner then empties what came out:
+ *  Events go in: connections, messages, finished requests, time. A message is read piece by piece, with
+ *    session_next          requests to run on this thread, now
+ *  between. After events session_settle draws the consequences, and its owner empties what came out:
  *    session_command       connections to the broker to open or close
- *    session_take_inline   requests to run on this thread, now
- *    session_take_work     requests for the executor
+ *    session_soon          requests to run on this thread, or on others
+ *    session_away          requests to run on other threads
  *    session_next_dirty    links with something to send
  *  and calls session_tick at session_next_us. It reads no clock and makes no call that waits. */
 
@@ -43,6 +45,15 @@ typedef struct {
     uint64_t malformed, unknown;
 } session_stats_t;
 
+/*  A message that is being read. */
+typedef struct {
+    session_link_t *link;   /* NULL: none is */
+    message_cursor_t cursor;
+    bool may_run;           /* requests here; else all are put off */
+    bool told;              /* that HELLO is missing; once a message is enough */
+    weft_request_t *found;  /* to be run at once */
+} session_reading_t;
+
 typedef struct session {
     session_options_t options;
     session_state_t state;
@@ -52,6 +63,8 @@ typedef struct session {
     session_link_t link;        /* to the broker */
     standing_t standing;
     window_t window;            /* for calls through the broker */
+    uint64_t unsent;            /* of those, that ended since replies were last sent */
+    session_reading_t reading;
 
     list_t peers, dirty;
     uint64_t serial;            /* of the last link */
@@ -81,12 +94,22 @@ void session_link_lost (session_t *self, weft_status_t status, const char *text,
 session_link_t *session_peer_open (session_t *self, void *owner);
 void session_peer_lost (session_t *self, session_link_t *peer, int64_t now_us);
 
-/*  A message that came over `link`, whose frames may be moved out of it; or one that could not be read. */
+/*  Begins to read a message that came over `link`, whose frames may be moved out of it; or one that could not be
+ *  read. The message must stay until session_next has said NULL, and until then no other event may come but
+ *  those of its requests. */
 void session_receive (session_t *self, session_link_t *link, message_t *message, int64_t now_us);
 void session_receive_fault (session_t *self, session_link_t *link, const char *fault, int64_t now_us);
 
-/*  A request that session_take_* gave out is back. */
+/*  Reads on, up to a request that is to be run here at once; NULL when there is nothing more. If this thread may
+ *  not run requests, only those are returned that run here in any case. */
+weft_request_t *session_next (session_t *self, bool may_run, int64_t now_us);
+
+/*  A request that was given out is back; or one that was to be run here is run elsewhere, and takes long. */
 void session_finished (session_t *self, executor_job_t *job, int64_t now_us);
+void session_adopt (session_t *self, executor_job_t *job, int64_t now_us);
+
+/*  True for those that look into the session: they may not be run by another thread than its own. */
+bool session_is_own (const weft_request_t *request);
 
 /*  Stop taking work; DONE follows once nothing runs. Or at once. */
 void session_drain (session_t *self, int64_t now_us);
@@ -95,10 +118,13 @@ void session_quit (session_t *self, int64_t now_us);
 void session_tick (session_t *self, int64_t now_us);
 int64_t session_next_us (const session_t *self);
 
+/*  Draws the consequences of what happened. */
+void session_settle (session_t *self);
+
 /*  What came out. */
 standing_command_t session_command (session_t *self, const char **endpoint);
-executor_job_t *session_take_inline (session_t *self);
-executor_batch_t *session_take_work (session_t *self);
+executor_batch_t *session_soon (session_t *self);
+executor_batch_t *session_away (session_t *self);
 session_link_t *session_next_dirty (session_t *self); /* taken off the list; link_set_dirty puts it back */
 
 /*  Requests that are open, in handlers or waiting for one. */

@@ -2,10 +2,13 @@
  *
  *  turns.c - the loop of a worker, one turn after the other.
  *
- *  One thread owns the sockets and the session. Each turn has the same phases: what was asked from outside, what
- *  handlers finished, what the broker and what direct callers sent, time, what is to be sent. It sleeps only after
- *  every socket said that it has nothing, since their descriptors tell of news once. Beats are sent by this
- *  thread, and handlers run on others (but for inline ones), so a busy handler delays no beat. */
+ *  The thread that leads owns the sockets and the session. Each turn has the same phases: what was asked from
+ *  outside, what other threads finished, what the broker and what direct callers sent, what is to be run, time, what is to be
+ *  sent. It sleeps only after every socket said that it has nothing, since their descriptors tell of news once.
+ *
+ *  It runs quick handlers itself. If one takes long another thread takes the lead, with the sockets and the
+ *  session as they are; this one then finishes the handler and nothing else. So after each handler the question
+ *  is whether it still leads, no turn keeps anything on its stack, and a busy handler delays no beat. */
 
 #include <poll.h>
 #include <time.h>
@@ -14,25 +17,34 @@
 #include "turns.h"
 
 #define TURN_MESSAGES_MAX 256    /* from one socket before the other has its turn */
+#define TURN_US           200    /* of handlers before replies are sent */
 #define MONITOR_TURNS     16     /* a loop that never sleeps looks at its monitors this often */
 #define STALL_US          10000  /* before a peer that had no room is tried again */
 #define LAST_FLUSH_US     500000 /* for what is still to be sent when it stops */
 
 /*  ------------------------------------------------------------------ one turn  */
 
-/*  Runs what is to be run here and hands the rest over. */
-static void dispatch (turns_t *self)
+/*  Runs a request on this thread. False: the lead is lost. */
+static bool run_here (turns_t *self, weft_request_t *request)
 {
-    executor_job_t *job;
-
-    while ((job = session_take_inline (&self->session)) != NULL) {
-        job->run (job);
-        session_finished (&self->session, job, self->session.now_us);
+    if (request_begin_here (request, self->now_us)) {
+        if (session_is_own (request))
+            request_run (request);
+        else if (!executor_run (self->executor, &request->job, request_run_job, request_end_job))
+            return false;
+        self->now_us = clock_now_us ();
+        request_end (request, self->now_us);
     }
-    executor_submit (self->executor, session_take_work (&self->session));
+    session_finished (&self->session, &request->job, self->now_us);
+    return true;
 }
 
-static bool collect (turns_t *self, bool sleeping, int64_t now_us)
+static bool run_job_here (turns_t *self, executor_job_t *job)
+{
+    return run_here (self, CONTAINER_OF (job, weft_request_t, job));
+}
+
+static bool collect (turns_t *self, bool sleeping)
 {
     executor_batch_t done;
     executor_job_t *job;
@@ -40,52 +52,106 @@ static bool collect (turns_t *self, bool sleeping, int64_t now_us)
     executor_batch_init (&done);
     const bool some = executor_collect (self->executor, &done, sleeping);
     while ((job = executor_batch_take (&done)) != NULL)
-        session_finished (&self->session, job, now_us);
+        session_finished (&self->session, job, self->now_us);
     return some;
 }
 
-/*  What came is read before the loss is believed. */
-static size_t serve_broker (turns_t *self, int64_t now_us)
+/*  Reads the message that was begun to its end, and runs what is quick. False: the lead is lost. */
+static bool read_on (turns_t *self)
 {
-    message_t message;
+    const bool may_run = executor_may_run (self->executor);
+    weft_request_t *request;
+
+    while ((request = session_next (&self->session, may_run, self->now_us)) != NULL)
+        if (!run_here (self, request))
+            return false;
+    message_clear (&self->message);
+    direct_read (&self->direct, self->now_us);
+    return true;
+}
+
+/*  Enough read, or run, for replies to go out first. */
+static bool had_enough (const turns_t *self, size_t messages)
+{
+    return messages >= TURN_MESSAGES_MAX || self->now_us - self->began_us >= TURN_US;
+}
+
+/*  What came is read before the loss is believed. False: the lead is lost. */
+static bool serve_broker (turns_t *self, size_t *events)
+{
     const char *fault = "";
     size_t count = 0;
-    int got;
+    int got = 0;
 
     if (self->look_at_monitors && uplink_events (&self->uplink))
-        session_link_ready (&self->session, now_us);
-    message_init (&message);
-    while (count < TURN_MESSAGES_MAX && (got = uplink_receive (&self->uplink, &message, &fault)) != 0) {
+        session_link_ready (&self->session, self->now_us);
+    while (!had_enough (self, count) && (got = uplink_receive (&self->uplink, &self->message, &fault)) != 0) {
         if (got > 0)
-            session_receive (&self->session, &self->session.link, &message, now_us);
+            session_receive (&self->session, &self->session.link, &self->message, self->now_us);
         else
-            session_receive_fault (&self->session, &self->session.link, fault, now_us);
-        message_clear (&message);
-        dispatch (self);
+            session_receive_fault (&self->session, &self->session.link, fault, self->now_us);
+        if (!read_on (self))
+            return false;
         count++;
     }
-    if (!self->uplink.lost || count == TURN_MESSAGES_MAX)
-        return count;
+    *events += count;
+    if (!self->uplink.lost || got != 0)
+        return true;
     const weft_status_t status = self->uplink.status;
     const char *text = self->uplink.text;
     uplink_close (&self->uplink, 0);
-    session_link_lost (&self->session, status, text, now_us);
-    return count + 1;
+    session_link_lost (&self->session, status, text, self->now_us);
+    ++*events;
+    return true;
 }
 
-static size_t serve_callers (turns_t *self, int64_t now_us)
+static bool serve_callers (turns_t *self, size_t *events)
 {
     size_t count = 0;
+    bool more = true;
 
     if (self->look_at_monitors)
         direct_events (&self->direct);
-    while (count < TURN_MESSAGES_MAX && direct_receive (&self->direct, now_us)) {
-        dispatch (self);
+    while (!had_enough (self, count) && (more = direct_receive (&self->direct, &self->message, self->now_us))) {
+        if (!read_on (self))
+            return false;
         count++;
     }
-    if (count < TURN_MESSAGES_MAX)
-        direct_part (&self->direct, now_us);
-    return count;
+    *events += count;
+    if (!more)
+        direct_part (&self->direct, self->now_us);
+    return true;
+}
+
+/*  Helps the others, for a while. */
+static bool help (turns_t *self, size_t *events)
+{
+    const int64_t start_us = self->now_us;
+    executor_job_t *job;
+
+    while (!pace_look_up (self->now_us - start_us) && (job = executor_take_back (self->executor)) != NULL) {
+        if (!run_job_here (self, job))
+            return false;
+        ++*events;
+    }
+    return true;
+}
+
+/*  Runs what waits, or has it run. */
+static bool dispatch (turns_t *self, size_t *events)
+{
+    executor_batch_t *soon = session_soon (&self->session);
+    executor_job_t *job;
+
+    executor_submit (self->executor, session_away (&self->session));
+    if (!executor_may_run (self->executor) || pace_share (soon->count, soon->cost_ns))
+        executor_submit (self->executor, soon);
+    while ((job = executor_batch_take (soon)) != NULL) {
+        if (!run_job_here (self, job))
+            return false;
+        ++*events;
+    }
+    return help (self, events);
 }
 
 static void command (turns_t *self)
@@ -104,17 +170,17 @@ static void command (turns_t *self)
 }
 
 /*  Each link once: one that stalls is dirty again, for a later turn. */
-static size_t flush (turns_t *self, int64_t now_us)
+static size_t flush (turns_t *self)
 {
     size_t tried = 0;
 
     for (size_t links = self->session.dirty.count; links > 0; links--) {
         session_link_t *link = session_next_dirty (&self->session);
-        const bool held = link->hold_us > now_us;
+        const bool held = link->hold_us > self->now_us;
         tried += !held;
         if (held || !(link->broker ? uplink_flush (&self->uplink, &link->outbox)
                                    : direct_flush (&self->direct, link))) {
-            link->hold_us = held ? link->hold_us : now_us + STALL_US;
+            link->hold_us = held ? link->hold_us : self->now_us + STALL_US;
             link_set_dirty (link);
         }
     }
@@ -122,33 +188,48 @@ static size_t flush (turns_t *self, int64_t now_us)
 }
 
 /*  What was asked from other threads. */
-static void obey (turns_t *self, int64_t now_us)
+static void obey (turns_t *self)
 {
     if (atomic_exchange (&self->ask_drain, false))
-        session_drain (&self->session, now_us);
+        session_drain (&self->session, self->now_us);
     if (atomic_exchange (&self->ask_quit, false))
-        session_quit (&self->session, now_us);
+        session_quit (&self->session, self->now_us);
 }
 
-bool turns_take (turns_t *self)
+turn_t turns_take (turns_t *self)
 {
-    const int64_t now_us = clock_now_us ();
     size_t events = 0;
 
-    obey (self, now_us);
+    self->now_us = self->began_us = clock_now_us ();
+    obey (self);
     self->look_at_monitors |= ++self->count % MONITOR_TURNS == 0;
-    events += collect (self, false, now_us);
-    events += serve_broker (self, now_us);
-    events += serve_callers (self, now_us);
+    events += collect (self, false);
+    if (!read_on (self) || !serve_broker (self, &events) || !serve_callers (self, &events)
+        || !dispatch (self, &events))
+        return TURN_LOST;
     self->look_at_monitors = false;
-    if (now_us >= session_next_us (&self->session)) {
-        session_tick (&self->session, now_us);
+    if (self->now_us >= session_next_us (&self->session)) {
+        session_tick (&self->session, self->now_us);
         events++;
     }
-    dispatch (self);
+    session_settle (&self->session);
     command (self);
-    events += flush (self, now_us);
-    return events > 0 || self->look_at_monitors || self->uplink.lost || !list_empty (&self->direct.lost);
+    events += flush (self);
+    const bool more = self->look_at_monitors || self->uplink.lost || !list_empty (&self->direct.lost);
+    return events > 0 || more ? TURN_BUSY : TURN_IDLE;
+}
+
+void turns_begin (turns_t *self, executor_t *executor)
+{
+    self->executor = executor;
+    self->look_at_monitors = true;
+    message_init (&self->message);
+}
+
+void turns_resume (turns_t *self, executor_job_t *job)
+{
+    self->now_us = clock_now_us ();
+    session_adopt (&self->session, job, self->now_us);
 }
 
 /*  ------------------------------------------------------------------ sleeping  */
@@ -162,21 +243,21 @@ static struct timespec until (int64_t now_us, int64_t then_us)
 
 void turns_sleep (turns_t *self)
 {
-    const int64_t now_us = clock_now_us ();
-    int64_t next_us = session_next_us (&self->session);
     struct pollfd fds [5] = {{self->wake_fd, POLLIN, 0}};
     int count = 1;
 
-    if (self->session.dirty.count && next_us > now_us + STALL_US)
-        next_us = now_us + STALL_US;
-    if (collect (self, true, now_us))
+    self->now_us = clock_now_us ();
+    int64_t next_us = session_next_us (&self->session);
+    if (self->session.dirty.count && next_us > self->now_us + STALL_US)
+        next_us = self->now_us + STALL_US;
+    if (collect (self, true))
         return;
     const int uplink = uplink_poll (&self->uplink, fds + count);
     count += uplink;
     const int direct = direct_poll (&self->direct, fds + count);
     count += direct;
 
-    const struct timespec timeout = until (now_us, next_us);
+    const struct timespec timeout = until (self->now_us, next_us);
     ppoll (fds, (nfds_t) count, &timeout, NULL);
     if (fds [0].revents)
         transport_wake_clear (self->wake_fd);
@@ -188,6 +269,8 @@ void turns_flush_last (turns_t *self)
 {
     const int64_t until_us = clock_now_us () + LAST_FLUSH_US;
 
-    while (flush (self, clock_now_us ()), self->session.dirty.count && clock_now_us () < until_us)
-        poll (NULL, 0, 1);
+    do {
+        self->now_us = clock_now_us ();
+        flush (self);
+    } while (self->session.dirty.count && self->now_us < until_us && poll (NULL, 0, 1) == 0);
 }

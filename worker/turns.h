@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MPL-2.0
  *
- *  turns.h - a worker's sockets and its session, and what the thread that owns them does, turn by turn. */
+ *  turns.h - a worker's sockets and its session, and what the thread that leads does with them, turn by turn. */
 
 #ifndef TURNS_H_INCLUDED
 #define TURNS_H_INCLUDED
@@ -16,6 +16,8 @@ typedef struct {
     uplink_t uplink;
     direct_t direct;
     executor_t *executor;
+    message_t message;                  /* that the session reads */
+    int64_t now_us, began_us;           /* as last looked; when this turn began */
     unsigned count;
     bool look_at_monitors;
 
@@ -24,8 +26,16 @@ typedef struct {
     atomic_bool ask_drain, ask_quit;
 } turns_t;
 
-/*  Takes one turn. True if anything happened, so that there may be more; else it is time to sleep. */
-bool turns_take (turns_t *self);
+/*  Takes one turn. BUSY: there may be more; IDLE: it is time to sleep; LOST: a handler took long, and another
+ *  thread has the lead, so nothing of this may be touched any more. */
+typedef enum { TURN_BUSY, TURN_IDLE, TURN_LOST } turn_t;
+turn_t turns_take (turns_t *self);
+
+/*  On the first thread that leads, before its first turn. */
+void turns_begin (turns_t *self, executor_t *executor);
+
+/*  On the thread that has taken the lead: `job` is what the one before still runs. */
+void turns_resume (turns_t *self, executor_job_t *job);
 
 /*  Sleeps until there is something to do. */
 void turns_sleep (turns_t *self);

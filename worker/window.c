@@ -6,7 +6,7 @@
  *  wait for a round trip either: then whole batches should be under way. So what is measured is how long calls
  *  wait here for a thread, round by round; a round is as many calls as the window has room for:
  *
- *    the window was used, and nothing waited long    twice as large      (the next round waits twice as long)
+ *    a part of it was used, and nothing stayed long  twice as large      (some are always on their way)
  *    something waited longer than is good            half as large
  *    something waited much longer                    the least           (at once)
  *    the window was hardly used                      half as large
@@ -16,7 +16,7 @@
 
 #include "window.h"
 
-#define WAIT_SHORT_US 400
+#define STAY_SHORT_US 500
 #define WAIT_LONG_US  1000
 #define WAIT_WRONG_US 5000
 #define IDLE_US       1000000
@@ -24,7 +24,7 @@
 static void begin_round (window_t *self)
 {
     self->ended = self->peak = 0;
-    self->waited_us = 0;
+    self->waited_us = self->stayed_us = 0;
 }
 
 static void resize (window_t *self, uint64_t size)
@@ -49,29 +49,31 @@ void window_init (window_t *self, uint64_t lanes, uint64_t room)
     self->size = least;
 }
 
-void window_came (window_t *self, uint64_t open, int64_t now_us)
+void window_came (window_t *self, uint64_t here, int64_t now_us)
 {
     self->heard_us = now_us;
-    if (open > self->peak)
-        self->peak = open;
+    if (here > self->peak)
+        self->peak = here;
 }
 
 static void end_round (window_t *self)
 {
-    if (self->waited_us <= WAIT_SHORT_US && self->peak * 4 >= self->size * 3)
+    if (self->stayed_us <= STAY_SHORT_US && self->peak * 4 >= self->size)
         resize (self, 2 * self->size);
-    else if (self->peak * 4 < self->size)
+    else if (self->peak * 16 < self->size)
         resize (self, self->size / 2);
     else
         begin_round (self);
 }
 
-void window_ended (window_t *self, int64_t waited_us, int64_t now_us)
+void window_ended (window_t *self, int64_t waited_us, int64_t stayed_us, int64_t now_us)
 {
     self->heard_us = now_us;
     self->ended++;
     if (waited_us > self->waited_us)
         self->waited_us = waited_us;
+    if (stayed_us > self->stayed_us)
+        self->stayed_us = stayed_us;
     if (waited_us > WAIT_WRONG_US)
         resize (self, self->least);
     else if (self->ended < self->size)

@@ -16,17 +16,19 @@ typedef struct {
     uint64_t least, most;   /* what it stays between */
     uint64_t size;
     /* the present round: as many calls as the window has room for */
-    uint64_t ended, peak;   /* calls that ended; the most that were open */
+    uint64_t ended, peak;   /* calls that ended; the most that were here */
     int64_t waited_us;      /* the longest that one waited for a thread */
+    int64_t stayed_us;      /* the longest that one was here */
     int64_t heard_us;       /* when a call last came or ended */
 } window_t;
 
 /*  `lanes`: calls that run at once; `room`: those that are let in. */
 void window_init (window_t *self, uint64_t lanes, uint64_t room);
 
-/*  A call came through the broker, the `open`th; one ended that had waited so long before it began. */
-void window_came (window_t *self, uint64_t open, int64_t now_us);
-void window_ended (window_t *self, int64_t waited_us, int64_t now_us);
+/*  A call came through the broker: so many have not left yet, ended ones included. One ended that had waited so
+ *  long before it began, and stayed so long in all. */
+void window_came (window_t *self, uint64_t here, int64_t now_us);
+void window_ended (window_t *self, int64_t waited_us, int64_t stayed_us, int64_t now_us);
 
 /*  Time passes. Call it now and then. */
 void window_tick (window_t *self, int64_t now_us);

@@ -37,7 +37,7 @@ struct weft_worker {
     services_t services;
     char error [WEFT_TEXT_MAX + 1];
 
-    /* the loop's own, while it runs */
+    /* of the thread that leads, while one does */
     turns_t turns;
     void *context;
     bindings_t bindings;
@@ -45,14 +45,14 @@ struct weft_worker {
     int64_t complain_us;
 
     /* between threads */
-    pthread_t thread;
-    bool started, joined;
-    bool abandoned;                 /* handlers went on when the loop ended */
+    bool started;                   /* weft_worker_start was called */
+    executor_t *executor;           /* NULL until its threads run */
     int state_fd;
     pthread_mutex_t lock;           /* of the rest */
     pthread_cond_t changed;
     session_state_t state;
     bool was_ready;
+    bool ended, abandoned;          /* it has stopped; handlers went on then */
     weft_status_t status;
     char text [WEFT_TEXT_MAX + 1];
 };
@@ -95,29 +95,47 @@ static void report (weft_worker_t *self, int64_t now_us)
     transport_wake (self->state_fd);
 }
 
-/*  ------------------------------------------------------------------ the loop  */
+/*  ------------------------------------------------------------------ leading  */
 
-static void *loop (void *arg)
+/*  Nobody leads after this. */
+static void end (weft_worker_t *self)
 {
-    weft_worker_t *self = arg;
     session_t *session = &self->turns.session;
 
-    self->turns.look_at_monitors = true;
-    while (session->state != SESSION_DONE) {
-        const bool more = turns_take (&self->turns);
-        report (self, session->now_us);
-        if (!more && session->state != SESSION_DONE)
-            turns_sleep (&self->turns);
-    }
     turns_flush_last (&self->turns);
-    self->abandoned = session_in_flight (session) > 0;
+    const bool abandoned = session_in_flight (session) > 0;
     session_cancel_all (session);
     uplink_close (&self->turns.uplink, LINGER_MS);
     direct_close (&self->turns.direct, LINGER_MS);
     bindings_close (&self->bindings);
     report (self, session->now_us);
-    log_info ("stopped", log_text ("uuid", self->uuid), log_int ("abandoned", (int64_t) self->abandoned));
-    return NULL;
+    log_info ("stopped", log_text ("uuid", self->uuid), log_int ("abandoned", (int64_t) abandoned));
+    pthread_mutex_lock (&self->lock);
+    self->abandoned = abandoned;
+    self->ended = true;
+    pthread_cond_broadcast (&self->changed);
+    pthread_mutex_unlock (&self->lock);
+}
+
+static bool lead (void *arg, executor_t *executor, executor_job_t *taken)
+{
+    weft_worker_t *self = arg;
+    session_t *session = &self->turns.session;
+
+    if (taken)
+        turns_resume (&self->turns, taken);
+    else
+        turns_begin (&self->turns, executor);
+    while (session->state != SESSION_DONE) {
+        const turn_t turn = turns_take (&self->turns);
+        if (turn == TURN_LOST)
+            return false;
+        report (self, session->now_us);
+        if (turn == TURN_IDLE && session->state != SESSION_DONE)
+            turns_sleep (&self->turns);
+    }
+    end (self);
+    return true;
 }
 
 /*  ------------------------------------------------------------------ making  */
@@ -274,6 +292,8 @@ static void worker_free (void *arg)
     weft_worker_t *self = arg;
 
     session_fini (&self->turns.session);
+    if (self->context)
+        transport_context_release ();
     services_fini (&self->services);
     if (self->turns.wake_fd >= 0)
         close (self->turns.wake_fd);
@@ -331,19 +351,14 @@ static bool open_all (weft_worker_t *self, char *error)
         return wrong (error, "out of sockets");
     if (!bindings_open (&self->bindings, &self->turns.direct, self->bind, self->advertise, self->uuid, error))
         return false;
-    self->turns.executor = executor_new (self->options.concurrency, self->turns.wake_fd);
-    return self->turns.executor || wrong (error, "cannot start %d threads", self->options.concurrency);
+    return true;
 }
 
-static bool start_loop (weft_worker_t *self)
+static bool start_threads (weft_worker_t *self)
 {
-    sigset_t all, before;
-
-    sigfillset (&all); /* signals are the host program's business */
-    pthread_sigmask (SIG_SETMASK, &all, &before);
-    const bool started = pthread_create (&self->thread, NULL, loop, self) == 0;
-    pthread_sigmask (SIG_SETMASK, &before, NULL);
-    return started || wrong (self->error, "cannot start a thread");
+    self->executor =
+        executor_new (self->options.concurrency, pace_cheap_ns (), self->turns.wake_fd, lead, self);
+    return self->executor || wrong (self->error, "cannot start %d threads", self->options.concurrency + 1);
 }
 
 weft_status_t weft_worker_start (weft_worker_t *self, int timeout_ms)
@@ -353,13 +368,12 @@ weft_status_t weft_worker_start (weft_worker_t *self, int timeout_ms)
         wrong (self->error, "the worker has already started");
         return WEFT_INVALID;
     }
-    self->started = self->joined = true; /* until there is a thread */
+    self->started = true;
     if (!open_all (self, self->error))
         return WEFT_INVALID;
     session_start (&self->turns.session, self->bindings.list, clock_now_us ());
-    if (!start_loop (self))
+    if (!start_threads (self))
         return WEFT_INVALID;
-    self->joined = false;
     return weft_worker_wait_ready (self, timeout_ms);
 }
 
@@ -424,26 +438,47 @@ void worker_ask_quit (weft_worker_t *self)
     transport_wake (self->turns.wake_fd);
 }
 
-static void join (weft_worker_t *self)
+/*  Waits until nobody leads any more. True: handlers went on. */
+static bool await_end (weft_worker_t *self)
 {
-    if (self->joined)
-        return;
-    pthread_join (self->thread, NULL);
-    self->joined = true;
+    pthread_mutex_lock (&self->lock);
+    while (!self->ended)
+        pthread_cond_wait (&self->changed, &self->lock);
+    const bool abandoned = self->abandoned;
+    pthread_mutex_unlock (&self->lock);
+    return abandoned;
+}
+
+static bool has_ended (weft_worker_t *self)
+{
+    pthread_mutex_lock (&self->lock);
+    const bool ended = self->ended;
+    pthread_mutex_unlock (&self->lock);
+    return ended;
 }
 
 weft_status_t weft_worker_stop (weft_worker_t *self)
 {
     self->error [0] = '\0';
-    if (!self->started)
+    if (!self->executor)
         return WEFT_OK;
-    if (!self->joined)
-        worker_ask_drain (self);
-    join (self);
-    if (!self->abandoned)
+    worker_ask_drain (self);
+    if (!await_end (self))
         return WEFT_OK;
     wrong (self->error, "handlers still ran after %d ms and were abandoned", self->options.drain_timeout_ms);
     return WEFT_DEADLINE_EXCEEDED;
+}
+
+/*  Handlers that run are told, and waited for; but only a moment by who has waited in vain. */
+static void end_threads (weft_worker_t *self)
+{
+    const bool ran = !has_ended (self);
+
+    if (ran)
+        worker_ask_quit (self);
+    const bool abandoned = await_end (self);
+    const int wait_ms = ran ? self->options.drain_timeout_ms : abandoned ? TOLD_MS : -1;
+    executor_destroy (&self->executor, wait_ms, worker_free, self);
 }
 
 void weft_worker_destroy (weft_worker_t **self_p)
@@ -453,23 +488,16 @@ void weft_worker_destroy (weft_worker_t **self_p)
     *self_p = NULL;
     if (!self)
         return;
-    /* handlers that run are told, and waited for; but only a moment by who has waited in vain */
-    const int wait_ms = !self->joined ? self->options.drain_timeout_ms : self->abandoned ? TOLD_MS : -1;
-    if (self->started && !self->joined) {
-        worker_ask_quit (self);
-        join (self);
+    if (self->executor) {
+        end_threads (self);
+        return;
     }
     uplink_close (&self->turns.uplink, 0);
     if (self->turns.direct.socket) {
         direct_close (&self->turns.direct, 0);
         bindings_close (&self->bindings);
     }
-    if (self->context)
-        transport_context_release ();
-    if (self->turns.executor)
-        executor_destroy (&self->turns.executor, wait_ms, worker_free, self);
-    else
-        worker_free (self);
+    worker_free (self);
 }
 
 /*  ------------------------------------------------------------------ asking  */

@@ -48,15 +48,30 @@ static void end (void)
     fixture_close (&fixture);
 }
 
-/*  All that was given out runs here, as the executor runs it, and comes back. */
-static void run_all (session_t *session)
+/*  Reads the message and runs what is to be run at once, as the leading thread does. */
+static void run_as_read (session_t *session, bool may_run)
+{
+    weft_request_t *request;
+
+    while ((request = session_next (session, may_run, fixture.now_us)) != NULL) {
+        if (request_begin_here (request, fixture.now_us)) {
+            request_run (request);
+            request_end (request, fixture.now_us);
+        }
+        session_finished (session, &request->job, fixture.now_us);
+    }
+}
+
+/*  All that was put off runs as on other threads, and comes back. */
+static void run_rest (session_t *session)
 {
     executor_job_t *job;
 
-    while ((job = session_take_inline (session)) || (job = executor_batch_take (session_take_work (session)))) {
+    while ((job = executor_batch_take (session_soon (session))) != NULL) {
         job->run (job);
         session_finished (session, job, fixture.now_us);
     }
+    session_settle (session);
 }
 
 /*  All replies are there, in order; what the broker is told besides does not matter here. */
@@ -80,14 +95,14 @@ static void check_replies (message_t *message, size_t count)
     message_clear (message);
 }
 
-static void frame_round (const char *method, size_t size)
+static void frame_round (bool may_run, size_t size)
 {
     session_t *session = &fixture.session;
     buffer_t written = fixture_records ();
     message_t in, out;
 
     for (size_t i = 0; i < size; i++)
-        wire_write_request (&written, ++last_id, text_of (method), 5000, "\x92\x07\x06", 3, false, NULL);
+        wire_write_request (&written, ++last_id, text_of ("T.Add"), 5000, "\x92\x07\x06", 3, false, NULL);
     message_init (&in);
     message_init (&out);
     CHECK (message_add_bytes (&in, written.data, written.size));
@@ -96,8 +111,9 @@ static void frame_round (const char *method, size_t size)
 
     cost_on ();
     session_receive (session, sender, &in, fixture.now_us);
+    run_as_read (session, may_run);
     message_clear (&in);
-    run_all (session);
+    run_rest (session);
     session_link_t *link = session_next_dirty (session);
     const bool took = link == sender && outbox_take (&link->outbox, &out);
     cost_off (size);
@@ -106,21 +122,21 @@ static void frame_round (const char *method, size_t size)
     check_replies (&out, size);
 }
 
-static void pooled_round (size_t size)
+static void quick_round (size_t size)
 {
-    frame_round ("T.Add", size);
+    frame_round (true, size);
 }
 
-static void inline_round (size_t size)
+static void shared_round (size_t size)
 {
-    frame_round ("T.AddHere", size);
+    frame_round (false, size);
 }
 
 const cost_t worker_costs [] = {
-    {"worker.direct.1", begin_direct, pooled_round, end, 1, 100, 200},
-    {"worker.direct.32", begin_direct, pooled_round, end, FRAME_MAX, 20, 40},
-    {"worker.direct.inline.1", begin_direct, inline_round, end, 1, 100, 200},
-    {"worker.routed.1", begin_routed, pooled_round, end, 1, 100, 200},
-    {"worker.routed.32", begin_routed, pooled_round, end, FRAME_MAX, 20, 40},
+    {"worker.direct.1", begin_direct, quick_round, end, 1, 100, 200},
+    {"worker.direct.32", begin_direct, quick_round, end, FRAME_MAX, 20, 40},
+    {"worker.direct.shared.32", begin_direct, shared_round, end, FRAME_MAX, 20, 40},
+    {"worker.routed.1", begin_routed, quick_round, end, 1, 100, 200},
+    {"worker.routed.32", begin_routed, quick_round, end, FRAME_MAX, 20, 40},
     {0},
 };

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MPL-2.0
  *
- *  worker.c - a worker process: the session, and worker/worker.c, uplink.c, direct.c without their sockets; its executor's
+ *  worker.c - a worker process: the session, and worker/turns.c, uplink.c, direct.c without their sockets; its executor's
  *  threads are lanes in virtual time. */
 
 #include <stdio.h>
@@ -96,32 +96,74 @@ static void step (void *arg, uint64_t tag)
         finish (self, lane);
 }
 
-/*  thread of executor.c: request_serve */
+static lane_of_executor_t *free_lane (model_t *self)
+{
+    for (int i = 0; i < profile.concurrency; i++)
+        if (!self->lanes [i].request)
+            return &self->lanes [i];
+    return NULL;
+}
+
+/*  A request that has begun runs its time. */
+static void occupy (model_t *self, lane_of_executor_t *lane, weft_request_t *request)
+{
+    static uint64_t tags;
+    const int64_t number = job_number (request->body, request->body_size);
+    const int64_t takes_us = faults_handler_us ();
+
+    lane->request = request;
+    lane->tag = ++tags * 2 + (number % 3 == 0);
+    lane->steps_left = takes_us > 2 * MS ? LOOKS : 0;
+    lane->step_us = takes_us / (lane->steps_left + 1);
+    checker_begins (self->process, number, process_now_us (self->process));
+    world_at (world.now_us + lane->step_us, step, self->process, lane->tag);
+}
+
+/*  run_one of executor.c: request_serve */
 static void run_lanes (model_t *self)
 {
-    for (int i = 0; i < profile.concurrency; i++) {
-        lane_of_executor_t *lane = &self->lanes [i];
-        while (!lane->request) {
-            executor_job_t *job = executor_batch_take (&self->queued);
-            if (!job)
-                return;
-            weft_request_t *request = CONTAINER_OF (job, weft_request_t, job);
-            const int64_t number = job_number (request->body, request->body_size);
-            if (!request_begin (request, process_now_us (self->process))) {
-                executor_batch_add (&self->done, job);
-                process_wake (self->process, world.now_us);
-                continue;
-            }
-            static uint64_t tags;
-            const int64_t takes_us = faults_handler_us ();
-            lane->request = request;
-            lane->tag = ++tags * 2 + (number % 3 == 0);
-            lane->steps_left = takes_us > 2 * MS ? LOOKS : 0;
-            lane->step_us = takes_us / (lane->steps_left + 1);
-            checker_begins (self->process, number, process_now_us (self->process));
-            world_at (world.now_us + lane->step_us, step, self->process, lane->tag);
+    lane_of_executor_t *lane;
+    executor_job_t *job;
+
+    while ((lane = free_lane (self)) != NULL && (job = executor_batch_take (&self->queued)) != NULL) {
+        weft_request_t *request = CONTAINER_OF (job, weft_request_t, job);
+        if (request_begin (request, process_now_us (self->process)))
+            occupy (self, lane, request);
+        else {
+            executor_batch_add (&self->done, job);
+            process_wake (self->process, world.now_us);
         }
     }
+}
+
+/*  run_here of turns.c. Every handler that does not promise to be quick costs its thread the lead, so that it goes on
+ *  beside the next. */
+static void run_here (model_t *self, weft_request_t *request, int64_t now_us)
+{
+    const bool quick = request->method->entry->flags & WEFT_INLINE;
+
+    job_process = self->process;
+    job_noted = false;
+    if (request_begin_here (request, now_us)) {
+        if (!quick) {
+            occupy (self, free_lane (self), request);
+            session_adopt (&self->session, &request->job, now_us);
+            return;
+        }
+        request_run (request);
+        request_end (request, now_us);
+    }
+    session_finished (&self->session, &request->job, now_us);
+}
+
+/*  read_on of turns.c */
+static void read_through (model_t *self, session_link_t *link, message_t *message, int64_t now_us)
+{
+    weft_request_t *request;
+
+    session_receive (&self->session, link, message, now_us);
+    while ((request = session_next (&self->session, free_lane (self) != NULL, now_us)) != NULL)
+        run_here (self, request, now_us);
 }
 
 static bool collect (model_t *self, int64_t now_us)
@@ -135,19 +177,11 @@ static bool collect (model_t *self, int64_t now_us)
     return some;
 }
 
-/*  dispatch of worker.c */
+/*  dispatch of turns.c */
 static void dispatch (model_t *self)
 {
-    executor_job_t *job;
-    while ((job = session_take_inline (&self->session)) != NULL) {
-        job_process = self->process;
-        job_noted = false;
-        job->run (job);
-        session_finished (&self->session, job, self->session.now_us);
-    }
-    executor_batch_t *work = session_take_work (&self->session);
-    while ((job = executor_batch_take (work)) != NULL)
-        executor_batch_add (&self->queued, job);
+    executor_batch_move (&self->queued, session_away (&self->session));
+    executor_batch_move (&self->queued, session_soon (&self->session));
     run_lanes (self);
 }
 
@@ -248,7 +282,7 @@ static bool flush_caller (model_t *self, session_link_t *link)
     return flushed != STALLED;
 }
 
-/*  flush of worker.c */
+/*  flush of turns.c */
 static void flush (model_t *self, int64_t now_us)
 {
     for (size_t links = self->session.dirty.count; links > 0; links--) {
@@ -280,7 +314,7 @@ static bool uplink_events_model (model_t *self)
     return ready;
 }
 
-/*  serve_broker of worker.c */
+/*  serve_broker of turns.c */
 static void serve_broker (model_t *self, int64_t now_us)
 {
     message_t message;
@@ -292,7 +326,7 @@ static void serve_broker (model_t *self, int64_t now_us)
     message_init (&message);
     while (count < TURN_MESSAGES_MAX && self->broker && port_receive (&self->uplink, &message, &transit_us)) {
         checker_worker_reads (self->process, self->broker, &message, transit_us);
-        session_receive (&self->session, &self->session.link, &message, now_us);
+        read_through (self, &self->session.link, &message, now_us);
         message_clear (&message);
         dispatch (self);
         count++;
@@ -350,7 +384,7 @@ static void direct_events_model (model_t *self)
             set_lost (self, event.end->owner);
 }
 
-/*  serve_callers of worker.c, direct_receive, direct_part */
+/*  serve_callers of turns.c, direct_receive, direct_part */
 static void serve_callers (model_t *self, int64_t now_us)
 {
     message_t message;
@@ -365,7 +399,7 @@ static void serve_callers (model_t *self, int64_t now_us)
         direct_caller_t *caller = end->owner ? end->owner : meet (self, end);
         if (caller) {
             checker_worker_reads (self->process, end, &message, transit_us);
-            session_receive (&self->session, caller->link, &message, now_us);
+            read_through (self, caller->link, &message, now_us);
         }
         message_clear (&message);
         if (caller && caller->link->state == LINK_GONE)
@@ -377,7 +411,7 @@ static void serve_callers (model_t *self, int64_t now_us)
         forget (self, CONTAINER_OF (node, direct_caller_t, of_lost), now_us);
 }
 
-/*  command of worker.c */
+/*  command of turns.c */
 static void command (model_t *self)
 {
     const char *endpoint = NULL;
@@ -395,7 +429,7 @@ static void command (model_t *self)
 
 /*  The turn -------------------------------------------------------------------------------------------------------- */
 
-/*  flush_last, and the end of the process */
+/*  turns_flush_last, and the end of the process */
 static void leave (model_t *self, int64_t now_us)
 {
     if (self->flush_until_us == 0)
@@ -405,7 +439,7 @@ static void leave (model_t *self, int64_t now_us)
         process_kill (self->process, true);
 }
 
-/*  turn of worker.c */
+/*  turns_take of turns.c */
 static void turn (process_t *process)
 {
     model_t *self = process->model;
@@ -425,6 +459,7 @@ static void turn (process_t *process)
     if (now_us >= session_next_us (&self->session))
         session_tick (&self->session, now_us);
     dispatch (self);
+    session_settle (&self->session);
     command (self);
     flush (self, now_us);
     checker_worker_bounds (session_in_flight (&self->session));
@@ -432,7 +467,7 @@ static void turn (process_t *process)
         leave (self, now_us);
 }
 
-/*  sleep_until_news of worker.c */
+/*  turns_sleep of turns.c */
 static int64_t next_us (const process_t *process)
 {
     const model_t *self = process->model;

@@ -98,6 +98,7 @@ typedef struct {
     services_t services;
     int64_t now_us;
     executor_batch_t held; /* what the "executor" has, in order */
+    bool may_run;           /* requests are run as they are read, if they are quick */
 } fixture_t;
 
 static int64_t fixture_now_us;
@@ -172,6 +173,21 @@ __attribute__ ((unused)) static void fixture_next (fixture_t *self)
 
 /*  ------------------------------------------------------------------ in  */
 
+/*  Gives a message to the session. Those of its requests that are to be run at once are. */
+static void fixture_receive (fixture_t *self, session_link_t *link, message_t *message)
+{
+    weft_request_t *request;
+
+    session_receive (&self->session, link, message, self->now_us);
+    while ((request = session_next (&self->session, self->may_run, self->now_us)) != NULL) {
+        if (request_begin_here (request, self->now_us)) {
+            request_run (request);
+            request_end (request, self->now_us);
+        }
+        session_finished (&self->session, &request->job, self->now_us);
+    }
+}
+
 static void fixture_feed_bytes (fixture_t *self, session_link_t *link, const void *data, size_t size,
                                 zmq_msg_t *attachment)
 {
@@ -181,7 +197,7 @@ static void fixture_feed_bytes (fixture_t *self, session_link_t *link, const voi
     CHECK (message_add_bytes (&message, data, size));
     if (attachment)
         CHECK (message_add (&message, attachment));
-    session_receive (&self->session, link, &message, self->now_us);
+    fixture_receive (self, link, &message);
     message_fini (&message);
 }
 
@@ -335,13 +351,8 @@ __attribute__ ((unused)) static const seen_t *fixture_one (fixture_t *self, sess
 /*  Takes over what the session gives out. */
 static size_t fixture_take (fixture_t *self)
 {
-    executor_batch_t *work = session_take_work (&self->session);
-    executor_job_t *job;
-
-    while ((job = session_take_inline (&self->session)) != NULL)
-        executor_batch_add (&self->held, job);
-    while ((job = executor_batch_take (work)) != NULL)
-        executor_batch_add (&self->held, job);
+    executor_batch_move (&self->held, session_soon (&self->session));
+    executor_batch_move (&self->held, session_away (&self->session));
     return self->held.count;
 }
 
@@ -355,6 +366,7 @@ __attribute__ ((unused)) static weft_request_t *fixture_begin (fixture_t *self)
     if (request_begin (request, self->now_us))
         return request;
     session_finished (&self->session, job, self->now_us);
+    session_settle (&self->session);
     return NULL;
 }
 
@@ -363,6 +375,7 @@ __attribute__ ((unused)) static void fixture_end (fixture_t *self, weft_request_
     request_run (request);
     request_end (request, self->now_us);
     session_finished (&self->session, &request->job, self->now_us);
+    session_settle (&self->session);
 }
 
 /*  Runs all there is. */

@@ -211,27 +211,3 @@ TEST (n16_calls_and_errors_are_counted)
     CHECK_INT (stats.max_us, 5000);
     services_fini (&services);
 }
-
-static void *read_stats (void *arg)
-{
-    uint64_t calls = 0;
-    while (calls < 20000) {
-        const method_stats_t stats = method_stats (arg);
-        CHECK (stats.calls >= calls && stats.errors <= stats.calls);
-        calls = stats.calls;
-    }
-    return NULL;
-}
-
-TEST (statistics_may_be_read_while_they_are_written)
-{
-    services_t services = open_services ();
-    pthread_t thread;
-    services_add (&services, "Arith", arith, NULL, false, error);
-    method_t *method = services_find (&services, text_of ("Arith.Add"));
-    CHECK (pthread_create (&thread, NULL, read_stats, method) == 0);
-    for (int i = 0; i < 20000; i++)
-        method_count (method, i % 2 == 0, i);
-    pthread_join (thread, NULL);
-    services_fini (&services);
-}

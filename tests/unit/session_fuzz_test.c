@@ -105,7 +105,7 @@ static void feed_some (fixture_t *f, session_link_t *link, dice_t *dice)
     CHECK (message_add_bytes (&message, records.data, records.size));
     for (uint64_t i = dice_below (dice, 3); i > 0; i--)
         CHECK (message_add_bytes (&message, attachment, dice_below (dice, sizeof attachment)));
-    session_receive (&f->session, link, &message, f->now_us);
+    fixture_receive (f, link, &message);
     message_fini (&message);
     buffer_fini (&records);
 }

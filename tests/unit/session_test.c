@@ -123,17 +123,74 @@ TEST (s4_a_caller_is_served_until_it_says_goodbye)
     fixture_close (&f);
 }
 
-TEST (inline_methods_are_given_out_apart)
+TEST (what_promises_to_be_quick_is_run_as_it_is_read_and_other_work_put_off)
 {
     fixture_t f;
     session_link_t *caller = fixture_serving (&f);
     fixture_request (&f, caller, 1, "T.AddHere", 1000, "\x92\x01\x02", 3, NULL);
-    CHECK_INT (session_take_work (&f.session)->count, 0);
-    executor_job_t *job = session_take_inline (&f.session);
-    CHECK (job);
-    job->run (job);
-    session_finished (&f.session, job, f.now_us);
     CHECK_INT (fixture_one (&f, caller, WIRE_REPLY)->body [0], 3);
+    fixture_add (&f, caller, 2);
+    CHECK_INT (fixture_seen (&f, caller), 0);
+    CHECK_INT (session_in_flight (&f.session), 1);
+    CHECK_INT (session_soon (&f.session)->count, 1);
+    fixture_close (&f);
+}
+
+TEST (where_a_method_runs_depends_on_how_long_it_took)
+{
+    fixture_t f;
+    session_link_t *caller = fixture_serving (&f);
+    f.may_run = true;
+    fixture_add (&f, caller, 1);
+    CHECK_INT (fixture_one (&f, caller, WIRE_REPLY)->body [0], 13); /* unknown: as it is read */
+
+    method_t *method = services_find (&f.services, text_of ("T.Add"));
+    for (int i = 0; i < 100; i++)
+        pace_note (&method->pace, 20);
+    fixture_add (&f, caller, 2);
+    fixture_add (&f, caller, 3);
+    CHECK_INT (session_soon (&f.session)->count, 2);
+    CHECK (session_soon (&f.session)->cost_ns > 30000);
+    pace_note_slow (&method->pace);
+    fixture_add (&f, caller, 4);
+    CHECK_INT (session_away (&f.session)->count, 1);
+    fixture_run (&f);
+    CHECK_INT (fixture_seen (&f, caller), 3);
+    fixture_close (&f);
+}
+
+TEST (a_request_that_takes_long_where_it_was_read_is_open_like_any_other)
+{
+    fixture_t f;
+    session_link_t *caller = fixture_serving (&f);
+    message_t message;
+    buffer_t records = fixture_records ();
+    wire_write_request (&records, 1, text_of ("T.Add"), 1000, "\x92\x07\x06", 3, false, NULL);
+    wire_write_request (&records, 1, text_of ("T.Add"), 1000, "\x92\x07\x06", 3, false, NULL);
+    wire_write_cancel (&records, 1);
+    message_init (&message);
+    CHECK (message_add_bytes (&message, records.data, records.size));
+
+    session_receive (&f.session, caller, &message, f.now_us);
+    weft_request_t *request = session_next (&f.session, true, f.now_us);
+    CHECK (request && request_begin_here (request, f.now_us));
+    CHECK_INT (session_in_flight (&f.session), 0);
+    fixture_at (&f, f.now_us + 2 * MS);
+    session_adopt (&f.session, &request->job, f.now_us); /* another thread reads on */
+    CHECK_INT (session_in_flight (&f.session), 1);
+    CHECK (!session_next (&f.session, true, f.now_us));
+    CHECK (weft_request_cancelled (request));
+    CHECK_INT (fixture_one (&f, caller, WIRE_REFUSED)->status, WEFT_INVALID); /* its id is in use */
+
+    fixture_add (&f, caller, 2); /* the like of it is not run here again */
+    CHECK_INT (session_away (&f.session)->count, 1);
+    fixture_end (&f, request);
+    const seen_t *reply = fixture_one (&f, caller, WIRE_REPLY);
+    CHECK_INT (reply->id, 1);
+    CHECK_INT (reply->body [0], 13);
+    CHECK_INT (session_in_flight (&f.session), 1);
+    message_fini (&message);
+    buffer_fini (&records);
     fixture_close (&f);
 }
 
