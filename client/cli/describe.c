@@ -237,7 +237,7 @@ const command_t command_describe = {
     .details =
         "Services and methods are sorted by name. In a type, a \"?\" marks what may be left out. Counts are\n"
         "summed over the live workers, each since its own start.\n"
-        "Flags: idempotent (may be retried), inline (runs where it was read), stream.\n",
+        "Flags: idempotent (may be retried), inline (runs at once where it was read), stream.\n",
     .examples = "  weft describe\n"
                 "  weft describe Arith\n"
                 "  weft describe 3f2a -o json\n",

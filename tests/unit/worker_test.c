@@ -123,6 +123,42 @@ TEST (serves_routed_calls)
     fake_stop (&broker);
 }
 
+TEST (handlers_that_hang_hold_up_no_other_call_while_one_more_may_run)
+{
+    fake_broker_t broker;
+    fake_start (&broker, NULL);
+    weft_worker_t *worker = start (&broker, &(weft_worker_options_t){.concurrency = 3});
+    for (int i = 1; i <= 2; i++) { /* each begins on the thread that reads */
+        order_call (&broker, (uint64_t) i, "Arith.Hang");
+        fake_await (&running, i);
+    }
+    fake_call (&broker, 3, "Arith.Add", "\x92\x07\x06", 3, NULL);
+    CHECK_INT (broker.status, WEFT_OK);
+    CHECK_INT (broker.reply_id, 3);
+    CHECK_INT (running, 2);
+    atomic_store (&released, 1);
+    weft_worker_destroy (&worker);
+    fake_stop (&broker);
+}
+
+TEST (inline_methods_answer_even_while_every_handler_hangs)
+{
+    fake_broker_t broker;
+    fake_start (&broker, NULL);
+    weft_worker_t *worker = start (&broker, &(weft_worker_options_t){.concurrency = 1});
+    order_call (&broker, 1, "Arith.Hang");
+    fake_await (&running, 1);
+    fake_call (&broker, 2, "Arith.AddHere", "\x92\x07\x06", 3, NULL);
+    CHECK_INT (broker.status, WEFT_OK);
+    CHECK_INT (broker.reply_id, 2);
+    fake_call (&broker, 3, "weft.Worker.Ping", "", 0, NULL);
+    CHECK_INT (broker.reply_id, 3);
+    CHECK_INT (running, 1);
+    atomic_store (&released, 1);
+    weft_worker_destroy (&worker);
+    fake_stop (&broker);
+}
+
 TEST (g2_registers_the_real_address_of_an_ephemeral_port)
 {
     fake_broker_t broker;

@@ -37,14 +37,16 @@ typedef struct weft_request weft_request_t;
  *  zeroed one of its reply type; both live until the handler returns, and what `reply` points
  *  to must live as long (weft_request_alloc helps). Returns WEFT_OK and the reply is sent, or
  *  what weft_request_fail returned, or another status of its own. Runs on one of the worker's
- *  threads, several at once; with WEFT_INLINE on the thread that reads the sockets, so it must
- *  not block then. */
+ *  threads, now this, now that, several at once; on that which reads the sockets while handlers
+ *  of its method are quick. It may block: another thread then reads on, after a millisecond or
+ *  two, and calls of a method known to be slow are left to other threads at once. */
 typedef weft_status_t (weft_handler_fn) (weft_request_t *request, const void *args, void *reply);
 
 /*  What a method promises. */
 enum {
     WEFT_IDEMPOTENT = 1, /* running it twice is as good as once: it may be retried */
-    WEFT_INLINE = 2      /* takes microseconds: run it where it was read */
+    WEFT_INLINE = 2      /* takes microseconds and never blocks: run it at once where it was read,
+                            even while as many handlers run as may (concurrency) */
 };
 
 typedef struct {
@@ -67,7 +69,8 @@ typedef struct {
                                endpoint beside it; "none": only calls through the broker */
     const char *advertise;  /* host or tcp://host[:port] to tell clients instead of what the broker sees */
     const char *const *labels; /* "key=value", NULL-terminated */
-    int concurrency;        /* handlers at once; default: cores; 1 to WEFT_WORKER_CONCURRENCY_MAX */
+    int concurrency;        /* handlers at once; default: cores; 1 to WEFT_WORKER_CONCURRENCY_MAX.
+                               There is one thread more, for the sockets */
     int queue_max;          /* calls not yet begun; default WEFT_WORKER_QUEUE_MAX */
     int handler_timeout_ms; /* default: none but the caller's deadline */
     int drain_timeout_ms;   /* default WEFT_DRAIN_TIMEOUT_MS */
