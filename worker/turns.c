@@ -76,6 +76,24 @@ static bool had_enough (const turns_t *self, size_t messages)
     return messages >= TURN_MESSAGES_MAX || self->now_us - self->began_us >= TURN_US;
 }
 
+/*  Each link once: one that stalls is dirty again, for a later turn. */
+static size_t flush (turns_t *self)
+{
+    size_t tried = 0;
+
+    for (size_t links = self->session.dirty.count; links > 0; links--) {
+        session_link_t *link = session_next_dirty (&self->session);
+        const bool held = link->hold_us > self->now_us;
+        tried += !held;
+        if (held || !(link->broker ? uplink_flush (&self->uplink, &link->outbox)
+                                   : direct_flush (&self->direct, link))) {
+            link->hold_us = held ? link->hold_us : self->now_us + STALL_US;
+            link_set_dirty (link);
+        }
+    }
+    return tried;
+}
+
 /*  What came is read before the loss is believed. False: the lead is lost. */
 static bool serve_broker (turns_t *self, size_t *events)
 {
@@ -92,6 +110,8 @@ static bool serve_broker (turns_t *self, size_t *events)
             session_receive_fault (&self->session, &self->session.link, fault, self->now_us);
         if (!read_on (self))
             return false;
+        if (outbox_full (&self->session.link.outbox))
+            flush (self);
         count++;
     }
     *events += count;
@@ -167,24 +187,6 @@ static void command (turns_t *self)
             self->look_at_monitors = true;
         }
     }
-}
-
-/*  Each link once: one that stalls is dirty again, for a later turn. */
-static size_t flush (turns_t *self)
-{
-    size_t tried = 0;
-
-    for (size_t links = self->session.dirty.count; links > 0; links--) {
-        session_link_t *link = session_next_dirty (&self->session);
-        const bool held = link->hold_us > self->now_us;
-        tried += !held;
-        if (held || !(link->broker ? uplink_flush (&self->uplink, &link->outbox)
-                                   : direct_flush (&self->direct, link))) {
-            link->hold_us = held ? link->hold_us : self->now_us + STALL_US;
-            link_set_dirty (link);
-        }
-    }
-    return tried;
 }
 
 /*  What was asked from other threads. */
