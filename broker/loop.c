@@ -4,10 +4,10 @@
 #include "deadlines.h"
 #include "list.h"
 #include "log.h"
+#include "sleeper.h"
 #include "table.h"
 #include "transport.h"
 #include <errno.h>
-#include <poll.h>
 #include <signal.h>
 #include <stdlib.h>
 #include <string.h>
@@ -24,6 +24,8 @@
 #define LINGER_MS         500               /* for the last words */
 #define LOST_US           20000             /* how long a lost peer's last messages are read before it counts as lost */
 #define SWEEP_US          1000000           /* between two looks for connections that say nothing */
+#define OF_ROUTER         1u                /* marks of what wakes us */
+#define OF_OTHERS         2u                /* the monitor, signals */
 #define COMPLAIN_US       1000000           /* between two warnings that there is no room */
 #define AUTO_ID_SIZE      5                 /* a routing id that libzmq chose: a zero byte and a counter, never reused */
 
@@ -53,7 +55,8 @@ struct loop {
     char *endpoints [CONFIG_LIST_MAX + 1];
     broker_t *broker;
     void *context, *router, *monitor;
-    int router_fd, monitor_fd, signals;
+    int signals;
+    sleeper_t sleeper;
     table_t links;          /* by routing id */
     descriptor_t *descriptors;
     size_t descriptor_count;
@@ -447,10 +450,9 @@ static int descriptor_of (void *socket)
     return fd;
 }
 
-static int timeout_ms (const loop_t *self)
+static int64_t next_us (const loop_t *self)
 {
     int64_t next_us = broker_next_us (self->broker);
-    const int64_t now_us = clock_now_us ();
 
     if (self->stopping && self->stop_us < next_us)
         next_us = self->stop_us;
@@ -458,10 +460,7 @@ static int timeout_ms (const loop_t *self)
         next_us = self->sweep_us;
     if (deadlines_next (&self->stuck) < next_us)
         next_us = deadlines_next (&self->stuck);
-    if (next_us == INT64_MAX)
-        return -1;
-    const int64_t ms = next_us <= now_us ? 0 : (next_us - now_us + 999) / 1000;
-    return ms > 60000 ? 60000 : (int) ms;
+    return next_us;
 }
 
 /*  A ZeroMQ descriptor tells of news once, and sending may have taken them in, so the router is asked before sleeping. The
@@ -474,12 +473,7 @@ static void sleep_until_work (loop_t *self)
         self->lone = false;
         return;
     }
-    struct pollfd fds [] = {{.fd = self->router_fd, .events = POLLIN},
-                            {.fd = self->monitor_fd, .events = POLLIN},
-                            {.fd = self->signals, .events = POLLIN}};
-    if (poll (fds, 3, timeout_ms (self)) < 0)
-        return;
-    self->news = fds [1].revents || fds [2].revents;
+    self->news = sleeper_sleep (&self->sleeper, next_us (self)) & OF_OTHERS;
     self->looked_us = clock_now_us ();
 }
 
@@ -590,8 +584,10 @@ static bool open_sockets (loop_t *self, config_error_t *error)
     self->monitor = transport_monitor_open (self->context, self->router);
     if (!self->monitor)
         return false;
-    self->router_fd = descriptor_of (self->router);
-    self->monitor_fd = descriptor_of (self->monitor);
+    if (!sleeper_open (&self->sleeper) || !sleeper_add (&self->sleeper, descriptor_of (self->router), OF_ROUTER)
+        || !sleeper_add (&self->sleeper, descriptor_of (self->monitor), OF_OTHERS)
+        || !sleeper_add (&self->sleeper, self->signals, OF_OTHERS))
+        return false;
     return bind_all (self, error);
 }
 
@@ -607,7 +603,7 @@ loop_t *loop_new (config_t *config, loop_reload_fn *reload, void *arg, config_er
     *config = (config_t){0};
     self->reload = reload;
     self->reload_arg = arg;
-    self->signals = -1;
+    self->signals = self->sleeper.epoll = self->sleeper.timer = -1;
     self->now_us = clock_now_us ();
     table_init (&self->links, clock_seed ());
     list_init (&self->lost);
@@ -632,6 +628,7 @@ static void close_sockets (loop_t *self)
 {
     const int linger_ms = self->done ? LINGER_MS : 0;
 
+    sleeper_close (&self->sleeper);
     if (self->router) {
         zmq_setsockopt (self->router, ZMQ_LINGER, &linger_ms, sizeof linger_ms);
         transport_monitor_close (self->router, &self->monitor);
