@@ -86,8 +86,7 @@ call_t *calls_open (calls_t *self, caller_t *caller, uint64_t client_id, int64_t
     }
     list_push (&caller->calls, &call->caller_node);
     chains_add (&self->by_client, &call->chain, chains_hash_serial (&self->by_client, caller->serial, client_id));
-    if (client_id > caller->highest_id)
-        caller->highest_id = client_id;
+    caller_note_id (caller, client_id);
     return call;
 }
 
@@ -99,8 +98,8 @@ call_t *calls_of_server (const calls_t *self, uint64_t id, const struct server *
 
 call_t *calls_of_caller (const calls_t *self, const caller_t *caller, uint64_t client_id)
 {
-    if (client_id > caller->highest_id)
-        return NULL; /* as a new one is, from whoever counts up */
+    if (!caller_may_know (caller, client_id))
+        return NULL;
     const uint64_t hash = chains_hash_serial (&self->by_client, caller->serial, client_id);
     for (chain_node_t *node = chains_first (&self->by_client, hash); node; node = chains_match (node->next, hash)) {
         call_t *call = CONTAINER_OF (node, call_t, chain);

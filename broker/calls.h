@@ -27,7 +27,7 @@ typedef struct call call_t;
 typedef struct {
     list_t calls;        /* its open calls, oldest first */
     uint64_t serial;     /* never used twice */
-    uint64_t highest_id; /* of all calls it ever had */
+    uint64_t highest_id; /* of all it ever used */
 } caller_t;
 
 struct call {
@@ -67,6 +67,17 @@ bool calls_init (calls_t *self, uint32_t max, uint64_t seed);
 void calls_fini (calls_t *self);
 
 void caller_init (caller_t *self, calls_t *calls);
+
+/*  Notes an id that the caller uses. An id above all those is new: that saves looking for it. */
+static inline void caller_note_id (caller_t *self, uint64_t id)
+{
+    if (id > self->highest_id)
+        self->highest_id = id;
+}
+static inline bool caller_may_know (const caller_t *self, uint64_t id)
+{
+    return id <= self->highest_id;
+}
 
 /*  Opens a call of `caller`, which ends at `deadline_us`. NULL when the table is full or out of memory. */
 call_t *calls_open (calls_t *self, caller_t *caller, uint64_t client_id, int64_t now_us, int64_t deadline_us);

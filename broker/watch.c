@@ -157,6 +157,7 @@ void watch_open (broker_t *self, peer_t *peer, uint64_t id, codec_t codec, text_
     watch->service = service;
     watch->codec = codec;
     watch->id = id;
+    caller_note_id (&peer->caller, id);
     chains_add (&self->watches_by_id, &watch->chain, chains_hash (&self->watches_by_id, peer->caller.serial, id));
     list_push (&peer->watches, &watch->peer_node);
     list_push (&service->watches, &watch->service_node);
@@ -181,7 +182,7 @@ static watch_t *watch_find (const broker_t *self, const peer_t *peer, uint64_t i
 
 bool watch_is_open (const broker_t *self, const peer_t *peer, uint64_t id)
 {
-    return !list_empty (&peer->watches) && watch_find (self, peer, id);
+    return caller_may_know (&peer->caller, id) && watch_find (self, peer, id);
 }
 
 bool watch_cancel (broker_t *self, peer_t *peer, uint64_t id)
