@@ -10,6 +10,7 @@
 #include "log.h"
 #include "loop.h"
 #include "transport.h"
+#include <malloc.h>
 #include <signal.h>
 #include <stdlib.h>
 #include <string.h>
@@ -196,10 +197,22 @@ static void block_signals (void)
     signal (SIGPIPE, SIG_IGN);
 }
 
+/*  Bodies come and go all the time. Left alone, the allocator gives their memory back each time and asks for it again, and the
+ *  kernel clears every page of it: a fifth of what a large body costs here. */
+static void keep_memory (void)
+{
+#ifdef __GLIBC__
+    mallopt (M_TRIM_THRESHOLD, 32 * 1024 * 1024);
+    mallopt (M_MMAP_THRESHOLD, 4 * 1024 * 1024);
+    mallopt (M_TOP_PAD, 1024 * 1024);
+#endif
+}
+
 static int run (command_t *self, config_t *config)
 {
     config_error_t error;
 
+    keep_memory ();
     block_signals ();
     log_to_stderr ((weft_log_level_t) config->log_level, config->log_format == 1);
     fit_descriptors (config);
