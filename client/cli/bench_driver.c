@@ -50,7 +50,6 @@ bench_driver_t *bench_driver_new (weft_client_t *client, const bench_request_t *
     self->client = client;
     self->request = request;
     self->ended = ended;
-    self->finished = true;
     pthread_mutex_init (&self->lock, NULL);
     pthread_cond_init (&self->handed, NULL);
     self->wake = transport_wake_open ();
@@ -220,8 +219,7 @@ bool bench_driver_start (bench_driver_t *self, const bench_load_plan_t *plan, in
     atomic_store (&self->asked, false);
     bench_tally_clear (self->tally);
     bench_tally_clear (self->given);
-    self->finished = pthread_create (&self->thread, NULL, drive, self) != 0;
-    return !self->finished;
+    return pthread_create (&self->thread, NULL, drive, self) == 0;
 }
 
 /* ---- from the other thread ---- */

@@ -205,6 +205,13 @@ static int by_calls (const void *a, const void *b)
     return x->calls != y->calls ? (x->calls < y->calls) - (x->calls > y->calls) : strcmp (x->uuid, y->uuid);
 }
 
+/*  The busiest first. */
+static void sort_workers (const bench_tally_t *tally)
+{
+    if (tally->worker_count > 1)
+        qsort (tally->workers, tally->worker_count, sizeof *tally->workers, by_calls);
+}
+
 #define WORKERS_SHOWN 16
 
 static void print_workers (const bench_tally_t *tally, FILE *out)
@@ -213,7 +220,7 @@ static void print_workers (const bench_tally_t *tally, FILE *out)
     char text [WORDS_SHORT_MAX];
     if (tally->worker_count == 0)
         return;
-    qsort (tally->workers, tally->worker_count, sizeof *tally->workers, by_calls);
+    sort_workers (tally);
     grid_t grid;
     grid_init (&grid, columns);
     for (size_t i = 0; i < tally->worker_count && i < WORKERS_SHOWN; i++) {
@@ -315,7 +322,7 @@ static void add_worker_object (object_t *object, const bench_tally_t *tally)
 {
     object_t workers;
     object_init (&workers);
-    qsort (tally->workers, tally->worker_count, sizeof *tally->workers, by_calls);
+    sort_workers (tally);
     for (size_t i = 0; i < tally->worker_count; i++)
         object_int (&workers, tally->workers [i]->uuid, (int64_t) tally->workers [i]->calls);
     object_object (object, "workers", &workers);
