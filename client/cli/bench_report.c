@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: MPL-2.0 */
 
 #include "bench_report.h"
+#include "bench_load.h"
 #include "grid.h"
 #include "words.h"
 #include <stdlib.h>
@@ -26,7 +27,7 @@ static double rate_of (const bench_result_t *result)
 
 bool bench_report_kept_up (const bench_result_t *result)
 {
-    return result->overdue == 0 && result->behind_us <= 10000 + result->elapsed_us / 100;
+    return result->overdue == 0 && result->behind_us <= BENCH_LOAD_GRACE_US + result->elapsed_us / 100;
 }
 
 static uint64_t least_of (const histogram_t *histogram)

@@ -25,7 +25,7 @@ typedef struct {
 double bench_report_rate (uint64_t calls, int64_t elapsed_us);
 
 /*  Whether an open loop's calls could start when they should: none is left over, and the last one was not late
- *  by more than 10 ms and a hundredth of the time. */
+ *  by more than BENCH_LOAD_GRACE_US and a hundredth of the time. */
 bool bench_report_kept_up (const bench_result_t *result);
 
 /*  Tables; without `titles` the figures alone. */
