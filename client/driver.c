@@ -94,6 +94,7 @@ static void hand_over (weft_client_t *self, weft_call_t *call)
     }
     call->counted = call->handles > 1;
     self->uncollected += call->counted;
+    self->finished_us = self->channel.now_us;
     release (self, call);
 }
 
@@ -369,10 +370,17 @@ void driver_follow_up (weft_client_t *self)
     find_driver (self);
 }
 
+/*  Is the call that was just started one of many? */
+static bool in_company (const weft_client_t *self)
+{
+    const bool fresh = self->channel.now_us - self->finished_us < GATHER_LATE_US;
+    return self->channel.open > 1 ? self->uncollected > 0 : self->uncollected > 1 && fresh;
+}
+
 static bool may_gather (const weft_client_t *self)
 {
     const channel_t *channel = &self->channel;
-    return self->uncollected > 0 && self->has_thread && channel->now_us >= self->gather_after_us &&
+    return in_company (self) && self->has_thread && channel->now_us >= self->gather_after_us &&
            (!self->gathered_us || channel->now_us - self->gathered_us < GATHER_US) &&
            list_empty (&channel->done) && channel->command_count == 0 &&
            (!self->leader || sleep_limit_us (self, DEADLINES_NEVER) >= self->sleeps_until_us);

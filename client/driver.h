@@ -4,12 +4,13 @@
  *
  *  Whoever waits for a call drives: it takes the *lead*, feeds the channel and sleeps in the sockets' epoll
  *  descriptor until something comes; others who wait are *followers*, each asleep on a bell of its own, and
- *  the leader dismisses those whose calls end: they go their way without the lock. A leader that is done passes the lead on to a follower. If
- *  there is none, calls with callbacks go on under the background thread; the others can do without a driver
- *  for a moment, since whoever started them most likely waits for the next of them: the background thread
- *  takes over after a short *grace*. It also takes the lead when nobody has had it for a while (lists change,
- *  brokers come and go), and gives it up to any caller that comes. So neither a lone synchronous call nor a
- *  thread that waits for its handles one by one meets another thread.
+ *  the leader dismisses those whose calls end: they go their way without the lock. A leader that is done
+ *  passes the lead on to a follower. If there is none, calls with callbacks go on under the background
+ *  thread; the others can do without a driver for a moment, since whoever started them most likely waits for
+ *  the next of them: the background thread takes over after a short *grace*. It also takes the lead when
+ *  nobody has had it for a while (lists change, brokers come and go), and gives it up to any caller that
+ *  comes. So neither a lone synchronous call nor a thread that waits for its handles one by one meets another
+ *  thread.
  *
  *  While finished calls lie about that nobody has looked at, their owner will soon look at the next: what it
  *  starts in between is *gathered*, to leave in one message when it waits, or after some microseconds with the
@@ -18,7 +19,7 @@
  *
  *  Callbacks run without the lock, on a thread that drives; it gives up the lead meanwhile.
  *
- *  All functions are called with the client's lock held. */
+ *  All functions are called with the client's lock held, but for the one that says otherwise. */
 
 #ifndef DRIVER_H_INCLUDED
 #define DRIVER_H_INCLUDED
@@ -51,6 +52,7 @@ struct weft_client {
     int64_t left_us; /* when calls were last left without a driver */
     size_t called_back; /* open calls with callbacks */
     size_t uncollected; /* done calls without, whose handles were not destroyed yet */
+    int64_t finished_us; /* when the last of them was */
     int64_t gathered_us; /* since when requests are held back; 0: none is */
     int64_t gather_after_us;
     uint64_t gathered;

@@ -936,6 +936,23 @@ TEST (calls_started_while_finished_ones_lie_about_leave_together)
     tear_down ();
 }
 
+/*  A finished call that is kept makes no other one wait. */
+TEST (a_call_that_is_alone_is_never_held_back)
+{
+    weft_call_t *kept, *call;
+    set_up (1);
+    check_sum (1, 1, NULL);
+    finish_some (&kept, 1);
+    for (int i = 0; i < 100; i++) {
+        call = start ("Test.Sum", &direct, NULL, NULL);
+        CHECK (weft_call_wait (call, -1));
+        weft_call_destroy (&call);
+    }
+    CHECK_INT (client_gathered (client), 0);
+    weft_call_destroy (&kept);
+    tear_down ();
+}
+
 static void *wait_for_never (void *arg)
 {
     weft_client_call (client, "Test.Never", WEFT_NOTHING, &(weft_call_options_t){.timeout_ms = 1000}, NULL);

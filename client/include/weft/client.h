@@ -112,7 +112,10 @@ typedef void (weft_call_fn) (weft_call_t *call, void *arg);
 
 /*  Starts a call and returns at once with its handle, which the caller destroys (with `done`, from within
  *  it or later). `args` is encoded before it returns. With `done` NULL, wait with weft_call_wait. A call
- *  that cannot start still ends by itself, with its status. NULL only when memory ran out. Any thread. */
+ *  that cannot start still ends by itself, with its status. NULL only when memory ran out. Any thread.
+ *  It leaves at once. Only one of many, while finished calls lie about that nobody destroyed yet, may stay
+ *  for the next ones that are started, to leave with them: until somebody waits for a call, for
+ *  microseconds as a rule and about a millisecond at most. */
 WEFT_EXPORT weft_call_t *weft_client_start (weft_client_t *self, const char *method, weft_value_t args,
                                             const weft_call_options_t *options, weft_call_fn *done,
                                             void *arg);
@@ -124,7 +127,8 @@ WEFT_EXPORT weft_call_t *weft_client_start_body (weft_client_t *self, const char
                                                  void *arg);
 
 /*  Waits until the call is done, at most `timeout_ms` (-1: until it is, which its deadline bounds). True
- *  if done. Any thread. */
+ *  if done. Any thread. Of a call without a callback that nobody waits for, `done` tells up to about a
+ *  millisecond late. */
 WEFT_EXPORT bool weft_call_wait (weft_call_t *self, int timeout_ms);
 WEFT_EXPORT bool weft_call_done (const weft_call_t *self);
 
