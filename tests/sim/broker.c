@@ -294,8 +294,11 @@ bool broker_process_lists (const process_t *process, const char *const *uuids, s
         if (!worker || worker->draining || worker->server.closed)
             return false;
     }
-    snprintf (why, 200, "%zu workers are registered, not %zu", broker->registry.workers.count, count);
-    return broker->registry.workers.count == count;
+    size_t position = 0, registered = 0;
+    for (const worker_t *worker; (worker = table_next (&broker->registry.workers, &position));)
+        registered += worker->uuid [0] == 'e'; /* the hostile one's begins otherwise */
+    snprintf (why, 200, "%zu workers are registered, not %zu", registered, count);
+    return registered == count;
 }
 
 bool broker_process_is_empty (const process_t *process, char why [200])

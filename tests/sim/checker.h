@@ -29,6 +29,9 @@ void checker_outcome (record_t *record, weft_call_t *call);
 void checker_begins (process_t *worker, int64_t number, int64_t now_us);
 void checker_ends (process_t *worker, int64_t number);
 
+/*  The id of some request that went by: what a peer could guess, at best. 0: none yet. */
+uint64_t checker_some_id (void);
+
 /*  What goes by. */
 void checker_broker_reads (process_t *broker, end_t *end, message_t *message, int64_t transit_us);
 void checker_broker_sends (end_t *end, message_t *message);

@@ -50,7 +50,7 @@ static void draw_bounds (void)
     profile.outbox_max = bound (low, 70000, 300000, 0);
     profile.calls_max = bound (low, 3, 60, 1000);
     profile.worker_queue_max = (int) bound (low, 1, 20, 1000);
-    profile.concurrency = (int) between (1, 4);
+    profile.concurrency = (int) between (profile.gentle ? 3 : 1, 4);
 }
 
 static void draw_load (void)
@@ -70,11 +70,11 @@ static void draw_load (void)
     profile.json_per_mille = sometimes (1000);
     profile.stuck_per_mille = gentle ? 0 : sometimes (20);
     profile.follow_per_mille = sometimes (300);
-    profile.handler_us = handlers_us [roll (6)];
+    profile.handler_us = gentle && chance (400) ? 400 * MS : handlers_us [roll (6)];
     profile.handler_timeout_us = !gentle && chance (300) ? between (20, 500) * MS + 2 * profile.handler_us : 0;
     profile.call_gap_us = between (5, 80) * MS;
-    const int64_t sustained_us = profile.handler_us * profile.clients / profile.concurrency;
-    if (gentle && profile.call_gap_us < sustained_us) /* by one worker alone */
+    const int64_t sustained_us = profile.handler_us * profile.clients / (profile.concurrency * (profile.workers - 1) + 1);
+    if (gentle && profile.call_gap_us < sustained_us) /* by those that are there while one is not */
         profile.call_gap_us = sustained_us;
 }
 
@@ -88,7 +88,7 @@ void profile_draw (void)
     profile.clients = (int) between (1, 3);
     profile.hostiles = !profile.gentle && chance (300) ? 1 : 0;
     profile.active_us = between (2, 7) * S;
-    profile.fault_gap_us = between (100, 1500) * MS;
+    profile.fault_gap_us = profile.gentle ? 100 * MS : between (100, 1500) * MS;
     profile.faults = profile.gentle ? 1u << FAULT_DRAIN_WORKER : (unsigned) roll (1u << FAULTS) & (unsigned) roll (1u << FAULTS);
     profile.ttl_ms = ttls_ms [roll (3)];
     profile.refresh_us = between (1, 10) * S;

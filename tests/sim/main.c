@@ -82,7 +82,8 @@ void process_kill (process_t *self, bool politely)
     leaves_politely = politely;
     program_of (self)->kill (self);
     if (!world.over)
-        world_at (world.now_us + between (1, HEALED_US), start_again, self, self->lives);
+        world_at (world.now_us + between (1, profile.gentle || chance (500) ? 50 * MS : HEALED_US), start_again, self,
+                  self->lives);
 }
 
 /*  One run ---------------------------------------------------------------------------------------------------------- */

@@ -36,6 +36,7 @@ bool broker_process_is_empty (const process_t *self, char why [200]);
 /*  worker.c */
 void worker_process_drain (process_t *self);
 const char *worker_process_uuid (const process_t *self);
+const char *worker_process_address (const process_t *self); /* for direct calls; "": none */
 bool worker_process_is_idle (const process_t *self, char why [200]);
 
 /*  client.c: the client's end of load.c. */

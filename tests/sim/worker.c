@@ -562,6 +562,11 @@ const char *worker_process_uuid (const process_t *process)
     return ((const model_t *) process->model)->uuid;
 }
 
+const char *worker_process_address (const process_t *process)
+{
+    return ((const model_t *) process->model)->direct.address;
+}
+
 bool worker_process_is_idle (const process_t *process, char why [200])
 {
     const model_t *self = process->model;
