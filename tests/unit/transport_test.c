@@ -205,3 +205,26 @@ TEST (a_wake_is_seen_and_cleared)
     transport_wake_clear (wake.fd);
     CHECK_INT (poll (&wake, 1, 0), 0);
 }
+
+static int option_of (void *socket, int option)
+{
+    int value = -2;
+    size_t size = sizeof value;
+    CHECK (zmq_getsockopt (socket, option, &value, &size) == 0);
+    return value;
+}
+
+TEST (connections_are_probed_by_libzmq_or_by_tcp)
+{
+    void *context = transport_context_acquire (), *socket = transport_socket (context, ZMQ_ROUTER, 0);
+    CHECK_INT (option_of (socket, ZMQ_HEARTBEAT_IVL), WEFT_TRANSPORT_BEAT_MS);
+    transport_set_beat (socket, 2000);
+    CHECK_INT (option_of (socket, ZMQ_HEARTBEAT_IVL), 2000);
+    CHECK_INT (option_of (socket, ZMQ_HEARTBEAT_TIMEOUT), 6000);
+    CHECK_INT (option_of (socket, ZMQ_TCP_KEEPALIVE), -1);
+    transport_set_beat (socket, 0);
+    CHECK_INT (option_of (socket, ZMQ_HEARTBEAT_IVL), 0);
+    CHECK_INT (option_of (socket, ZMQ_TCP_KEEPALIVE), 1);
+    zmq_close (socket);
+    transport_context_release ();
+}
