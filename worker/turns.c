@@ -4,7 +4,8 @@
  *
  *  The thread that leads owns the sockets and the session. Each turn has the same phases: what was asked from
  *  outside, what other threads finished, what the broker and what direct callers sent, what is to be run, time, what is to be
- *  sent. It sleeps only after every socket said that it has nothing, since their descriptors tell of news once.
+ *  sent. It sleeps only after every socket said that it has nothing, since their descriptors tell of news once; and
+ *  since sending may take that news in, a socket is asked again after that, and otherwise not.
  *
  *  It runs quick handlers itself. If one takes long another thread takes the lead, with the sockets and the
  *  session as they are; this one then finishes the handler and nothing else. So after each handler the question
@@ -85,6 +86,7 @@ static size_t flush (turns_t *self)
         session_link_t *link = session_next_dirty (&self->session);
         const bool held = link->hold_us > self->now_us;
         tried += !held;
+        *(link->broker ? &self->broker_news : &self->callers_news) |= !held;
         if (held || !(link->broker ? uplink_flush (&self->uplink, &link->outbox)
                                    : direct_flush (&self->direct, link))) {
             link->hold_us = held ? link->hold_us : self->now_us + STALL_US;
@@ -99,10 +101,12 @@ static bool serve_broker (turns_t *self, size_t *events)
 {
     const char *fault = "";
     size_t count = 0;
-    int got = 0;
+    int got = 1;
 
     if (self->look_at_monitors && uplink_events (&self->uplink))
         session_link_ready (&self->session, self->now_us);
+    if (!self->broker_news && !self->uplink.lost)
+        return true;
     while (!had_enough (self, count) && (got = uplink_receive (&self->uplink, &self->message, &fault)) != 0) {
         if (got > 0)
             session_receive (&self->session, &self->session.link, &self->message, self->now_us);
@@ -115,6 +119,7 @@ static bool serve_broker (turns_t *self, size_t *events)
         count++;
     }
     *events += count;
+    self->broker_news = got != 0;
     if (!self->uplink.lost || got != 0)
         return true;
     const weft_status_t status = self->uplink.status;
@@ -132,12 +137,15 @@ static bool serve_callers (turns_t *self, size_t *events)
 
     if (self->look_at_monitors)
         direct_events (&self->direct);
+    if (!self->callers_news && list_empty (&self->direct.lost))
+        return true;
     while (!had_enough (self, count) && (more = direct_receive (&self->direct, &self->message, self->now_us))) {
         if (!read_on (self))
             return false;
         count++;
     }
     *events += count;
+    self->callers_news = more;
     if (!more)
         direct_part (&self->direct, self->now_us);
     return true;
@@ -183,6 +191,7 @@ static void command (turns_t *self)
         uplink_close (&self->uplink, 0);
         if (wanted == STANDING_OPEN) {
             uplink_open (&self->uplink, endpoint);
+            self->broker_news = true;
             self->session.link.hold_us = 0;
             self->look_at_monitors = true;
         }
@@ -218,13 +227,13 @@ turn_t turns_take (turns_t *self)
     command (self);
     events += flush (self);
     const bool more = self->look_at_monitors || self->uplink.lost || !list_empty (&self->direct.lost);
-    return events > 0 || more ? TURN_BUSY : TURN_IDLE;
+    return events > 0 || more || self->broker_news || self->callers_news ? TURN_BUSY : TURN_IDLE;
 }
 
 void turns_begin (turns_t *self, executor_t *executor)
 {
     self->executor = executor;
-    self->look_at_monitors = true;
+    self->look_at_monitors = self->broker_news = self->callers_news = true;
     message_init (&self->message);
 }
 
@@ -263,7 +272,9 @@ void turns_sleep (turns_t *self)
     ppoll (fds, (nfds_t) count, &timeout, NULL);
     if (fds [0].revents)
         transport_wake_clear (self->wake_fd);
+    self->broker_news |= uplink && fds [1].revents;
     self->look_at_monitors |= uplink && fds [2].revents;
+    self->callers_news |= direct && fds [uplink + 1].revents;
     self->look_at_monitors |= direct && fds [uplink + 2].revents;
 }
 

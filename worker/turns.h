@@ -19,6 +19,7 @@ typedef struct {
     message_t message;                  /* that the session reads */
     int64_t now_us, began_us;           /* as last looked; when this turn began */
     unsigned count;
+    bool broker_news, callers_news;     /* there may be something to receive */
     bool look_at_monitors;
 
     /* between threads */
