@@ -17,6 +17,7 @@ typedef struct session_link {
     link_state_t state;     /* of a direct caller */
     codec_t codec;
     uint64_t body_max;      /* of a reply that it takes */
+    struct method *method;  /* that was called last */
     uint64_t serial;        /* no two links of a session have the same */
     outbox_t outbox;
     list_t *dirty;          /* links with something to send */

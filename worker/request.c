@@ -47,8 +47,11 @@ static void recycle (buffer_t *buffer)
 
 static void drop_input (weft_request_t *self)
 {
-    zmq_msg_close (&self->attachment);
-    zmq_msg_init (&self->attachment);
+    if (self->attached) {
+        zmq_msg_close (&self->attachment);
+        zmq_msg_init (&self->attachment);
+        self->attached = false;
+    }
     recycle (&self->input);
     self->meta = mp_reader (NULL, 0);
     self->body = NULL;
@@ -59,7 +62,8 @@ void request_reset (weft_request_t *self)
 {
     drop_input (self);
     recycle (&self->reply);
-    arena_reset (&self->arena);
+    if (self->arena.blocks)
+        arena_reset (&self->arena);
     atomic_store_explicit (&self->state, REQUEST_WAITING, memory_order_relaxed);
     atomic_store_explicit (&self->cancelled, false, memory_order_relaxed);
     atomic_store_explicit (&self->begun_us, 0, memory_order_relaxed);
@@ -82,11 +86,14 @@ bool request_fill (weft_request_t *self, const void *body, size_t size, zmq_msg_
     if (!attachment)
         buffer_append (&self->input, body, size);
     const size_t options_at = self->input.size;
-    buffer_append (&self->input, options.at, options_size);
+    if (options_size)
+        buffer_append (&self->input, options.at, options_size);
     if (self->input.failed)
         return false;
-    if (attachment)
+    if (attachment) {
         zmq_msg_move (&self->attachment, attachment);
+        self->attached = true;
+    }
     self->body = attachment ? zmq_msg_data (&self->attachment) : self->input.data;
     self->body_size = size;
     if (options_size && wire_read_options (mp_reader (self->input.data + options_at, options_size), &read))
@@ -146,8 +153,9 @@ static void judge (weft_request_t *self, weft_status_t status)
 
 static void encode_reply (weft_request_t *self, weft_value_t reply)
 {
-    codec_error_t error = {{0}};
+    codec_error_t error;
 
+    error.text [0] = '\0';
     if (codec_encode (self->codec, reply, &self->reply, &error))
         return;
     const bool too_large = self->reply.failed;
@@ -160,20 +168,25 @@ static void encode_reply (weft_request_t *self, weft_value_t reply)
     outcome (self, too_large ? WEFT_TOO_LARGE : WEFT_INTERNAL, WEFT_EXECUTED_YES, WEFT_ORIGIN_WORKER);
 }
 
-/*  Room for one value of a type; WEFT_NOTHING's has one byte too, so that handlers always get a pointer. */
-static void *value_new (weft_request_t *self, const weft_schema_t *schema)
+/*  Room for one value of a type, zeroed; WEFT_NOTHING's has some too, so that handlers always get a pointer. */
+static void *value_new (weft_request_t *self, const weft_schema_t *schema, size_t half)
 {
-    return arena_alloc (&self->arena, schema->size ? schema->size : 1);
+    uint8_t *room = self->room + half * REQUEST_ROOM / 2;
+
+    if (schema->size <= REQUEST_ROOM / 2)
+        return memset (room, 0, schema->size);
+    return arena_alloc (&self->arena, schema->size);
 }
 
 void request_run (weft_request_t *self)
 {
     const weft_method_t *entry = self->method->entry;
     const weft_schema_t *args_type = entry->args (), *reply_type = entry->reply ();
-    const weft_value_t args = {args_type, value_new (self, args_type)};
-    const weft_value_t reply = {reply_type, value_new (self, reply_type)};
-    codec_error_t error = {{0}};
+    const weft_value_t args = {args_type, value_new (self, args_type, 0)};
+    const weft_value_t reply = {reply_type, value_new (self, reply_type, 1)};
+    codec_error_t error;
 
+    error.text [0] = '\0';
     if (!args.data || !reply.data) {
         snprintf (self->text, sizeof self->text, "out of memory");
         outcome (self, WEFT_OVERLOADED, WEFT_EXECUTED_NO, WEFT_ORIGIN_WORKER);

@@ -15,13 +15,17 @@
 #ifndef REQUEST_H_INCLUDED
 #define REQUEST_H_INCLUDED
 
+#include <stdalign.h>
 #include <stdatomic.h>
+#include <stddef.h>
 #include <zmq.h>
 #include "arena.h"
 #include "codec.h"
 #include "executor.h"
 #include "list.h"
 #include "service.h"
+
+#define REQUEST_ROOM 256
 
 enum { REQUEST_WAITING, REQUEST_RUNNING, REQUEST_DONE, REQUEST_EXPIRED, REQUEST_DROPPED };
 
@@ -35,7 +39,8 @@ struct weft_request {
     method_t *method;
     codec_t codec;
     buffer_t input;             /* a small body, then the options */
-    zmq_msg_t attachment;       /* a large body */
+    zmq_msg_t attachment;       /* a large body, if `attached` */
+    bool attached;
     const void *body;
     size_t body_size;
     mp_reader_t meta;           /* views input */
@@ -43,7 +48,8 @@ struct weft_request {
     int64_t (*clock_us) (void); /* for handlers that ask for the time left */
 
     /* what goes out */
-    arena_t arena;              /* arguments, reply, what the handler asked for */
+    alignas (max_align_t) uint8_t room [REQUEST_ROOM]; /* small arguments and a small reply */
+    arena_t arena;              /* large ones, and what the handler asked for */
     weft_status_t status;
     weft_executed_t executed;
     weft_origin_t origin;

@@ -144,6 +144,19 @@ static void fit_reply (weft_request_t *request)
     spoil (request, WEFT_TOO_LARGE);
 }
 
+/*  What is to be said of one that ran. */
+static wire_info_t info_of_request (const weft_request_t *request, int64_t queue_us, int64_t handler_us)
+{
+    wire_info_t info = info_of (request->status, request->executed, request->origin, request->text);
+
+    info.code = request->status == WEFT_APP_ERROR ? request->code : 0;
+    if (request->status != WEFT_OK || queue_us >= LEDGER_MIN_US)
+        info.queue_us = queue_us > 0 ? (uint64_t) queue_us : 0;
+    if (request->status != WEFT_OK || handler_us >= LEDGER_MIN_US)
+        info.handler_us = handler_us > 0 ? (uint64_t) handler_us : 0;
+    return info;
+}
+
 /*  Answers a request whose handler has returned, or that failed before. */
 static void answer (weft_request_t *request)
 {
@@ -159,14 +172,12 @@ static void answer (weft_request_t *request)
         spoil (request, WEFT_INTERNAL);
         attached = false;
     }
-    wire_info_t info = info_of (request->status, request->executed, request->origin, request->text);
-    info.code = request->status == WEFT_APP_ERROR ? request->code : 0;
-    if (request->status != WEFT_OK || queue_us >= LEDGER_MIN_US)
-        info.queue_us = queue_us > 0 ? (uint64_t) queue_us : 0;
-    if (request->status != WEFT_OK || handler_us >= LEDGER_MIN_US)
-        info.handler_us = handler_us > 0 ? (uint64_t) handler_us : 0;
+    const bool plain = request->status == WEFT_OK && queue_us < LEDGER_MIN_US && handler_us < LEDGER_MIN_US;
+    wire_info_t info;
+    if (!plain)
+        info = info_of_request (request, queue_us, handler_us);
     wire_write_reply (link_open_record (link), request->id, request->status, request->reply.data,
-                      request->reply.size, attached, &info);
+                      request->reply.size, attached, plain ? NULL : &info);
     link_close_record (link, attached ? &frame : NULL);
     if (attached)
         zmq_msg_close (&frame);

@@ -131,6 +131,7 @@ static bool method_init (method_t *self, const service_t *service, const weft_me
     if (!self->full_name)
         return false;
     snprintf (self->full_name, size, "%s.%s", service->name, entry->name);
+    self->full_name_size = size - 1;
     self->entry = entry;
     self->service = service;
     self->user = entry->user ? entry->user : user;

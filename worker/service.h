@@ -15,10 +15,11 @@
 typedef struct service service_t;
 
 /*  One method: the user's table entry, its full name, its statistics. Never moves. */
-typedef struct {
+typedef struct method {
     const weft_method_t *entry;
     const service_t *service;
     char *full_name;        /* "Service.Method" */
+    size_t full_name_size;
     void *user;
     pace_t pace;
     uint64_t calls, errors;

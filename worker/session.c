@@ -187,6 +187,16 @@ static void admit (session_t *self, session_link_t *link, const wire_record_t *r
         window_came (&self->window, link->requests.count + self->unsent + (place == PACE_HERE), self->now_us);
 }
 
+/*  Most calls are for the method of the last one. */
+static method_t *method_of (const session_t *self, session_link_t *link, text_t name)
+{
+    const method_t *last = link->method;
+
+    if (!last || last->full_name_size != name.size || memcmp (last->full_name, name.data, name.size) != 0)
+        link->method = services_find (self->options.services, name);
+    return link->method;
+}
+
 static void on_request (session_t *self, session_link_t *link, const wire_record_t *record,
                         zmq_msg_t *attachment)
 {
@@ -202,7 +212,7 @@ static void on_request (session_t *self, session_link_t *link, const wire_record
         requests_turn_down (&self->requests, link, record->id, status, 0, why);
         return;
     }
-    method_t *method = services_find (self->options.services, record->method);
+    method_t *method = method_of (self, link, record->method);
     if (!method)
         turn_down_name (self, link, record);
     else if (read_options (self, link, record, &codec))
