@@ -64,6 +64,7 @@ struct weft_request {
     list_node_t of_link, of_session;
     weft_request_t *next_in_index, *next_made, *next_idle;
     bool listed;                /* among the open ones; not while it just runs where it was read */
+    bool large;                 /* its reply was sent as a frame of its own */
     bool overdue;               /* answered HANDLER_TIMEOUT while it went on */
 };
 

@@ -10,6 +10,7 @@
 
 #define INDEX_SIZE     4096 /* chains of open requests; a power of two */
 #define SWEEP_MIN_US   1000 /* between two looks at all requests */
+#define SPARES_MAX     (8 * 1024 * 1024)
 #define LEDGER_MIN_US  1000 /* shorter times are not worth their bytes */
 
 /*  ------------------------------------------------------------------ the index of open requests  */
@@ -74,7 +75,12 @@ static weft_request_t *take_idle (requests_t *self)
 /*  The last one used is the next one used: after a burst, the others stay out of the way. */
 static void put_idle (requests_t *self, weft_request_t *request)
 {
+    const bool large = request->large;
+
     request_reset (request);
+    if (large)
+        spares_furnish (self->spares, &request->reply);
+    request->large = false;
     request->next_idle = self->idle;
     self->idle = request;
 }
@@ -107,22 +113,6 @@ void requests_turn_down (requests_t *self, session_link_t *link, uint64_t id, we
     info.queue_us = queue_us > 0 ? (uint64_t) queue_us : 0;
     wire_write_reply (link_open_record (link), id, status, NULL, 0, false, &info);
     link_close_record (link, NULL);
-}
-
-static void free_body (void *data, void *hint)
-{
-    (void) hint;
-    free (data);
-}
-
-/*  The reply's bytes as a frame, without a copy. */
-static bool as_attachment (buffer_t *body, zmq_msg_t *frame)
-{
-    if (zmq_msg_init_data (frame, body->data, body->size, free_body, NULL) < 0)
-        return false;
-    const size_t max = body->max;
-    buffer_init (body, max);
-    return true;
 }
 
 /*  It ran, but its reply cannot be sent. */
@@ -158,7 +148,7 @@ static wire_info_t info_of_request (const weft_request_t *request, int64_t queue
 }
 
 /*  Answers a request whose handler has returned, or that failed before. */
-static void answer (weft_request_t *request)
+static void answer (requests_t *self, weft_request_t *request)
 {
     session_link_t *link = request->link;
     const int64_t begun_us = atomic_load_explicit (&request->begun_us, memory_order_relaxed);
@@ -167,7 +157,7 @@ static void answer (weft_request_t *request)
 
     fit_reply (request);
     bool attached = request->reply.size > WEFT_BODY_INLINE_MAX;
-    if (attached && !as_attachment (&request->reply, &frame)) {
+    if (attached && !spares_frame (self->spares, &request->reply, &frame)) {
         snprintf (request->text, sizeof request->text, "out of memory for the reply");
         spoil (request, WEFT_INTERNAL);
         attached = false;
@@ -179,6 +169,7 @@ static void answer (weft_request_t *request)
     wire_write_reply (link_open_record (link), request->id, request->status, request->reply.data,
                       request->reply.size, attached, plain ? NULL : &info);
     link_close_record (link, attached ? &frame : NULL);
+    request->large = attached;
     if (attached)
         zmq_msg_close (&frame);
 }
@@ -245,7 +236,7 @@ static void count (requests_t *self, weft_request_t *request)
     pace_note (&request->method->pace, took_us);
     method_count (request->method, request->status != WEFT_OK, took_us);
     if (request->link)
-        answer (request);
+        answer (self, request);
     else
         self->late++;
 }
@@ -406,7 +397,8 @@ bool requests_init (requests_t *self, const requests_options_t *options)
     executor_batch_init (&self->soon);
     executor_batch_init (&self->away);
     self->index = calloc (INDEX_SIZE, sizeof *self->index);
-    return self->index != NULL;
+    self->spares = spares_new (SPARES_MAX);
+    return self->index && self->spares;
 }
 
 void requests_fini (requests_t *self)
@@ -417,6 +409,7 @@ void requests_fini (requests_t *self)
         self->made = request->next_made;
         request_free (request);
     }
+    spares_destroy (&self->spares);
     free (self->index);
     *self = (requests_t){0};
 }

@@ -16,6 +16,7 @@
 
 #include "link.h"
 #include "request.h"
+#include "spares.h"
 
 typedef struct {
     size_t body_max;
@@ -30,6 +31,7 @@ typedef struct {
     weft_request_t *made;       /* every request object there is */
     executor_batch_t soon, away; /* to be run: here or elsewhere, when all is read; elsewhere */
     weft_request_t *idle;       /* objects for the next ones */
+    spares_t *spares;           /* memory for large replies */
     size_t dropped;             /* dropped ones that the executor still holds */
     size_t stuck;               /* answered HANDLER_TIMEOUT, and still running */
     int64_t sweep_us;           /* when some request may run out of time */
