@@ -62,9 +62,7 @@ weft_call_t *call_new (call_pool_t *pool)
     weft_call_t *self = node ? CONTAINER_OF (node, weft_call_t, node) : call_make ();
     if (!self)
         return NULL;
-    size_t blank = offsetof (weft_call_t, args);
-    __asm__ ("" : "+r" (blank)); /* as a constant it becomes a `rep stos`, which is slower than the library's */
-    memset (self, 0, blank);
+    memset (self, 0, offsetof (weft_call_t, args));
     self->method [0] = self->only [0] = self->worker [0] = '\0';
     self->attempt.call = self;
     self->handles = 1;
