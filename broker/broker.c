@@ -6,7 +6,8 @@
 #include <stdlib.h>
 #include <string.h>
 
-#define WATCH_CHAINS 4096
+#define WATCH_CHAINS  4096
+#define PRESSED_BYTES (256 * 1024) /* sent now, large bodies travel on while others still come in */
 
 /*  Life --------------------------------------------------------------------------------------------------------- */
 
@@ -208,7 +209,7 @@ buffer_t *peer_open_record (broker_t *self, peer_t *peer)
 
 static inline void written (broker_t *self, peer_t *peer)
 {
-    if (outbox_full (&peer->outbox) || outbox_bytes (&peer->outbox) > self->settings.outbox_max / 8)
+    if (outbox_full (&peer->outbox) || outbox_bytes (&peer->outbox) >= PRESSED_BYTES)
         self->pressed = true;
     if (peer->outbox.failed)
         peer_doom (self, peer, "does not read what is sent to it");
