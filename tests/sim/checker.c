@@ -122,8 +122,8 @@ void checker_broker_reads (process_t *broker, end_t *end, message_t *message, in
             at->open--;
         else if (record.kind == WIRE_DRAINING && !at->draining_us)
             at->draining_us = world.now_us;
-        else if (record.kind == WIRE_REGISTER)
-            at->draining_us = 0;
+        else if (record.kind == WIRE_REGISTER) /* what it held before is no longer the broker's business */
+            at->draining_us = at->open = 0;
     }
 }
 
