@@ -284,6 +284,27 @@ TEST (four_hundred_short_connections_leave_nothing_behind)
     mesh_destroy (&mesh);
 }
 
+TEST (a_call_that_was_on_its_way_when_the_broker_stops_is_handed_back)
+{
+    mesh_t *mesh = mesh_new ();
+    process_t *broker = mesh_broker (mesh, NULL, NULL);
+    raw_t raw = raw_open (mesh_endpoint (mesh));
+    buffer_t call;
+    raw_hello (&raw);
+    CHECK_INT (raw_hear (&raw), WIRE_WELCOME);
+    process_signal (broker, SIGTERM);
+    CHECK_INT (raw_hear (&raw), WIRE_DRAINING);
+    buffer_init (&call, 1024);
+    wire_write_request (&call, 1, text_of ("Arith.Multiply"), 5000, "\x92\x07\x06", 3, false, NULL);
+    CHECK (zmq_send (raw.socket, call.data, call.size, 0) > 0);
+    buffer_fini (&call);
+    CHECK_INT (raw_hear (&raw), WIRE_REPLY);
+    CHECK_INT (raw_hear (&raw), WIRE_GOODBYE);
+    CHECK_INT (process_wait (broker), 0);
+    raw_close (&raw);
+    mesh_destroy (&mesh);
+}
+
 TEST (a_connection_that_says_nothing_is_closed)
 {
     enum { CONNECTIONS = 10 };

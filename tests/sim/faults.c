@@ -89,7 +89,7 @@ void profile_draw (void)
     profile.hostiles = !profile.gentle && chance (300) ? 1 : 0;
     profile.active_us = between (2, 7) * S;
     profile.fault_gap_us = profile.gentle ? 100 * MS : between (100, 1500) * MS;
-    profile.faults = profile.gentle ? 1u << FAULT_DRAIN_WORKER : (unsigned) roll (1u << FAULTS) & (unsigned) roll (1u << FAULTS);
+    profile.faults = profile.gentle ? (1u << FAULT_DRAIN_WORKER | 1u << FAULT_DRAIN_BROKER) : (unsigned) roll (1u << FAULTS) & (unsigned) roll (1u << FAULTS);
     profile.ttl_ms = ttls_ms [roll (3)];
     profile.refresh_us = between (1, 10) * S;
     profile.same_ports = chance (500);
@@ -144,11 +144,11 @@ static process_t *anyone (void)
 }
 
 /*  As somebody who restarts one after another waits for each to be back, and known. */
-static bool all_are_back (process_role_t role)
+static bool all_are_back (void)
 {
     for (int i = 0; i < world.process_count; i++) {
         const process_t *process = &world.processes [i];
-        if (process->role == role && (!process->up || process->leaving || world.now_us - process->started_us < BACK_US))
+        if (process->role <= ROLE_OF_WORKER && (!process->up || process->leaving || world.now_us - process->started_us < BACK_US))
             return false;
     }
     return true;
@@ -226,7 +226,7 @@ static void hit_with_kill (process_t *process)
 static void drain_worker (void)
 {
     process_t *process = one_of (ROLE_OF_WORKER);
-    if (!process || process->frozen || (profile.gentle && !all_are_back (ROLE_OF_WORKER)))
+    if (!process || process->frozen || (profile.gentle && !all_are_back ()))
         return;
     trace ("%s is told to drain", process->name);
     process->leaving = true;
@@ -236,8 +236,9 @@ static void drain_worker (void)
 static void drain_broker (void)
 {
     process_t *process = one_of (ROLE_OF_BROKER);
-    if (!process || process->frozen)
+    if (!process || process->frozen || (profile.gentle && !all_are_back ()))
         return;
+    process->leaving = true;
     trace ("%s is told to stop", process->name);
     broker_process_drain (process);
 }
