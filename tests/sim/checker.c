@@ -250,7 +250,7 @@ static told_t *told_of (client_view_t *view, const char *uuid)
 void checker_client_starts (process_t *client)
 {
     if (!views [client->index])
-        views [client->index] = malloc (sizeof (client_view_t));
+        views [client->index] = calloc (1, sizeof (client_view_t));
     views [client->index]->told_count = views [client->index]->link_count = 0;
 }
 
@@ -269,8 +269,11 @@ static size_t link_of (client_view_t *view, uint64_t alias)
     size_t at = 0;
     while (at < view->link_count && view->links [at].alias != alias)
         at++;
-    if (at == view->link_count && at + 1 < UUIDS_MAX) {
-        view->link_count++;
+    if (at == view->link_count) {
+        if (at == UUIDS_MAX) /* the last one is given up for it */
+            at--;
+        else
+            view->link_count++;
         view->links [at].alias = alias;
         view->links [at].worker = NULL;
         view->links [at].draining_us = 0;
