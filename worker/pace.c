@@ -17,7 +17,7 @@
 #define CROSSING_NS 3000    /* to another thread and back */
 #define SLOW_NS     100000
 #define HEAP_NS     50000   /* that is worth a wake-up */
-#define LOOK_UP_US  50
+#define LOOK_UP_US  200     /* what was done is sent then, which wakes who waits for it: too often costs more than it gains */
 
 void pace_note (pace_t *self, int64_t took_us)
 {

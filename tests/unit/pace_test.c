@@ -79,5 +79,5 @@ TEST (much_work_is_shared_and_a_lone_call_never)
     CHECK (!pace_share (1, 90000));
     CHECK (!pace_share (2, 40000));
     CHECK (pace_share (3, 60000));
-    CHECK (!pace_look_up (10) && pace_look_up (50));
+    CHECK (!pace_look_up (100) && pace_look_up (200));
 }
