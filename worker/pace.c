@@ -10,7 +10,7 @@
  *
  *  One that nobody knows is run where it was read: should it be slow, another thread takes over the reading. A
  *  single call that took long says little, its thread may just have lost the processor; so one alone does not
- *  make a quick method a slow one. */
+ *  count, but the next one like it does. */
 
 #include "pace.h"
 
@@ -21,14 +21,16 @@
 
 void pace_note (pace_t *self, int64_t took_us)
 {
-    const int64_t took_ns = took_us * 1000, most_ns = 4 * self->mean_ns + SLOW_NS / 2;
+    const int64_t took_ns = took_us * 1000, most_ns = 4 * self->mean_ns + SLOW_NS;
+    const bool far_off = self->known && took_ns > 4 * self->mean_ns + CROSSING_NS;
 
     if (!self->known)
         self->mean_ns = took_ns;
-    else if (took_ns > self->mean_ns)
-        self->mean_ns += ((took_ns < most_ns ? took_ns : most_ns) - self->mean_ns) / 2;
-    else
+    else if (took_ns <= self->mean_ns)
         self->mean_ns -= (self->mean_ns - took_ns) / 16;
+    else if (!far_off || self->startled)
+        self->mean_ns += ((took_ns < most_ns ? took_ns : most_ns) - self->mean_ns) / 2;
+    self->startled = far_off;
     self->known = true;
 }
 

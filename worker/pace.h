@@ -11,6 +11,7 @@
 
 typedef struct {
     bool known;
+    bool startled;      /* the last one was far off the mean */
     int64_t mean_ns;    /* of late; quick to rise, slow to fall */
 } pace_t;
 
