@@ -8,7 +8,6 @@
 #define EJECT_FIRST_US 200000
 #define EJECT_MAX_US   30000000
 #define SILENCES_MAX   3 /* deadlines in a row that eject */
-#define LATENCY_SHARE  8 /* a new sample counts one eighth */
 
 static bool same_addresses (const endpoint_t *self, const char *const *addresses, size_t count)
 {
@@ -69,31 +68,6 @@ const char *endpoint_address (endpoint_t *self, endpoint_reach_fn *reach, void *
     return count ? usable [self->address_next % count] : NULL;
 }
 
-void endpoint_begin (endpoint_t *self, int64_t now_us)
-{
-    self->outstanding++;
-    if (self->ejected_until_us && !endpoint_ejected (self, now_us))
-        self->probing = true;
-}
-
-static void forgive (endpoint_t *self)
-{
-    self->failures = self->silences = 0;
-    self->ejected_until_us = 0;
-    self->probing = self->unreachable = false;
-}
-
-void endpoint_replied (endpoint_t *self, int64_t latency_us)
-{
-    forgive (self);
-    if (latency_us == ENDPOINT_LATENCY_UNKNOWN)
-        return; /* a refusal comes fast, and says nothing about work */
-    if (self->latency_us == ENDPOINT_LATENCY_UNKNOWN)
-        self->latency_us = latency_us;
-    else
-        self->latency_us += (latency_us - self->latency_us) / LATENCY_SHARE;
-}
-
 static void eject (endpoint_t *self, int64_t now_us, dice_t *dice)
 {
     int64_t length_us = EJECT_FIRST_US;
@@ -115,13 +89,6 @@ void endpoint_silent (endpoint_t *self, int64_t now_us, bool may_eject, dice_t *
     self->failures++;
     if (may_eject)
         eject (self, now_us, dice);
-}
-
-void endpoint_end (endpoint_t *self)
-{
-    assert (self->outstanding > 0);
-    if (--self->outstanding == 0)
-        self->probing = false; /* a probe that told nothing: the next call is one */
 }
 
 void endpoint_connected (endpoint_t *self)

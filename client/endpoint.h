@@ -13,6 +13,7 @@
 #ifndef ENDPOINT_H_INCLUDED
 #define ENDPOINT_H_INCLUDED
 
+#include <assert.h>
 #include "ids.h"
 #include "links.h"
 #include "dice.h"
@@ -20,6 +21,7 @@
 
 #define ENDPOINT_UUID_MAX 63
 #define ENDPOINT_LATENCY_UNKNOWN 0
+#define ENDPOINT_LATENCY_SHARE   8 /* a new sample counts one eighth */
 
 /*  What the registry says of it. */
 typedef enum { ENDPOINT_ALIVE, ENDPOINT_SUSPECT, ENDPOINT_DRAINING, ENDPOINT_GONE } endpoint_state_t;
@@ -81,10 +83,34 @@ typedef bool (endpoint_reach_fn) (const char *address, void *arg);
 const char *endpoint_address (endpoint_t *self, endpoint_reach_fn *reach, void *arg);
 
 /*  A call was given to it, ended with a reply, ended in silence, or left without either. */
-void endpoint_begin (endpoint_t *self, int64_t now_us);
-void endpoint_replied (endpoint_t *self, int64_t latency_us);
+static inline void endpoint_begin (endpoint_t *self, int64_t now_us)
+{
+    self->outstanding++;
+    if (self->ejected_until_us && !endpoint_ejected (self, now_us))
+        self->probing = true;
+}
+
+static inline void endpoint_replied (endpoint_t *self, int64_t latency_us)
+{
+    self->failures = self->silences = 0;
+    self->ejected_until_us = 0;
+    self->probing = self->unreachable = false;
+    if (latency_us == ENDPOINT_LATENCY_UNKNOWN)
+        return; /* a refusal comes fast, and says nothing about work */
+    if (self->latency_us == ENDPOINT_LATENCY_UNKNOWN)
+        self->latency_us = latency_us;
+    else
+        self->latency_us += (latency_us - self->latency_us) / ENDPOINT_LATENCY_SHARE;
+}
+
 void endpoint_silent (endpoint_t *self, int64_t now_us, bool may_eject, dice_t *dice);
-void endpoint_end (endpoint_t *self);
+
+static inline void endpoint_end (endpoint_t *self)
+{
+    assert (self->outstanding > 0);
+    if (--self->outstanding == 0)
+        self->probing = false; /* a probe that told nothing: the next call is one */
+}
 
 /*  The connection is there; or failed or was lost (to be said while the link still shows which). */
 void endpoint_connected (endpoint_t *self);

@@ -3,6 +3,7 @@
 #include "buffer.h"
 #include <stdlib.h>
 #include <string.h>
+#include "bytes.h"
 
 #define CAPACITY_MIN 256
 
@@ -15,11 +16,6 @@ void buffer_fini (buffer_t *self)
 {
     free (self->data);
     *self = (buffer_t){0};
-}
-
-void buffer_clear (buffer_t *self)
-{
-    buffer_truncate (self, 0);
 }
 
 void buffer_truncate (buffer_t *self, size_t size)
@@ -66,7 +62,7 @@ void buffer_append (buffer_t *self, const void *data, size_t size)
         return;
     uint8_t *at = buffer_extend (self, size);
     if (at)
-        memcpy (at, data, size);
+        bytes_copy (at, data, size);
 }
 
 int buffer_msgpack_write (void *self, const char *data, size_t size)

@@ -21,7 +21,11 @@ void buffer_init (buffer_t *self, size_t max);
 void buffer_fini (buffer_t *self);
 
 /*  Forgets the content and the failure, keeps the memory. */
-void buffer_clear (buffer_t *self);
+static inline void buffer_clear (buffer_t *self)
+{
+    self->size = 0;
+    self->failed = false;
+}
 
 /*  Cuts back to an earlier size and forgets the failure. */
 void buffer_truncate (buffer_t *self, size_t size);

@@ -69,18 +69,6 @@ bool deadlines_set (deadlines_t *self, deadline_t *node, int64_t at_us)
     return true;
 }
 
-bool deadlines_set_lazily (deadlines_t *self, deadline_t *node, int64_t at_us, int64_t now_us)
-{
-    if (at_us <= now_us + DEADLINES_YOUNG_US)
-        return deadlines_set (self, node, at_us);
-    if (!deadlines_reserve (self, self->count + self->young.count + 1))
-        return false;
-    node->at_us = at_us;
-    node->young_us = now_us + DEADLINES_YOUNG_US;
-    list_push (&self->young, &node->young);
-    return true;
-}
-
 static deadline_t *oldest_young (const deadlines_t *self)
 {
     list_node_t *node = list_first (&self->young);
@@ -97,11 +85,8 @@ static void age (deadlines_t *self, int64_t now_us)
     }
 }
 
-void deadlines_cancel (deadlines_t *self, deadline_t *node)
+void deadlines_leave_heap (deadlines_t *self, deadline_t *node)
 {
-    list_remove (&self->young, &node->young);
-    if (node->index == 0)
-        return;
     deadline_t *last = self->heap [self->count--];
     if (last != node)
         settle (self, last, node->index);

@@ -37,10 +37,27 @@ bool deadlines_set (deadlines_t *self, deadline_t *node, int64_t at_us);
 
 /*  Puts in a node that is not in, as set does, but cheaply for one that will most likely be cancelled long before it is due, like
  *  the deadline of a call: it finds its place in the heap only if it is still there after a while. `now_us` never goes back. */
-bool deadlines_set_lazily (deadlines_t *self, deadline_t *node, int64_t at_us, int64_t now_us);
+static inline bool deadlines_set_lazily (deadlines_t *self, deadline_t *node, int64_t at_us, int64_t now_us)
+{
+    if (at_us <= now_us + DEADLINES_YOUNG_US)
+        return deadlines_set (self, node, at_us);
+    if (self->count + self->young.count + 1 >= self->capacity
+        && !deadlines_reserve (self, self->count + self->young.count + 1))
+        return false;
+    node->at_us = at_us;
+    node->young_us = now_us + DEADLINES_YOUNG_US;
+    list_push (&self->young, &node->young);
+    return true;
+}
 
 /*  Takes the node out; harmless if it is not in. */
-void deadlines_cancel (deadlines_t *self, deadline_t *node);
+void deadlines_leave_heap (deadlines_t *self, deadline_t *node);
+static inline void deadlines_cancel (deadlines_t *self, deadline_t *node)
+{
+    list_remove (&self->young, &node->young);
+    if (node->index != 0)
+        deadlines_leave_heap (self, node);
+}
 
 /*  When pop is wanted at the latest: the first is not due before, but perhaps later. DEADLINES_NEVER: none is in. */
 int64_t deadlines_next (const deadlines_t *self);

@@ -53,11 +53,6 @@ bool outbox_empty (const outbox_t *self)
     return !self->has_whole && self->taken_records == self->records.size;
 }
 
-size_t outbox_bytes (const outbox_t *self)
-{
-    return self->records.size - self->taken_records + self->attachment_bytes;
-}
-
 static bool grow (void **array, size_t *capacity, size_t element_size)
 {
     const size_t wanted = *capacity ? 2 * *capacity : 8;

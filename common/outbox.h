@@ -39,7 +39,10 @@ static inline bool outbox_full (const outbox_t *self)
 {
     return self->part_count > self->taken_parts;
 }
-size_t outbox_bytes (const outbox_t *self);
+static inline size_t outbox_bytes (const outbox_t *self)
+{
+    return self->records.size - self->taken_records + self->attachment_bytes;
+}
 
 /*  The buffer to append one record to. Call outbox_close_record after each. */
 buffer_t *outbox_make_room (outbox_t *self);

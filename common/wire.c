@@ -2,6 +2,7 @@
 
 #include "wire_inside.h"
 #include <string.h>
+#include "bytes.h"
 
 /*  Names. */
 
@@ -398,8 +399,7 @@ static uint8_t *put_str (uint8_t *at, text_t text)
         at = put_wide_head (at, 0xd9, text.size);
     else
         *at++ = (uint8_t) (0xa0 | text.size);
-    if (text.size)
-        memcpy (at, text.data, text.size);
+    bytes_copy (at, text.data, text.size);
     return at + text.size;
 }
 
@@ -410,8 +410,7 @@ static void put_body (uint8_t *at, const void *body, size_t size, bool attached)
         return;
     }
     at = put_wide_head (at, 0xc4, size);
-    if (size)
-        memcpy (at, body, size);
+    bytes_copy (at, body, size);
 }
 
 static void write_request_head (buffer_t *out, uint32_t fields, uint64_t id, text_t method, uint32_t remaining_ms,
