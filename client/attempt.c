@@ -112,62 +112,69 @@ static const wire_options_t *options_of (const weft_call_t *call, wire_options_t
     return options;
 }
 
-static void write_request (channel_t *self, weft_call_t *call, link_t *link, uint64_t id)
+static void write_request (channel_t *self, weft_call_t *call, link_t *link, uint64_t id, const void *body,
+                           size_t size)
 {
-    size_t size;
-    const void *body = call_args (call, &size);
-    const bool attached = size > WEFT_BODY_INLINE_MAX;
+    const text_t method = {call->method, call->service.size + 1 + call->name.size};
     wire_options_t options;
-    zmq_msg_t frame;
-    if (attached) {
-        weft_call_t *owner = call->parent ? call->parent : call;
-        zmq_msg_init (&frame);
-        zmq_msg_copy (&frame, &owner->args_frame);
-    }
-    wire_write_request (outbox_open_record (&link->outbox), id,
-                        (text_t){call->method, call->service.size + 1 + call->name.size},
-                        remaining_ms (self, call), attached ? NULL : body, size, attached,
-                        options_of (call, &options));
-    outbox_close_record (&link->outbox, attached ? &frame : NULL);
-    self->full |= outbox_full (&link->outbox);
-    if (attached)
-        zmq_msg_close (&frame);
-    channel_touch (self, link);
+    wire_write_request (outbox_open_record (&link->outbox), id, method, remaining_ms (self, call), body, size,
+                        false, options_of (call, &options));
+    outbox_close_record (&link->outbox, NULL);
 }
 
-/*  Why it cannot be sent there; false if it can. */
-static bool is_unsendable (const weft_call_t *call, const link_t *link, outcome_t *outcome,
-                           text_space_t *space)
+/*  The same with arguments in a frame of their own. */
+APART static void write_large_request (channel_t *self, weft_call_t *call, link_t *link, uint64_t id)
 {
-    const size_t size = call_args_size (call);
-    if (size > link->body_max) {
-        *outcome = outcome_here (WEFT_TOO_LARGE, WEFT_EXECUTED_NO, space,
-                                 "the arguments have %zu bytes; %s takes %llu", size, link->address,
-                                 (unsigned long long) link->body_max);
-        return true;
-    }
-    if (outbox_bytes (&link->outbox) + size + 4 * WEFT_BATCH_MAX > WEFT_OUTBOX_MAX) {
-        *outcome = outcome_here (WEFT_OVERLOADED, WEFT_EXECUTED_NO, space,
-                                 "%s does not read what waits for it", link->address);
-        return true;
-    }
-    return false;
+    const text_t method = {call->method, call->service.size + 1 + call->name.size};
+    weft_call_t *owner = call->parent ? call->parent : call;
+    wire_options_t options;
+    zmq_msg_t frame;
+    zmq_msg_init (&frame);
+    zmq_msg_copy (&frame, &owner->args_frame);
+    wire_write_request (outbox_open_record (&link->outbox), id, method, remaining_ms (self, call), NULL,
+                        zmq_msg_size (&frame), true, options_of (call, &options));
+    outbox_close_record (&link->outbox, &frame);
+    zmq_msg_close (&frame);
+}
+
+static bool is_too_large (const link_t *link, size_t size)
+{
+    return size > link->body_max;
+}
+
+static bool is_stuck (const link_t *link, size_t size)
+{
+    return outbox_bytes (&link->outbox) + size + 4 * WEFT_BATCH_MAX > WEFT_OUTBOX_MAX;
+}
+
+/*  It could not be sent there. */
+APART static void unsent (channel_t *self, attempt_t *attempt, size_t size)
+{
+    const link_t *link = attempt->request.link;
+    text_space_t space;
+    outcome_t outcome;
+    if (is_too_large (link, size))
+        outcome = outcome_here (WEFT_TOO_LARGE, WEFT_EXECUTED_NO, &space,
+                                "the arguments have %zu bytes; %s takes %llu", size, link->address,
+                                (unsigned long long) link->body_max);
+    else if (is_stuck (link, size))
+        outcome = outcome_here (WEFT_OVERLOADED, WEFT_EXECUTED_NO, &space,
+                                "%s does not read what waits for it", link->address);
+    else
+        outcome = outcome_here (WEFT_OVERLOADED, WEFT_EXECUTED_NO, &space, "out of memory");
+    attempt_failed (self, attempt, &outcome);
 }
 
 void attempt_send (channel_t *self, attempt_t *attempt)
 {
     weft_call_t *call = attempt->call;
     link_t *link = attempt->request.link;
-    outcome_t outcome;
-    text_space_t space;
-    if (is_unsendable (call, link, &outcome, &space)) {
-        attempt_failed (self, attempt, &outcome);
-        return;
-    }
-    const uint64_t id = ids_put (&self->requests, &attempt->request);
+    size_t size;
+    const void *body = call_args (call, &size);
+    const bool fits = !is_too_large (link, size) && !is_stuck (link, size);
+    const uint64_t id = fits ? ids_put (&self->requests, &attempt->request) : 0;
     if (id == 0) {
-        outcome = outcome_here (WEFT_OVERLOADED, WEFT_EXECUTED_NO, &space, "out of memory");
-        attempt_failed (self, attempt, &outcome);
+        unsent (self, attempt, size);
         return;
     }
     link_sent (link, &attempt->request, id);
@@ -177,11 +184,16 @@ void attempt_send (channel_t *self, attempt_t *attempt)
     call->attempts++;
     attempt->sent_us = self->now_us;
     set_deadline (self, call);
-    write_request (self, call, link, id);
+    if (size > WEFT_BODY_INLINE_MAX)
+        write_large_request (self, call, link, id);
+    else
+        write_request (self, call, link, id, body, size);
+    self->full |= outbox_full (&link->outbox);
+    channel_touch (self, link);
 }
 
 /*  Takes the attempt off its link and its endpoint. True if it had been sent. */
-static bool leave_link (channel_t *self, attempt_t *attempt)
+static inline bool leave_link (channel_t *self, attempt_t *attempt)
 {
     link_t *link = attempt->request.link;
     const bool sent = attempt->request.id != 0;
@@ -195,7 +207,8 @@ static bool leave_link (channel_t *self, attempt_t *attempt)
         self->routed -= link == &self->broker;
     }
     request_leave (&attempt->request);
-    channel_left (self, link);
+    if (link->draining)
+        channel_left (self, link);
     return sent;
 }
 
@@ -261,6 +274,8 @@ static outcome_t deadline_outcome (const channel_t *self, const weft_call_t *cal
 
 /*  Replies. */
 
+static void part_ended (channel_t *self, weft_call_t *part);
+
 /*  A peer may claim anything. */
 static int64_t claimed_us (uint64_t us)
 {
@@ -293,19 +308,61 @@ static weft_origin_t default_origin (const weft_call_t *call, weft_status_t stat
     return call->direct ? WEFT_ORIGIN_WORKER : WEFT_ORIGIN_BROKER;
 }
 
+/*  There is a reply, but this client has no place for it. */
+APART static void untaken (channel_t *self, attempt_t *attempt, size_t size)
+{
+    text_space_t space;
+    outcome_t outcome;
+    if (size > self->options.body_max)
+        outcome = outcome_here (WEFT_TOO_LARGE, WEFT_EXECUTED_YES, &space,
+                                "the reply has %zu bytes; at most %zu are taken", size, self->options.body_max);
+    else
+        outcome = outcome_here (WEFT_OVERLOADED, WEFT_EXECUTED_YES, &space, "out of memory for the reply");
+    leave_link (self, attempt);
+    call_end (self, attempt->call, &outcome);
+}
+
+/*  What a call becomes, wherever it ends. */
+static inline void conclude (channel_t *self, weft_call_t *call, weft_status_t status, weft_executed_t executed,
+                             weft_origin_t origin, int64_t code)
+{
+    call->state = CALL_ENDED;
+    call->status = status;
+    call->executed = executed > call->executed_before ? executed : call->executed_before;
+    call->origin = origin;
+    call->code = code;
+    call->ledger.total_us = self->now_us - call->started_us;
+    self->open--;
+}
+
+/*  The caller's are handed out, a broadcast's go back to it. */
+static inline void hand_back (channel_t *self, weft_call_t *call)
+{
+    if (call->parent) {
+        atomic_store_explicit (&call->done, true, memory_order_release);
+        part_ended (self, call);
+        call_release (call, self->options.pool);
+        return;
+    }
+    self->stats.finished++;
+    self->stats.failed += call->status != WEFT_OK;
+    list_push (&self->done, &call->node);
+}
+
 static void reply_ok (channel_t *self, attempt_t *attempt, const wire_record_t *record, zmq_msg_t *attachment)
 {
     weft_call_t *call = attempt->call;
-    text_space_t space;
-    outcome_t outcome = {.status = WEFT_OK, .executed = WEFT_EXECUTED_YES, .origin = WEFT_ORIGIN_APPLICATION};
-    if (record->body_size > self->options.body_max)
-        outcome = outcome_here (WEFT_TOO_LARGE, WEFT_EXECUTED_YES, &space,
-                                "the reply has %zu bytes; at most %zu are taken", record->body_size,
-                                self->options.body_max);
-    else if (!call_take_body (call, record->body, record->body_size, attachment))
-        outcome = outcome_here (WEFT_OVERLOADED, WEFT_EXECUTED_YES, &space, "out of memory for the reply");
+    if (record->body_size > self->options.body_max ||
+        !call_take_body (call, record->body, record->body_size, attachment)) {
+        untaken (self, attempt, record->body_size);
+        return;
+    }
+    assert (call->state == CALL_SENT && !call->discovery && !call->connect_by_us);
     leave_link (self, attempt);
-    call_end (self, call, &outcome);
+    deadlines_cancel (&self->calls, &call->timer);
+    buffer_clear (&call->text);
+    conclude (self, call, WEFT_OK, WEFT_EXECUTED_YES, WEFT_ORIGIN_APPLICATION, 0);
+    hand_back (self, call);
 }
 
 /*  A failure that comes when time is up is most likely its consequence: a handler that noticed. */
@@ -317,39 +374,44 @@ static void fail_late (channel_t *self, attempt_t *attempt)
     attempt_failed (self, attempt, &outcome);
 }
 
-void attempt_replied (channel_t *self, attempt_t *attempt, const wire_record_t *record, zmq_msg_t *attachment)
+APART static void reply_failed (channel_t *self, attempt_t *attempt, const wire_record_t *record,
+                                zmq_msg_t *attachment, weft_status_t status, const wire_info_t *info)
 {
     weft_call_t *call = attempt->call;
-    wire_info_t info = wire_info_none ();
-    if (mp_left (&record->extra) && !wire_read_info (record->extra, &info))
-        info = wire_info_none ();
-    const weft_status_t status = record->status < WEFT_STATUS_COUNT ? record->status : WEFT_INTERNAL;
-    note_ledger (call, &info);
-    note_health (self, attempt, status);
-    if (status == WEFT_OK) {
-        reply_ok (self, attempt, record, attachment);
-        return;
-    }
     if (self->now_us >= call->deadline_us && status != WEFT_DEADLINE_EXCEEDED) {
         fail_late (self, attempt);
         return;
     }
     char text [WEFT_TEXT_MAX + 1];
-    if (info.text.size)
-        snprintf (text, sizeof text, "%.*s", TEXT_ARG (info.text));
+    if (info->text.size)
+        snprintf (text, sizeof text, "%.*s", TEXT_ARG (info->text));
     else
         snprintf (text, sizeof text, "%s", weft_status_text (status));
     outcome_t outcome = {
         .status = status,
         .text = text,
-        .code = info.code,
-        .executed = info.executed >= 0 ? (weft_executed_t) info.executed : weft_status_executed (status),
-        .origin = info.origin >= 0 ? (weft_origin_t) info.origin : default_origin (call, status),
-        .retry_after_us = info.retry_after_ms < 86400000 ? (int64_t) info.retry_after_ms * 1000 : 0,
+        .code = info->code,
+        .executed = info->executed >= 0 ? (weft_executed_t) info->executed : weft_status_executed (status),
+        .origin = info->origin >= 0 ? (weft_origin_t) info->origin : default_origin (call, status),
+        .retry_after_us = info->retry_after_ms < 86400000 ? (int64_t) info->retry_after_ms * 1000 : 0,
         .chosen = !call->direct && attempt->endpoint};
     if (status == WEFT_APP_ERROR)
         call_take_body (call, record->body, record->body_size, attachment);
     attempt_failed (self, attempt, &outcome);
+}
+
+void attempt_replied (channel_t *self, attempt_t *attempt, const wire_record_t *record, zmq_msg_t *attachment)
+{
+    wire_info_t info = wire_info_none ();
+    if (mp_left (&record->extra) && !wire_read_info (record->extra, &info))
+        info = wire_info_none ();
+    const weft_status_t status = record->status < WEFT_STATUS_COUNT ? record->status : WEFT_INTERNAL;
+    note_ledger (attempt->call, &info);
+    note_health (self, attempt, status);
+    if (status == WEFT_OK)
+        reply_ok (self, attempt, record, attachment);
+    else
+        reply_failed (self, attempt, record, attachment, status, &info);
 }
 
 /*  The end, or another try. */
@@ -483,27 +545,13 @@ void call_end (channel_t *self, weft_call_t *call, const outcome_t *outcome)
 {
     assert (call->state != CALL_ENDED);
     leave_all (self, call);
-    call->state = CALL_ENDED;
-    call->status = outcome->status;
-    call->executed = outcome->executed > call->executed_before ? outcome->executed : call->executed_before;
-    call->origin = outcome->origin;
-    call->code = outcome->code;
     if (outcome->status == WEFT_OK)
         buffer_clear (&call->text);
     else
         call_set_text (call, "%s", outcome->text);
-    call->ledger.total_us = self->now_us - call->started_us;
-    self->open--;
+    conclude (self, call, outcome->status, outcome->executed, outcome->origin, outcome->code);
     cancel_parts (self, call);
-    if (!call->parent) {
-        self->stats.finished++;
-        self->stats.failed += outcome->status != WEFT_OK;
-        list_push (&self->done, &call->node);
-        return;
-    }
-    atomic_store_explicit (&call->done, true, memory_order_release);
-    part_ended (self, call);
-    call_release (call, self->options.pool);
+    hand_back (self, call);
 }
 
 /*  Ended from this side: deadline, cancel, shutdown. What was sent may have run, and is told to stop. */
@@ -577,6 +625,7 @@ static weft_call_t *new_part (channel_t *self, weft_call_t *call, const endpoint
     memcpy (part->method, call->method, sizeof part->method);
     part->service = (text_t){part->method, call->service.size};
     part->name = (text_t){part->method + call->service.size + 1, call->name.size};
+    part->ours = call->ours;
     part->codec = call->codec;
     part->settings = call->settings;
     part->settings.balance = WEFT_BALANCE_P2C;

@@ -6,6 +6,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include "bytes.h"
 
 #define KEPT_MAX    (64 * 1024) /* memory a pooled call may hold on to, per buffer */
 #define STRINGS_MAX (1024 * 1024)
@@ -34,7 +35,7 @@ void call_pool_fini (call_pool_t *self)
     self->max = 0;
 }
 
-static void keep_buffer (buffer_t *buffer)
+static inline void keep_buffer (buffer_t *buffer)
 {
     if (buffer->capacity > KEPT_MAX) {
         const size_t max = buffer->max;
@@ -69,11 +70,9 @@ weft_call_t *call_new (call_pool_t *pool)
     return self;
 }
 
-void call_release (weft_call_t *self, call_pool_t *pool)
+/*  What only some calls have. */
+static void drop_extras (weft_call_t *self, call_pool_t *pool)
 {
-    assert (self->handles > 0);
-    if (--self->handles > 0)
-        return;
     for (size_t i = 0; i < self->part_count; i++)
         call_release (self->parts [i], pool);
     free (self->parts);
@@ -83,6 +82,12 @@ void call_release (weft_call_t *self, call_pool_t *pool)
         zmq_msg_close (&self->reply_frame);
     if (self->has_arena)
         arena_fini (&self->arena);
+}
+
+void call_recycle (weft_call_t *self, call_pool_t *pool)
+{
+    if (self->parts || self->has_args_frame || self->has_reply_frame || (self->has_arena && self->arena.blocks))
+        drop_extras (self, pool);
     if (!pool || pool->free.count >= pool->max) {
         call_free (self);
         return;
@@ -157,6 +162,7 @@ static bool flawed (weft_call_t *self, const char *format, const char *what)
 static _Thread_local struct {
     char method [WEFT_METHOD_NAME_MAX + 1];
     size_t size, service_size;
+    bool ours;
 } last_split;
 
 static bool take_method (weft_call_t *self, const char *method)
@@ -169,9 +175,11 @@ static bool take_method (weft_call_t *self, const char *method)
         memcpy (last_split.method, method, size + 1);
         last_split.size = size;
         last_split.service_size = service.size;
+        last_split.ours = service.size > 5 && memcmp (service.data, "weft.", 5) == 0;
     }
     const size_t size = last_split.size, service_size = last_split.service_size;
-    memcpy (self->method, last_split.method, size + 1);
+    bytes_copy (self->method, last_split.method, size + 1);
+    self->ours = last_split.ours;
     self->service = (text_t){self->method, service_size};
     self->name = (text_t){self->method + service_size + 1, size - service_size - 1};
     return true;
@@ -233,19 +241,6 @@ bool call_seal_args (weft_call_t *self)
     self->has_args_frame = true;
     buffer_init (&self->args, self->args.max); /* its memory is the frame's now */
     return true;
-}
-
-const void *call_args (const weft_call_t *self, size_t *size)
-{
-    if (self->parent)
-        return call_args (self->parent, size);
-    if (!self->has_args_frame) {
-        *size = self->args.size;
-        return self->args.data ? (const void *) self->args.data : "";
-    }
-    zmq_msg_t *frame = (zmq_msg_t *) (uintptr_t) &self->args_frame; /* libzmq knows no const */
-    *size = zmq_msg_size (frame);
-    return zmq_msg_data (frame);
 }
 
 /*  What came of it. */

@@ -13,6 +13,7 @@
 #ifndef CALL_H_INCLUDED
 #define CALL_H_INCLUDED
 
+#include <assert.h>
 #include <stdatomic.h>
 #include <weft/client.h>
 #include "arena.h"
@@ -51,6 +52,7 @@ struct weft_call {
     /*  What was asked. */
     uint64_t sequence;
     bool discover;          /* not a call: waits for the list of service `method` */
+    bool ours;              /* the service is weft's own: the registry, or a worker's about itself */
     text_t service, name;   /* in method */
     codec_t codec;
     call_settings_t settings;
@@ -122,23 +124,32 @@ static inline void call_hold (weft_call_t *self)
     self->handles++;
 }
 /*  Gives one handle back; the last one frees the call, and its parts. `pool` may be NULL. */
-void call_release (weft_call_t *self, call_pool_t *pool);
+void call_recycle (weft_call_t *self, call_pool_t *pool);
+static inline void call_release (weft_call_t *self, call_pool_t *pool)
+{
+    assert (self->handles > 0);
+    if (--self->handles == 0)
+        call_recycle (self, pool);
+}
 
 /*  Sets what is asked. False: out of memory. Options' own strings are copied; defaults are taken from
  *  `settings`. */
 bool call_ask (weft_call_t *self, const char *method, const weft_call_options_t *options,
                const call_settings_t *settings);
 
-/*  Large arguments become a frame that can be sent without a copy. False: out of memory. */
+/*  Large arguments become a frame that can be sent without a copy. False: out of memory. A part of a broadcast has those of the
+ *  whole. */
 bool call_seal_args (weft_call_t *self);
-const void *call_args (const weft_call_t *self, size_t *size);
-static inline size_t call_args_size (const weft_call_t *self)
+static inline const void *call_args (const weft_call_t *self, size_t *size)
 {
-    size_t size;
-    if (!self->parent && !self->has_args_frame)
-        return self->args.size;
-    call_args (self, &size);
-    return size;
+    const weft_call_t *owner = self->parent ? self->parent : self;
+    if (!owner->has_args_frame) {
+        *size = owner->args.size;
+        return owner->args.data ? (const void *) owner->args.data : "";
+    }
+    zmq_msg_t *frame = (zmq_msg_t *) (uintptr_t) &owner->args_frame; /* libzmq knows no const */
+    *size = zmq_msg_size (frame);
+    return zmq_msg_data (frame);
 }
 
 /*  Keeps a reply's body; `attachment`, if not NULL, is moved out. False: out of memory. */

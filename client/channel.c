@@ -709,20 +709,11 @@ void channel_tick (channel_t *self, int64_t now_us)
 
 /*  Calls. */
 
-void channel_start (channel_t *self, weft_call_t *call, int64_t now_us)
+/*  Ends before it began. */
+APART static void turn_down (channel_t *self, weft_call_t *call, size_t size)
 {
-    self->now_us = now_us;
-    call_hold (call);
-    call->sequence = ++self->sequence;
-    call->started_us = now_us;
-    call->deadline_us = now_us + call->settings.timeout_ms * 1000LL;
-    self->open++;
-    self->stats.started++;
-    retry_budget_call (&self->budget);
-
     text_space_t space;
-    outcome_t outcome = {0};
-    const size_t size = call_args_size (call);
+    outcome_t outcome;
     if (self->closed)
         outcome = outcome_here (WEFT_SHUTDOWN, WEFT_EXECUTED_NO, &space, "the client was closed");
     else if (call->flaw)
@@ -734,10 +725,26 @@ void channel_start (channel_t *self, weft_call_t *call, int64_t now_us)
     else if (self->open > self->options.calls_max)
         outcome = outcome_here (WEFT_OVERLOADED, WEFT_EXECUTED_NO, &space, "%zu calls are open already",
                                 self->options.calls_max);
-    else if (!deadlines_reserve (&self->calls, self->open))
+    else
         outcome = outcome_here (WEFT_OVERLOADED, WEFT_EXECUTED_NO, &space, "out of memory");
-    if (outcome.status != WEFT_OK)
-        call_end (self, call, &outcome);
+    call_end (self, call, &outcome);
+}
+
+void channel_start (channel_t *self, weft_call_t *call, int64_t now_us)
+{
+    size_t size;
+    self->now_us = now_us;
+    call_hold (call);
+    call->sequence = ++self->sequence;
+    call->started_us = now_us;
+    call->deadline_us = now_us + call->settings.timeout_ms * 1000LL;
+    self->open++;
+    self->stats.started++;
+    retry_budget_call (&self->budget);
+    call_args (call, &size);
+    if (self->closed || call->flaw || size > self->options.body_max || self->open > self->options.calls_max ||
+        !deadlines_reserve (&self->calls, self->open))
+        turn_down (self, call, size);
     else
         route_call (self, call);
     settle (self);

@@ -13,6 +13,7 @@ discovery_t *discovery_new (const char *service, int64_t refresh_us, uint64_t se
     self->request.kind = REQUEST_WATCH;
     self->refresh_us = refresh_us;
     snprintf (self->service, sizeof self->service, "%s", service);
+    self->service_size = strlen (self->service);
     table_init (&self->methods, seed);
     table_init (&self->listed_now, seed);
     list_init (&self->waiting);

@@ -25,6 +25,7 @@ typedef enum { DISCOVERY_IDLE, DISCOVERY_ASKING, DISCOVERY_WATCHING } discovery_
 typedef struct discovery {
     request_t request;              /* the Watch */
     char service [WEFT_METHOD_NAME_MAX + 1];
+    size_t service_size;
     discovery_state_t state;
     bool listed;                    /* a whole list was had */
     bool cut_off;                   /* the broker went away since */
@@ -63,6 +64,13 @@ void discovery_cut_off (discovery_t *self, int64_t now_us);
 
 /*  May calls go by it? An empty list is believed only once it is confirmed. */
 bool discovery_usable (const discovery_t *self);
+
+/*  Nothing need be asked or doubted: all that is known is as the broker has it now. */
+static inline bool discovery_fresh (const discovery_t *self, int64_t now_us)
+{
+    return self->state == DISCOVERY_WATCHING && self->listed && self->count > 0 && self->confirm_us == 0 &&
+           now_us - self->updated_us < self->refresh_us;
+}
 
 /*  Are there members that the broker of now has not confirmed? */
 bool discovery_in_doubt (const discovery_t *self);

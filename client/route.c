@@ -13,6 +13,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include "bytes.h"
 
 #define SERVICES_MAX   WEFT_BROKER_WATCHES_MAX
 #define PROBE_EVERY_US 100000
@@ -245,8 +246,8 @@ static bool make_room (channel_t *self)
 static discovery_t *recent (const channel_t *self, text_t service)
 {
     discovery_t *discovery = self->recent;
-    const bool same = discovery && discovery->service [service.size] == '\0' &&
-                      memcmp (discovery->service, service.data, service.size) == 0;
+    const bool same = discovery && discovery->service_size == service.size &&
+                      bytes_equal (discovery->service, service.data, service.size);
     return same ? discovery : NULL;
 }
 
@@ -345,16 +346,41 @@ static void by_service (channel_t *self, weft_call_t *call)
         call_wait_list (self, call, discovery);
 }
 
-/*  The registry is the broker's, and every worker has a service about itself. */
-static bool is_ours (const weft_call_t *call)
+/*  Nearly every call: its first try, for any worker of a service whose list is good, and a good worker is there. False: it is
+ *  another one, and is still to be routed. */
+static inline bool route_usual (channel_t *self, weft_call_t *call)
 {
-    return call->service.size > 5 && memcmp (call->service.data, "weft.", 5) == 0;
+    discovery_t *discovery = recent (self, call->service);
+    if (!discovery || !discovery_fresh (discovery, self->now_us) || call->ours || call->only [0] ||
+        call->attempts > 0 || call->tried_count > 0 || names_workers (call))
+        return false;
+    discovery->used_us = self->now_us;
+    if (call->settings.via == WEFT_VIA_BROKER) {
+        through_broker (self, call, NULL);
+        return true;
+    }
+    const choice_t choice = {discovery->members, discovery->count, &discovery->balancer};
+    endpoint_t *endpoint;
+    if (self->now_us - discovery->probed_us >= PROBE_EVERY_US)
+        return false;
+    if (choice.count > 1)
+        endpoint = pick (self, call, &choice, ENDPOINT_GOOD, false);
+    else
+        endpoint = endpoint_fitness (choice.list [0], self->now_us) == ENDPOINT_GOOD ? choice.list [0] : NULL;
+    if (!endpoint)
+        return false;
+    if (directly (self, call, endpoint))
+        return true;
+    endpoint_unreachable (endpoint, self->now_us, &self->dice);
+    return false;
 }
 
 void route_call (channel_t *self, weft_call_t *call)
 {
+    if (route_usual (self, call))
+        return;
     const char *wanted = call->only [0] ? call->only : call->same ? call->worker : "";
-    if (call->discover || (!wanted [0] && !is_ours (call))) {
+    if (call->discover || (!wanted [0] && !call->ours)) {
         by_service (self, call);
         return;
     }
