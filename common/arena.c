@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MPL-2.0 */
 
 #include "arena.h"
-#include <stdalign.h>
+#include <stdbool.h>
 #include <stdint.h>
 #include <stdlib.h>
 #include <string.h>
@@ -12,7 +12,7 @@
 /*  The first block of the list is the one that is being filled. */
 struct arena_block {
     struct arena_block *next;
-    size_t used, size;
+    size_t size;
     alignas (max_align_t) uint8_t memory [];
 };
 
@@ -36,13 +36,19 @@ void arena_fini (arena_t *self)
     *self = (arena_t){.max = self->max};
 }
 
+static void fill (arena_t *self, struct arena_block *block)
+{
+    self->at = block ? block->memory : NULL;
+    self->end = block ? block->memory + block->size : NULL;
+}
+
 /*  A block that holds `needed` bytes at least, and more if the bound allows: each twice the last, up to the
  *  size that is kept. */
-static struct arena_block *add_block (arena_t *self, size_t needed)
+static bool add_block (arena_t *self, size_t needed)
 {
     const size_t left = self->max - self->total;
     if (needed > left)
-        return NULL;
+        return false;
 
     size_t size = self->blocks ? 2 * self->blocks->size : BLOCK_FIRST;
     if (size > BLOCK_KEPT)
@@ -54,33 +60,32 @@ static struct arena_block *add_block (arena_t *self, size_t needed)
 
     struct arena_block *block = malloc (sizeof *block + size);
     if (!block)
-        return NULL;
+        return false;
     *block = (struct arena_block){.next = self->blocks, .size = size};
     self->blocks = block;
     self->total += size;
-    return block;
+    fill (self, block);
+    return true;
 }
 
-void *arena_alloc (arena_t *self, size_t size)
+void *arena_take_slow (arena_t *self, size_t size)
 {
-    const size_t align = alignof (max_align_t);
     if (size > self->max)
         return NULL;
     if (size == 0)
         size = 1;
-
-    struct arena_block *block = self->blocks;
-    if (!block || size > block->size - block->used)
-        block = add_block (self, size);
-    if (!block)
+    if (size > (size_t) (self->end - self->at) && !add_block (self, size))
         return NULL;
-    void *memory = block->memory + block->used;
-    const size_t padded = (size + align - 1) / align * align;
-    block->used = padded < block->size - block->used ? block->used + padded : block->size;
-    return memset (memory, 0, size);
+    return arena_take (self, size);
 }
 
-void arena_reset (arena_t *self)
+void *arena_alloc (arena_t *self, size_t size)
+{
+    void *memory = arena_take (self, size);
+    return memory ? memset (memory, 0, size ? size : 1) : NULL;
+}
+
+static void keep_largest (arena_t *self)
 {
     struct arena_block *kept = NULL, *next;
     for (struct arena_block *block = self->blocks; block; block = next) {
@@ -94,6 +99,16 @@ void arena_reset (arena_t *self)
     }
     self->blocks = kept;
     self->total = kept ? kept->size : 0;
-    if (kept)
-        kept->used = 0;
+    fill (self, kept);
+}
+
+void arena_reset (arena_t *self)
+{
+    struct arena_block *block = self->blocks;
+    if (!block)
+        return;
+    if (!block->next && block->size <= BLOCK_KEPT)
+        self->at = block->memory;
+    else
+        keep_largest (self);
 }

@@ -26,17 +26,21 @@ size_t utf8_length (const uint8_t *at, size_t left)
     return length;
 }
 
-/*  Bytes at the start that are plain ASCII, in eights. */
+static bool eight_are_ascii (const uint8_t *at)
+{
+    uint64_t eight;
+    memcpy (&eight, at, 8);
+    return (eight & 0x8080808080808080u) == 0;
+}
+
+/*  Bytes at the start that are plain ASCII: in eights, the last of which may overlap the one before. */
 static size_t ascii_length (const uint8_t *at, size_t size)
 {
     size_t length = 0;
-    for (; size - length >= 8; length += 8) {
-        uint64_t eight;
-        memcpy (&eight, at + length, 8);
-        if (eight & 0x8080808080808080u)
-            break;
-    }
-    return length;
+    for (; size - length >= 8; length += 8)
+        if (!eight_are_ascii (at + length))
+            return length;
+    return size >= 8 && eight_are_ascii (at + size - 8) ? size : length;
 }
 
 bool utf8_valid (const void *text, size_t size)
@@ -44,7 +48,7 @@ bool utf8_valid (const void *text, size_t size)
     const uint8_t *bytes = text;
     size_t at = ascii_length (bytes, size);
     while (at < size) {
-        const size_t length = utf8_length (bytes + at, size - at);
+        const size_t length = bytes [at] < 0x80 ? 1 : utf8_length (bytes + at, size - at);
         if (length == 0)
             return false;
         at += length;

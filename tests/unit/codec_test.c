@@ -334,6 +334,60 @@ TEST (a_body_over_the_bound_leaves_the_buffer_failed)
     buffer_fini (&body);
 }
 
+TEST (a_body_fits_a_buffer_of_its_own_size_and_no_smaller)
+{
+    const sample full = sample_full ();
+    buffer_t whole;
+    buffer_init (&whole, 1 << 16);
+    CHECK (codec_encode (CODEC_MSGPACK, WEFT_IN (sample, &full), &whole, &error));
+    for (size_t max = 0; max <= whole.size; max++) {
+        buffer_t body;
+        buffer_init (&body, max);
+        const bool fits = codec_encode (CODEC_MSGPACK, WEFT_IN (sample, &full), &body, &error);
+        CHECK_INT (fits, max == whole.size);
+        CHECK_INT (body.failed, !fits);
+        CHECK_INT (body.size, fits ? max : 0);
+        CHECK (!fits || memcmp (body.data, whole.data, max) == 0);
+        buffer_fini (&body);
+    }
+    buffer_fini (&whole);
+}
+
+TEST (a_body_cut_short_anywhere_is_refused)
+{
+    const sample full = sample_full ();
+    buffer_t whole;
+    buffer_init (&whole, 1 << 16);
+    CHECK (codec_encode (CODEC_MSGPACK, WEFT_IN (sample, &full), &whole, &error));
+    for (size_t size = 0; size <= whole.size; size++) {
+        uint8_t *exact = malloc (size + 1); /* so that a sanitizer sees a byte too many */
+        memcpy (exact + 1, whole.data, size);
+        sample got = {0};
+        CHECK_INT (codec_decode (CODEC_MSGPACK, exact + 1, size, WEFT_OUT (sample, &got), &arena, &error),
+                   size == whole.size);
+        free (exact);
+    }
+    buffer_fini (&whole);
+}
+
+TEST (names_are_found_in_any_order)
+{
+    const struct {
+        const char *body;
+        size_t size;
+    } orders [] = {{"\x82\xa1" "a\x07\xa1" "b\x06", 7},
+                   {"\x82\xa1" "b\x06\xa1" "a\x07", 7},
+                   {"\x83\xa1" "a\x07\xa1" "c\xc0\xa1" "b\x06", 10},
+                   {"\x83\xa1" "b\x06\xa1" "z\x01\xa1" "a\x07", 10}};
+    for (size_t i = 0; i < sizeof orders / sizeof *orders; i++) {
+        arith_args got = {0};
+        CHECK (codec_decode (CODEC_MSGPACK, orders [i].body, orders [i].size, WEFT_OUT (arith_args, &got),
+                             &arena, &error));
+        CHECK_INT (got.a, 7);
+        CHECK_INT (got.b, 6);
+    }
+}
+
 TEST (a_tree_goes_as_deep_as_a_body_may_nest)
 {
     node tree [9];
