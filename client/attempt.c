@@ -72,26 +72,6 @@ void call_wait_list (channel_t *self, weft_call_t *call, discovery_t *discovery)
 
 /*  Attempts. */
 
-void attempt_begin (channel_t *self, weft_call_t *call, link_t *link, endpoint_t *endpoint)
-{
-    attempt_t *attempt = &call->attempt;
-    assert (!attempt->request.link && !attempt->endpoint);
-    attempt->endpoint = endpoint;
-    call->direct = link != &self->broker;
-    if (endpoint) {
-        memcpy (call->worker, endpoint->uuid, sizeof call->worker);
-        endpoint_begin (endpoint, self->now_us);
-    } else
-        memcpy (call->worker, call->only, sizeof call->worker);
-    if (link_takes (link)) {
-        link_aim (link, &attempt->request);
-        attempt_send (self, attempt);
-        return;
-    }
-    link_wait (link, &attempt->request);
-    start_waiting (self, call, CALL_CONNECTING);
-}
-
 static uint32_t remaining_ms (const channel_t *self, const weft_call_t *call)
 {
     const int64_t left_us = call->deadline_us - self->now_us;
@@ -99,10 +79,10 @@ static uint32_t remaining_ms (const channel_t *self, const weft_call_t *call)
 }
 
 /*  Options are rare: without any the record carries none. */
-static const wire_options_t *options_of (const weft_call_t *call, wire_options_t *options)
+static inline const wire_options_t *options_of (const weft_call_t *call, wire_options_t *options)
 {
     const bool chosen = !call->direct && call->worker [0];
-    if (call->codec == CODEC_MSGPACK && !chosen && !call->strings.size)
+    if (call->codec == CODEC_MSGPACK && !chosen && !call->described)
         return NULL;
     *options = (wire_options_t){.key = call->key, .request_key = call->request_key, .meta = call->meta};
     if (call->codec != CODEC_MSGPACK)
@@ -116,9 +96,11 @@ static void write_request (channel_t *self, weft_call_t *call, link_t *link, uin
                            size_t size)
 {
     const text_t method = {call->method, call->service.size + 1 + call->name.size};
-    wire_options_t options;
-    wire_write_request (outbox_open_record (&link->outbox), id, method, remaining_ms (self, call), body, size,
-                        false, options_of (call, &options));
+    wire_options_t room;
+    const wire_options_t *options = options_of (call, &room);
+    buffer_t *out = outbox_open_record (&link->outbox);
+    if (options || !wire_write_short_request (out, id, method, remaining_ms (self, call), body, size))
+        wire_write_request (out, id, method, remaining_ms (self, call), body, size, false, options);
     outbox_close_record (&link->outbox, NULL);
 }
 
@@ -165,10 +147,9 @@ APART static void unsent (channel_t *self, attempt_t *attempt, size_t size)
     attempt_failed (self, attempt, &outcome);
 }
 
-void attempt_send (channel_t *self, attempt_t *attempt)
+static inline __attribute__ ((always_inline)) void send_over (channel_t *self, attempt_t *attempt, link_t *link)
 {
     weft_call_t *call = attempt->call;
-    link_t *link = attempt->request.link;
     size_t size;
     const void *body = call_args (call, &size);
     const bool fits = !is_too_large (link, size) && !is_stuck (link, size);
@@ -190,6 +171,31 @@ void attempt_send (channel_t *self, attempt_t *attempt)
         write_request (self, call, link, id, body, size);
     self->full |= outbox_full (&link->outbox);
     channel_touch (self, link);
+}
+
+void attempt_send (channel_t *self, attempt_t *attempt)
+{
+    send_over (self, attempt, attempt->request.link);
+}
+
+void attempt_begin (channel_t *self, weft_call_t *call, link_t *link, endpoint_t *endpoint)
+{
+    attempt_t *attempt = &call->attempt;
+    assert (!attempt->request.link && !attempt->endpoint);
+    attempt->endpoint = endpoint;
+    call->direct = link != &self->broker;
+    if (endpoint) {
+        memcpy (call->worker, endpoint->uuid, sizeof call->worker);
+        endpoint_begin (endpoint, self->now_us);
+    } else
+        memcpy (call->worker, call->only, sizeof call->worker);
+    if (link_takes (link)) {
+        link_aim (link, &attempt->request);
+        send_over (self, attempt, link);
+        return;
+    }
+    link_wait (link, &attempt->request);
+    start_waiting (self, call, CALL_CONNECTING);
 }
 
 /*  Takes the attempt off its link and its endpoint. True if it had been sent. */
@@ -282,20 +288,21 @@ static int64_t claimed_us (uint64_t us)
     return us < INT64_MAX ? (int64_t) us : INT64_MAX;
 }
 
-static void note_ledger (weft_call_t *call, const wire_info_t *info)
+/*  What took no time to speak of is not told. */
+static void note_ledger (weft_call_t *call, const wire_info_t *info /* or NULL */)
 {
-    call->ledger.broker_queue_us = claimed_us (info->broker_us);
-    call->ledger.worker_queue_us = claimed_us (info->queue_us);
-    call->ledger.handler_us = claimed_us (info->handler_us);
+    call->ledger.broker_queue_us = info ? claimed_us (info->broker_us) : 0;
+    call->ledger.worker_queue_us = info ? claimed_us (info->queue_us) : 0;
+    call->ledger.handler_us = info ? claimed_us (info->handler_us) : 0;
 }
 
 /*  What the reply teaches about the worker that sent it. */
-static void note_health (channel_t *self, const attempt_t *attempt, weft_status_t status)
+static inline void note_health (channel_t *self, const attempt_t *attempt, weft_status_t status)
 {
     endpoint_t *endpoint = attempt->endpoint;
     if (!endpoint || !attempt->call->direct)
         return;
-    const bool ran = weft_status_executed (status) == WEFT_EXECUTED_YES;
+    const bool ran = status == WEFT_OK || weft_status_executed (status) == WEFT_EXECUTED_YES;
     endpoint_replied (endpoint, ran ? self->now_us - attempt->sent_us + 1 : ENDPOINT_LATENCY_UNKNOWN);
     if (status == WEFT_DRAINING)
         endpoint->state = ENDPOINT_DRAINING;
@@ -402,16 +409,18 @@ APART static void reply_failed (channel_t *self, attempt_t *attempt, const wire_
 
 void attempt_replied (channel_t *self, attempt_t *attempt, const wire_record_t *record, zmq_msg_t *attachment)
 {
-    wire_info_t info = wire_info_none ();
-    if (mp_left (&record->extra) && !wire_read_info (record->extra, &info))
-        info = wire_info_none ();
+    wire_info_t info;
+    const bool told = mp_left (&record->extra) && wire_read_info (record->extra, &info);
     const weft_status_t status = record->status < WEFT_STATUS_COUNT ? record->status : WEFT_INTERNAL;
-    note_ledger (attempt->call, &info);
+    note_ledger (attempt->call, told ? &info : NULL);
     note_health (self, attempt, status);
-    if (status == WEFT_OK)
+    if (status == WEFT_OK) {
         reply_ok (self, attempt, record, attachment);
-    else
-        reply_failed (self, attempt, record, attachment, status, &info);
+        return;
+    }
+    if (!told)
+        info = wire_info_none ();
+    reply_failed (self, attempt, record, attachment, status, &info);
 }
 
 /*  The end, or another try. */

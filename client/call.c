@@ -11,6 +11,10 @@
 #define KEPT_MAX    (64 * 1024) /* memory a pooled call may hold on to, per buffer */
 #define STRINGS_MAX (1024 * 1024)
 
+/*  What is zero in a blank call. */
+#define BLANK_FROM offsetof (weft_call_t, flaw)
+#define BLANK_SIZE (offsetof (weft_call_t, args) - BLANK_FROM)
+
 /*  Pool. */
 
 void call_pool_init (call_pool_t *self, size_t max)
@@ -50,6 +54,8 @@ static weft_call_t *call_make (void)
     weft_call_t *self = malloc (sizeof *self);
     if (!self)
         return NULL;
+    memset (self, 0, BLANK_FROM);
+    self->attempt.call = self;
     buffer_init (&self->args, SIZE_MAX);
     buffer_init (&self->strings, STRINGS_MAX);
     buffer_init (&self->text, WEFT_TEXT_MAX + 1);
@@ -63,9 +69,9 @@ weft_call_t *call_new (call_pool_t *pool)
     weft_call_t *self = node ? CONTAINER_OF (node, weft_call_t, node) : call_make ();
     if (!self)
         return NULL;
-    memset (self, 0, offsetof (weft_call_t, args));
+    assert (!self->attempt.request.link && !self->attempt.endpoint && self->timer.index == 0);
+    memset ((char *) self + BLANK_FROM, 0, BLANK_SIZE);
     self->method [0] = self->only [0] = self->worker [0] = '\0';
-    self->attempt.call = self;
     self->handles = 1;
     return self;
 }
@@ -82,11 +88,13 @@ static void drop_extras (weft_call_t *self, call_pool_t *pool)
         zmq_msg_close (&self->reply_frame);
     if (self->has_arena)
         arena_fini (&self->arena);
+    self->key = self->request_key = (text_t){NULL, 0};
+    self->meta = mp_reader (NULL, 0);
 }
 
 void call_recycle (weft_call_t *self, call_pool_t *pool)
 {
-    if (self->parts || self->has_args_frame || self->has_reply_frame || (self->has_arena && self->arena.blocks))
+    if (self->described || self->parts || self->has_args_frame || self->has_reply_frame || (self->has_arena && self->arena.blocks))
         drop_extras (self, pool);
     if (!pool || pool->free.count >= pool->max) {
         call_free (self);
@@ -144,6 +152,7 @@ static bool take_strings (weft_call_t *self, const weft_call_options_t *options)
     if (strings->failed)
         return false;
     const char *data = (const char *) strings->data;
+    self->described = true;
     self->key = (text_t){data, key};
     self->request_key = (text_t){data + key, request_key};
     self->meta = mp_reader (data + key + request_key, strings->size - key - request_key);
@@ -253,7 +262,9 @@ bool call_take_body (weft_call_t *self, const void *body, size_t size, zmq_msg_t
         self->has_reply_frame = true;
         return true;
     }
-    buffer_append (&self->reply, body, size);
+    uint8_t *at = buffer_extend (&self->reply, size);
+    if (at)
+        bytes_copy (at, body, size);
     return !self->reply.failed;
 }
 

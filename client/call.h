@@ -49,28 +49,33 @@ typedef struct {
 } call_settings_t;
 
 struct weft_call {
-    /*  What was asked. */
+    /*  Set when the call is asked and started, or as a call that ended leaves them: in no list, on no link, without a
+     *  deadline. */
+    attempt_t attempt;
+    deadline_t timer;
+    list_node_t node;       /* in one list: a service's waiting, the done, the pool */
     uint64_t sequence;
+    text_t service, name;   /* in method */
+    call_settings_t settings;
+    codec_t codec;
+    int64_t started_us, deadline_us, waiting_since_us;
+    text_t key, request_key; /* these three: in strings, or the whole's; empty unless `described` */
+    mp_reader_t meta;
+
+    /*  Zero in a blank call. What was asked: */
+    weft_status_t flaw;     /* found before it reached the core: it ends with this at once */
     bool discover;          /* not a call: waits for the list of service `method` */
     bool ours;              /* the service is weft's own: the registry, or a worker's about itself */
-    text_t service, name;   /* in method */
-    codec_t codec;
-    call_settings_t settings;
+    bool described;         /* it has a key, a request key or meta */
     bool has_args_frame;
-    text_t key, request_key;
-    mp_reader_t meta;
-    weft_status_t flaw;     /* found before it reached the core: it ends with this at once */
 
     /*  How far it is. */
-    call_state_t state;
-    list_node_t node;       /* in one list: a service's waiting, the done, the pool */
-    deadline_t timer;
-    attempt_t attempt;
-    int64_t started_us, deadline_us, connect_by_us /* 0: not waiting */, waiting_since_us;
-    size_t tried_count;
-    int attempts;           /* sent */
     bool same;              /* the next attempt goes to the same worker */
+    call_state_t state;
     weft_executed_t executed_before; /* by earlier attempts: NO or MAYBE */
+    int attempts;           /* sent */
+    size_t tried_count;
+    int64_t connect_by_us;  /* 0: not waiting */
     struct discovery *discovery; /* LISTING: whose list */
     weft_call_t *parent;    /* of a broadcast's part */
     weft_call_t **parts;
@@ -78,24 +83,23 @@ struct weft_call {
     weft_call_t *first;     /* part that replied first: its body is the call's */
 
     /*  What came of it. */
-    atomic_bool done;
     weft_status_t status;
     weft_executed_t executed;
     weft_origin_t origin;
-    int64_t code;
+    atomic_bool done;
     bool direct, has_reply_frame, has_arena;
+    bool counted;           /* among those with callbacks */
+    unsigned handles;
+    int64_t code;
     weft_ledger_t ledger;
 
     /*  Whose it is. */
-    unsigned handles;
     struct weft_client *client; /* NULL in the core's own tests */
     struct waiter *waiters;
     weft_call_fn *_Atomic callback; /* read without the lock when it is to run */
     void *callback_arg;
-    bool counted;           /* among those with callbacks */
 
-    /*  A blank call is zero up to here. Of the rest, memory is kept, texts are empty, and what is left means
-     *  nothing before it is set. */
+    /*  Of the rest, memory is kept, texts are empty, and what is left means nothing before it is set. */
     buffer_t args;          /* small ones */
     buffer_t strings;       /* key, request key, meta */
     buffer_t text, reply;

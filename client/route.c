@@ -60,7 +60,7 @@ static bool was_tried (const weft_call_t *call, const endpoint_t *endpoint)
 }
 
 /*  Over its own connection; false: there is no address that can be reached from here. */
-static bool directly (channel_t *self, weft_call_t *call, endpoint_t *endpoint)
+static inline bool directly (channel_t *self, weft_call_t *call, endpoint_t *endpoint)
 {
     if (endpoint->link.state == LINK_IDLE && !channel_connect (self, endpoint))
         return false;

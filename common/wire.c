@@ -130,8 +130,6 @@ static bool read_fields (mp_reader_t *reader, wire_record_t *record)
 /*  Nearly all records are REQUEST and REPLY as our own writers make them. Those are read at known places; one that differs in
  *  anything is read the long way. Each of these returns where it ends, or NULL. */
 
-#define HEAD_SIZE 11 /* array, kind, id */
-
 static const uint8_t *usual_method (const uint8_t *at, const uint8_t *end, wire_record_t *record)
 {
     const size_t left = (size_t) (end - at);
@@ -191,7 +189,7 @@ static const uint8_t *usual_body (const uint8_t *at, const uint8_t *end, wire_re
 
 static bool next_usual (mp_reader_t *reader, wire_record_t *record)
 {
-    const uint8_t *const start = reader->at, *at = start + HEAD_SIZE;
+    const uint8_t *const start = reader->at, *at = start + WIRE_HEAD_SIZE;
     const uint32_t count = (uint32_t) start [0] - 0x91; /* fields after the kind */
     const bool request = start [1] == WIRE_REQUEST;
     const uint32_t known = request ? 4 : 3;
@@ -285,7 +283,7 @@ int wire_next (mp_reader_t *reader, wire_record_t *record, const char **fault)
     if (left == 0)
         return 0;
     clear (record, reader->at);
-    if (left > HEAD_SIZE && next_usual (reader, record))
+    if (left > WIRE_HEAD_SIZE && next_usual (reader, record))
         return finish (reader, record, record->start + 2);
     return next_any (reader, record, fault);
 }
@@ -384,15 +382,6 @@ static uint8_t *put_wide_head (uint8_t *at, unsigned code, size_t size)
     return at + 5;
 }
 
-static uint8_t *put_begin (uint8_t *at, wire_kind_t kind, uint32_t fields, uint64_t id)
-{
-    at [0] = (uint8_t) (0x91 + fields);
-    at [1] = (uint8_t) kind;
-    at [2] = 0xcf;
-    mp_put64 (at + 3, id);
-    return at + HEAD_SIZE;
-}
-
 static uint8_t *put_str (uint8_t *at, text_t text)
 {
     if (text.size > 31)
@@ -417,10 +406,10 @@ static void write_request_head (buffer_t *out, uint32_t fields, uint64_t id, tex
                                 const void *body, size_t size, bool attached)
 {
     const size_t inside = attached ? 0 : size;
-    uint8_t *at = buffer_extend (out, HEAD_SIZE + str_head (method.size) + method.size + 5 + body_head (size, attached) + inside);
+    uint8_t *at = buffer_extend (out, WIRE_HEAD_SIZE + str_head (method.size) + method.size + 5 + body_head (size, attached) + inside);
     if (!at)
         return;
-    at = put_begin (at, WIRE_REQUEST, fields, id);
+    at = wire_put_head (at, WIRE_REQUEST, fields, id);
     at = put_str (at, method);
     at [0] = 0xce;
     mp_put32 (at + 1, remaining_ms);
@@ -431,10 +420,10 @@ static void write_reply_head (buffer_t *out, uint32_t fields, uint64_t id, weft_
                               size_t size, bool attached)
 {
     const size_t inside = attached ? 0 : size;
-    uint8_t *at = buffer_extend (out, HEAD_SIZE + 1 + body_head (size, attached) + inside);
+    uint8_t *at = buffer_extend (out, WIRE_HEAD_SIZE + 1 + body_head (size, attached) + inside);
     if (!at)
         return;
-    at = put_begin (at, WIRE_REPLY, fields, id);
+    at = wire_put_head (at, WIRE_REPLY, fields, id);
     at [0] = (uint8_t) status;
     put_body (at + 1, body, size, attached);
 }

@@ -10,6 +10,7 @@
 
 #include <weft/limits.h>
 #include <weft/status.h>
+#include "bytes.h"
 #include "mp.h"
 #include "text.h"
 
@@ -156,7 +157,36 @@ void wire_write_welcome (buffer_t *out, text_t codec, uint64_t body_max, uint64_
 void wire_write_refused (buffer_t *out, weft_status_t status, const char *text);
 void wire_write_request (buffer_t *out, uint64_t id, text_t method, uint32_t remaining_ms, const void *body,
                          size_t size, bool attached, const wire_options_t *options /* or NULL */);
-/*  The same with options given as the bytes of one map (empty: none). */
+/*  The usual request, in place: without options, method and body short. False: it is not that short, and nothing was written. */
+#define WIRE_HEAD_SIZE 11 /* array, kind, id */
+static inline uint8_t *wire_put_head (uint8_t *at, wire_kind_t kind, uint32_t fields, uint64_t id)
+{
+    at [0] = (uint8_t) (0x91 + fields);
+    at [1] = (uint8_t) kind;
+    at [2] = 0xcf;
+    mp_put64 (at + 3, id);
+    return at + WIRE_HEAD_SIZE;
+}
+static inline bool wire_write_short_request (buffer_t *out, uint64_t id, text_t method, uint32_t remaining_ms,
+                                             const void *body, size_t size)
+{
+    if (method.size > 31 || size > UINT8_MAX)
+        return false;
+    uint8_t *at = buffer_extend (out, WIRE_HEAD_SIZE + 1 + method.size + 5 + 2 + size);
+    if (!at)
+        return true; /* failed, as any writer of a buffer may */
+    at = wire_put_head (at, WIRE_REQUEST, 4, id);
+    *at++ = (uint8_t) (0xa0 | method.size);
+    bytes_copy (at, method.data, method.size);
+    at += method.size;
+    at [0] = 0xce;
+    mp_put32 (at + 1, remaining_ms);
+    at [5] = 0xc4;
+    at [6] = (uint8_t) size;
+    bytes_copy (at + 7, body, size);
+    return true;
+}
+/*  Any, with options given as the bytes of one map (empty: none). */
 void wire_write_request_raw (buffer_t *out, uint64_t id, text_t method, uint32_t remaining_ms, const void *body,
                              size_t size, bool attached, mp_reader_t options);
 void wire_write_reply (buffer_t *out, uint64_t id, weft_status_t status, const void *body, size_t size,
