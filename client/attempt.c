@@ -640,6 +640,7 @@ static weft_call_t *new_part (channel_t *self, weft_call_t *call, const endpoint
     part->settings.balance = WEFT_BALANCE_P2C;
     if (part->settings.retry == WEFT_RETRY_FAILOVER)
         part->settings.retry = WEFT_RETRY_FAILTRY;
+    part->described = call->described;
     part->request_key = call->request_key;
     part->meta = call->meta;
     memcpy (part->only, endpoint->uuid, sizeof part->only);

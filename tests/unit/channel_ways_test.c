@@ -618,6 +618,20 @@ TEST (g13_a_broadcast_reaches_all_and_returns_one_reply_or_all)
     stage_end ();
 }
 
+TEST (a_broadcast_brings_its_request_key_to_a_worker_called_directly)
+{
+    static const weft_call_options_t options = {.balance = WEFT_BALANCE_BROADCAST, .request_key = "order 66"};
+    stage_begin_connected ();
+    weft_call_t *call = stage_call ("Test.Get", &options);
+    const stage_record_t *request = stage_request ("Test.Get");
+    CHECK (request && request->alias != BROKER);
+    CHECK_STR (request->request_key, "order 66");
+    stage_reply (request->alias, request->id, 1);
+    CHECK_INT (stage_result (call), 1);
+    stage_free (call);
+    stage_end ();
+}
+
 TEST (g13_the_first_error_cancels_the_rest)
 {
     stage_begin_listed (NULL, 3);
