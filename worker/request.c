@@ -8,7 +8,8 @@
 #include "clock.h"
 #include "request.h"
 
-#define KEEP_MAX (64 * 1024) /* memory a request keeps for its next use */
+#define KEEP_MAX     (64 * 1024) /* memory a request keeps for its next use */
+#define ROOM_AT_ONCE 32          /* what is zeroed for the smallest values, in a store or two */
 
 weft_request_t *request_new (size_t body_max)
 {
@@ -77,8 +78,8 @@ void request_reset (weft_request_t *self)
     self->overdue = false;
 }
 
-bool request_fill (weft_request_t *self, const void *body, size_t size, zmq_msg_t *attachment,
-                   mp_reader_t options)
+bool request_fill_slow (weft_request_t *self, const void *body, size_t size, zmq_msg_t *attachment,
+                        mp_reader_t options)
 {
     const size_t options_size = mp_left (&options);
     wire_options_t read;
@@ -173,6 +174,8 @@ static void *value_new (weft_request_t *self, const weft_schema_t *schema, size_
 {
     uint8_t *room = self->room + half * REQUEST_ROOM / 2;
 
+    if (schema->size <= ROOM_AT_ONCE)
+        return memset (room, 0, ROOM_AT_ONCE);
     if (schema->size <= REQUEST_ROOM / 2)
         return memset (room, 0, schema->size);
     return arena_alloc (&self->arena, schema->size);

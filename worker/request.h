@@ -18,6 +18,7 @@
 #include <stdalign.h>
 #include <stdatomic.h>
 #include <stddef.h>
+#include <string.h>
 #include <zmq.h>
 #include "arena.h"
 #include "codec.h"
@@ -76,9 +77,21 @@ void request_free (weft_request_t *self);
 void request_reset (weft_request_t *self);
 
 /*  Takes the body in: a copy, or the attachment, which is moved. `options` are copied. False when out of
- *  memory. */
-bool request_fill (weft_request_t *self, const void *body, size_t size, zmq_msg_t *attachment,
-                   mp_reader_t options);
+ *  memory. The slow one is its part for what is not just a body. */
+bool request_fill_slow (weft_request_t *self, const void *body, size_t size, zmq_msg_t *attachment,
+                        mp_reader_t options);
+static inline bool request_fill (weft_request_t *self, const void *body, size_t size, zmq_msg_t *attachment,
+                                 mp_reader_t options)
+{
+    if (attachment || size == 0 || mp_left (&options))
+        return request_fill_slow (self, body, size, attachment, options);
+    uint8_t *copy = buffer_extend (&self->input, size);
+    if (!copy)
+        return false;
+    self->body = memcpy (copy, body, size);
+    self->body_size = size;
+    return true;
+}
 
 /*  On a thread of the executor, in this order: begin decides whether it runs at all (false: it does not); run
  *  decodes, calls the handler and encodes; end is the last touch. serve does all three by the request's

@@ -398,7 +398,10 @@ bool requests_init (requests_t *self, const requests_options_t *options)
     executor_batch_init (&self->away);
     self->index = calloc (INDEX_SIZE, sizeof *self->index);
     self->spares = spares_new (SPARES_MAX);
-    return self->index && self->spares;
+    if (self->index && self->spares)
+        return true;
+    requests_fini (self);
+    return false;
 }
 
 void requests_fini (requests_t *self)

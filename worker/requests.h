@@ -38,7 +38,7 @@ typedef struct {
     uint64_t finished, refused, late;
 } requests_t;
 
-/*  False: out of memory. */
+/*  False: out of memory; then nothing is left to free. */
 bool requests_init (requests_t *self, const requests_options_t *options);
 
 /*  Frees every request: none may be with the executor, or running, any more. */

@@ -132,15 +132,12 @@ static const char *obstacle (const session_t *self, const wire_record_t *record,
     return NULL;
 }
 
-/*  The codec of a request's bodies; false if its options ask for what is not here, and it was turned down. */
+/*  False if its options ask for what is not here, and it was turned down. */
 static bool read_options (session_t *self, session_link_t *link, const wire_record_t *record, codec_t *codec)
 {
     wire_options_t options;
     char text [WEFT_TEXT_MAX + 1];
 
-    *codec = link->broker ? self->standing.codec : link->codec;
-    if (mp_left (&record->extra) == 0)
-        return true;
     if (!wire_read_options (record->extra, &options)) {
         requests_turn_down (&self->requests, link, record->id, WEFT_INVALID, 0, "malformed options");
         return false;
@@ -201,7 +198,6 @@ static void on_request (session_t *self, session_link_t *link, const wire_record
                         zmq_msg_t *attachment)
 {
     weft_status_t status;
-    codec_t codec;
 
     if (requests_find (&self->requests, link, record->id)) {
         refuse (self, link, WEFT_INVALID, "a REQUEST's id is already in use on this connection");
@@ -213,9 +209,10 @@ static void on_request (session_t *self, session_link_t *link, const wire_record
         return;
     }
     method_t *method = method_of (self, link, record->method);
+    codec_t codec = link->broker ? self->standing.codec : link->codec;
     if (!method)
         turn_down_name (self, link, record);
-    else if (read_options (self, link, record, &codec))
+    else if (mp_left (&record->extra) == 0 || read_options (self, link, record, &codec))
         admit (self, link, record, attachment, method, codec);
 }
 
