@@ -14,7 +14,8 @@
  *
  *  The standby sleeps in a timer. The leader sets it when it begins a job and it is not set; the standby sets it
  *  again as long as it sees that jobs have run. So where nothing happens nobody wakes up, and a lone call wakes
- *  nobody. If the standby finds the leader in the same job as a tick ago, it takes the lead.
+ *  nobody. If the standby finds the leader in the same job as a tick ago, it takes the lead. As long as it never
+ *  finds the leader in a job, it comes by less often; and at once again for a job that nobody knows.
  *
  *  Of `lanes` + 1 threads at most `lanes` run jobs, the leader's own included; so whenever the leader runs a job
  *  there is one left to stand by. */
@@ -31,7 +32,8 @@
 #include "executor.h"
 #include "transport.h"
 
-#define TICK_US 1000 /* a job is taken to be slow after one to two of them */
+#define TICK_US      1000 /* a job is taken to be slow after one to two of them */
+#define TICK_LONG_US 4000 /* while all jobs are quick; then one that is not is seen that much later */
 
 struct executor {
     pthread_mutex_t lock;
@@ -87,9 +89,9 @@ static void set_timer (executor_t *self, int64_t after_ns)
     timerfd_settime (self->timer_fd, 0, &in, NULL);
 }
 
-static void set_tick (executor_t *self)
+static void set_tick (executor_t *self, int64_t tick_us)
 {
-    set_timer (self, TICK_US * 1000);
+    set_timer (self, tick_us * 1000);
 }
 
 static void await_timer (executor_t *self)
@@ -130,7 +132,8 @@ static void hand_back (executor_t *self, executor_job_t *job)
 typedef struct {
     uint64_t mark;
     int64_t at_us;
-    bool quiet;     /* nothing ran since the tick before */
+    int64_t tick_us; /* to the next one, if the leader is in no job */
+    bool quiet;      /* nothing ran since the tick before */
 } watch_t;
 
 static bool take_lead (executor_t *self, uint64_t mark)
@@ -148,15 +151,17 @@ static bool watch (executor_t *self, watch_t *seen)
 
     if (same && runs && now_us - seen->at_us >= TICK_US)
         return take_lead (self, mark);
-    if (!same)
-        *seen = (watch_t){mark, now_us, false};
+    if (!same) {
+        const int64_t longer_us = 2 * seen->tick_us < TICK_LONG_US ? 2 * seen->tick_us : TICK_LONG_US;
+        *seen = (watch_t){.mark = mark, .at_us = now_us, .tick_us = runs ? TICK_US : longer_us};
+    }
     if (!same || runs) {
         atomic_store (&self->timer_set, true);
-        set_tick (self);
+        set_tick (self, runs ? TICK_US : seen->tick_us);
     } else if (!seen->quiet || atomic_load (&self->timer_set)) {
         seen->quiet = true;
         atomic_store (&self->timer_set, false);
-        set_tick (self);
+        set_tick (self, TICK_US);
     }
     return false;
 }
@@ -164,7 +169,7 @@ static bool watch (executor_t *self, watch_t *seen)
 /*  Stands by, with the lock held, until there is something else to do. True: leads now. */
 static bool stand_by (executor_t *self)
 {
-    watch_t seen = {0};
+    watch_t seen = {.tick_us = TICK_US};
     bool leads = false;
 
     self->standby = true;
@@ -175,7 +180,7 @@ static bool stand_by (executor_t *self)
         pthread_mutex_lock (&self->lock);
     }
     self->standby = false;
-    set_tick (self); /* for the next one, who may have missed it */
+    set_tick (self, TICK_US); /* for the next one, who may have missed it */
     if (self->sleepers > 0)
         pthread_cond_signal (&self->work);
     return leads;
@@ -326,9 +331,9 @@ bool executor_run (executor_t *self, executor_job_t *job, executor_run_fn *run, 
 
     self->job = job;
     atomic_store_explicit (&self->mark, mark, memory_order_release);
-    if (!atomic_load_explicit (&self->timer_set, memory_order_relaxed)) {
+    if (job->unknown || !atomic_load_explicit (&self->timer_set, memory_order_relaxed)) {
         atomic_store (&self->timer_set, true);
-        set_tick (self);
+        set_tick (self, TICK_US);
     }
     run (job);
     if (atomic_compare_exchange_strong (&self->mark, &mark, mark + 1))

@@ -17,6 +17,7 @@ typedef void (executor_run_fn) (executor_job_t *self);
 struct executor_job {
     executor_run_fn *run;   /* on a thread that does not lead */
     int64_t cost_ns;        /* how long that will take, perhaps */
+    bool unknown;           /* nobody can say */
     executor_job_t *next;
 };
 

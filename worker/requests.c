@@ -353,6 +353,7 @@ weft_request_t *requests_admit (requests_t *self, session_link_t *link, const wi
                                : now_us + record->remaining_ms * 1000LL;
     request->link = link;
     request->id = record->id;
+    request->job.unknown = !method->pace.known;
     return request;
 }
 

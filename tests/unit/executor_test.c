@@ -406,6 +406,45 @@ TEST (where_nothing_happens_nobody_wakes_up)
     close (wake_fd);
 }
 
+enum { QUICK_US = 200000, TICK_LONG_US = 4000 };
+
+static void spin (int64_t until_us)
+{
+    while (clock_now_us () < until_us) {
+    }
+}
+
+/*  Quick jobs with time between them, for a while; then a slow one, which still costs it the lead. */
+static bool lead_quick_jobs_and_a_slow_one (void *arg, executor_t *executor, executor_job_t *taken)
+{
+    static task_t slow;
+    executor_batch_t done;
+    (void) arg;
+
+    executor_batch_init (&done);
+    if (taken) {
+        atomic_store (&slow_gate, true);
+        collect (executor, &done, 1);
+        return finish ();
+    }
+    task_t quick = {.job.run = run};
+    slow = (task_t){.job.run = run, .gate = &slow_gate};
+    const int64_t began_us = clock_now_us ();
+    const long before = sleeps ();
+    for (int64_t at_us = began_us; at_us < began_us + QUICK_US; at_us += 200) {
+        CHECK (executor_run (executor, &quick.job, run, late));
+        spin (at_us);
+    }
+    CHECK (sleeps () - before < QUICK_US / TICK_LONG_US + 30);
+    CHECK (!executor_run (executor, &slow.job, run, late));
+    return false;
+}
+
+TEST (while_all_jobs_are_quick_the_standby_looks_less_often_but_looks)
+{
+    lead_to_the_end (2, lead_quick_jobs_and_a_slow_one);
+}
+
 /*  ------------------------------------------------------------------ the end  */
 
 static atomic_bool gate;

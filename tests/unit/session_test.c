@@ -151,6 +151,7 @@ TEST (where_a_method_runs_depends_on_how_long_it_took)
     fixture_add (&f, caller, 3);
     CHECK_INT (session_soon (&f.session)->count, 2);
     CHECK (session_soon (&f.session)->cost_ns > 30000);
+    CHECK (!session_soon (&f.session)->first->unknown);
     pace_note_slow (&method->pace);
     fixture_add (&f, caller, 4);
     CHECK_INT (session_away (&f.session)->count, 1);
@@ -174,6 +175,7 @@ TEST (a_request_that_takes_long_where_it_was_read_is_open_like_any_other)
     session_receive (&f.session, caller, &message, f.now_us);
     weft_request_t *request = session_next (&f.session, true, f.now_us);
     CHECK (request && request_begin_here (request, f.now_us));
+    CHECK (request->job.unknown);
     CHECK_INT (session_in_flight (&f.session), 0);
     fixture_at (&f, f.now_us + 2 * MS);
     session_adopt (&f.session, &request->job, f.now_us); /* another thread reads on */

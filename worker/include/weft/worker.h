@@ -39,7 +39,8 @@ typedef struct weft_request weft_request_t;
  *  what weft_request_fail returned, or another status of its own. Runs on one of the worker's
  *  threads, now this, now that, several at once; on that which reads the sockets while handlers
  *  of its method are quick. It may block: another thread then reads on, after a millisecond or
- *  two, and calls of a method known to be slow are left to other threads at once. */
+ *  two, or six if all calls were quick before; and calls of a method known to be slow are left to
+ *  other threads at once. */
 typedef weft_status_t (weft_handler_fn) (weft_request_t *request, const void *args, void *reply);
 
 /*  What a method promises. */
