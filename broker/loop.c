@@ -445,14 +445,6 @@ static bool readable (void *socket)
     return zmq_getsockopt (socket, ZMQ_EVENTS, &events, &size) == 0 && (events & ZMQ_POLLIN);
 }
 
-static int descriptor_of (void *socket)
-{
-    int fd = -1;
-    size_t size = sizeof fd;
-    zmq_getsockopt (socket, ZMQ_FD, &fd, &size);
-    return fd;
-}
-
 static int64_t next_us (const loop_t *self)
 {
     int64_t next_us = broker_next_us (self->broker);
@@ -590,8 +582,8 @@ static bool open_sockets (loop_t *self, config_error_t *error)
     self->monitor = transport_monitor_open (self->context, self->router);
     if (!self->monitor)
         return false;
-    if (!sleeper_open (&self->sleeper) || !sleeper_add (&self->sleeper, descriptor_of (self->router), OF_ROUTER)
-        || !sleeper_add (&self->sleeper, descriptor_of (self->monitor), OF_OTHERS)
+    if (!sleeper_open (&self->sleeper) || !sleeper_add (&self->sleeper, transport_descriptor (self->router), OF_ROUTER)
+        || !sleeper_add (&self->sleeper, transport_descriptor (self->monitor), OF_OTHERS)
         || !sleeper_add (&self->sleeper, self->signals, OF_OTHERS))
         return false;
     return bind_all (self, error);

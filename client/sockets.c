@@ -44,13 +44,6 @@ static uint64_t read_routing_id (zmq_msg_t *id)
 
 /*  Watching. */
 
-static int descriptor_of (void *socket)
-{
-    int fd = -1;
-    size_t size = sizeof fd;
-    return zmq_getsockopt (socket, ZMQ_FD, &fd, &size) == 0 ? fd : -1;
-}
-
 static bool watch_fd (sockets_t *self, int fd, unsigned source)
 {
     struct epoll_event event = {.events = EPOLLIN, .data.u32 = source};
@@ -60,7 +53,7 @@ static bool watch_fd (sockets_t *self, int fd, unsigned source)
 static void unwatch (sockets_t *self, void *socket)
 {
     if (socket)
-        epoll_ctl (self->epoll, EPOLL_CTL_DEL, descriptor_of (socket), NULL);
+        epoll_ctl (self->epoll, EPOLL_CTL_DEL, transport_descriptor (socket), NULL);
 }
 
 /*  Opens a socket with its monitor, both watched. */
@@ -69,8 +62,8 @@ static bool open_socket (sockets_t *self, int type, void **socket, void **monito
     *socket = transport_socket (self->context, type, 0);
     *monitor = *socket ? transport_monitor_open (self->context, *socket) : NULL;
     self->check |= source | source << 1;
-    return *monitor && watch_fd (self, descriptor_of (*socket), source) &&
-           watch_fd (self, descriptor_of (*monitor), source << 1);
+    return *monitor && watch_fd (self, transport_descriptor (*socket), source) &&
+           watch_fd (self, transport_descriptor (*monitor), source << 1);
 }
 
 static void close_socket (sockets_t *self, void **socket, void **monitor, int linger_ms)

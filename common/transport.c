@@ -236,6 +236,13 @@ bool transport_monitor_next (void *monitor, transport_event_t *event)
     return got == 1;
 }
 
+int transport_descriptor (void *socket)
+{
+    int fd = -1;
+    size_t size = sizeof fd;
+    return zmq_getsockopt (socket, ZMQ_FD, &fd, &size) == 0 ? fd : -1;
+}
+
 int transport_fd (zmq_msg_t *frame)
 {
     return zmq_msg_get (frame, ZMQ_SRCFD);

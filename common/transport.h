@@ -50,6 +50,9 @@ void *transport_monitor_open (void *context, void *socket);
 bool transport_monitor_next (void *monitor, transport_event_t *event);
 void transport_monitor_close (void *socket, void **monitor);
 
+/*  The descriptor that can be read when the socket has news (told once: receive until there is nothing); -1 if it has none. */
+int transport_descriptor (void *socket);
+
 /*  Which connection a message came over (its descriptor) and from which address; -1 / "" if unknown (inproc). */
 int transport_fd (zmq_msg_t *frame);
 const char *transport_peer_address (zmq_msg_t *frame);

@@ -7,7 +7,6 @@
  *  peer is taken leave of only when nothing of its is left to read. In-process callers have no descriptor:
  *  they say goodbye, or sending to them fails. */
 
-#include <poll.h>
 #include <stdlib.h>
 #include <string.h>
 #include "direct.h"
@@ -22,14 +21,16 @@ struct direct_peer {
     list_node_t of_lost;
 };
 
-bool direct_open (direct_t *self, void *context, session_t *session, size_t frame_max, uint64_t seed)
+bool direct_open (direct_t *self, void *context, session_t *session, sleeper_t *sleeper, size_t frame_max,
+                  uint64_t seed)
 {
-    *self = (direct_t){.session = session};
+    *self = (direct_t){.session = session, .sleeper = sleeper};
     list_init (&self->lost);
     table_init (&self->peers, seed);
     self->socket = transport_socket (context, ZMQ_ROUTER, frame_max);
     self->monitor = self->socket ? transport_monitor_open (context, self->socket) : NULL;
-    if (self->monitor)
+    if (self->monitor && sleeper_add (sleeper, transport_descriptor (self->socket), DIRECT_NEWS)
+        && sleeper_add (sleeper, transport_descriptor (self->monitor), DIRECT_EVENTS))
         return true;
     direct_close (self, 0);
     return false;
@@ -212,7 +213,10 @@ void direct_close (direct_t *self, int linger_ms)
 
     while ((peer = table_next (&self->peers, &position)) != NULL)
         forget (self, peer, self->session->now_us);
+    if (self->monitor)
+        sleeper_remove (self->sleeper, transport_descriptor (self->monitor));
     if (self->socket) {
+        sleeper_remove (self->sleeper, transport_descriptor (self->socket));
         transport_monitor_close (self->socket, &self->monitor);
         (void) zmq_setsockopt (self->socket, ZMQ_LINGER, &linger_ms, sizeof linger_ms);
         zmq_close (self->socket);
@@ -220,20 +224,4 @@ void direct_close (direct_t *self, int linger_ms)
     table_fini (&self->peers);
     free (self->by_fd);
     *self = (direct_t){0};
-}
-
-static int descriptor_of (void *socket)
-{
-    int fd = -1;
-    size_t size = sizeof fd;
-    return zmq_getsockopt (socket, ZMQ_FD, &fd, &size) == 0 ? fd : -1;
-}
-
-int direct_poll (const direct_t *self, struct pollfd *fds)
-{
-    if (!self->socket)
-        return 0;
-    fds [0] = (struct pollfd){descriptor_of (self->socket), POLLIN, 0};
-    fds [1] = (struct pollfd){descriptor_of (self->monitor), POLLIN, 0};
-    return 2;
 }

@@ -7,12 +7,17 @@
 
 #include "sender.h"
 #include "session.h"
+#include "sleeper.h"
 #include "table.h"
+
+/*  What wakes the sleeper: messages, and events of connections. */
+enum { DIRECT_NEWS = 4, DIRECT_EVENTS = 8 };
 
 typedef struct direct_peer direct_peer_t;
 
 typedef struct {
     session_t *session;
+    sleeper_t *sleeper;
     void *socket, *monitor;     /* NULL if there is none */
     table_t peers;              /* by routing id */
     direct_peer_t **by_fd;      /* whose connection has this descriptor */
@@ -23,7 +28,8 @@ typedef struct {
 } direct_t;
 
 /*  False: no socket or memory. Bind before others know of it. */
-bool direct_open (direct_t *self, void *context, session_t *session, size_t frame_max, uint64_t seed);
+bool direct_open (direct_t *self, void *context, session_t *session, sleeper_t *sleeper, size_t frame_max,
+                  uint64_t seed);
 void direct_close (direct_t *self, int linger_ms);
 
 /*  Binds, and writes the endpoint it became (WEFT_ENDPOINT_MAX + 1). False with errno. */
@@ -42,8 +48,5 @@ void direct_part (direct_t *self, int64_t now_us);
 
 /*  Sends what waits for a peer. False: it has no room now for all of it. */
 bool direct_flush (direct_t *self, session_link_t *link);
-
-struct pollfd;
-int direct_poll (const direct_t *self, struct pollfd *fds);
 
 #endif

@@ -6,11 +6,9 @@
  *  the requests are written. */
 
 #include <errno.h>
-#include <poll.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <time.h>
 #include <unistd.h>
 #include "clock.h"
 #include "heart.h"
@@ -19,6 +17,7 @@
 
 #define REOPEN_US 20000 /* between two attempts to connect */
 #define LINGER_MS 1000
+#define WOKEN     16    /* from another thread; beside the marks of uplink.h */
 
 struct weft_heart {
     char broker [WEFT_ENDPOINT_MAX + 1];
@@ -29,6 +28,7 @@ struct weft_heart {
     uplink_t uplink;
     outbox_t outbox;
     int64_t reopen_us;      /* when to connect again; NEVER while connected */
+    sleeper_t sleeper;
     int wake_fd;
     char error [WEFT_TEXT_MAX + 1];
 };
@@ -51,8 +51,10 @@ weft_heart_t *weft_heart_new (const char *broker, const weft_registrant_t *regis
     clock_uuid (self->uuid);
     heart_init (&self->heart);
     outbox_init (&self->outbox, WEFT_OUTBOX_MAX);
+    self->sleeper = (sleeper_t){-1, -1, 0};
     self->wake_fd = transport_wake_open ();
-    if (self->wake_fd < 0)
+    if (self->wake_fd < 0 || !sleeper_open (&self->sleeper)
+        || !sleeper_add (&self->sleeper, self->wake_fd, WOKEN))
         weft_heart_destroy (&self);
     return self;
 }
@@ -65,6 +67,7 @@ void weft_heart_destroy (weft_heart_t **self_p)
     if (!self)
         return;
     outbox_fini (&self->outbox);
+    sleeper_close (&self->sleeper);
     if (self->wake_fd >= 0)
         close (self->wake_fd);
     free (self);
@@ -205,7 +208,6 @@ static void sleep_until_news (weft_heart_t *self)
 {
     const int64_t now_us = clock_now_us (), heart_us = heart_next_us (&self->heart);
     int64_t next_us = heart_us < self->reopen_us ? heart_us : self->reopen_us;
-    struct pollfd fds [3] = {{self->wake_fd, POLLIN, 0}};
 
     if (self->uplink.lost || self->heart.to_send != HEART_NOTHING)
         return;
@@ -213,11 +215,7 @@ static void sleep_until_news (weft_heart_t *self)
         next_us = now_us + REOPEN_US;
     if (next_us > now_us + HEART_INTERVAL_MAX_MS * 1000LL)
         next_us = now_us + HEART_INTERVAL_MAX_MS * 1000LL;
-    const int64_t wait_us = next_us > now_us ? next_us - now_us : 0;
-    const struct timespec timeout = {wait_us / 1000000, wait_us % 1000000 * 1000};
-
-    ppoll (fds, 1 + (nfds_t) uplink_poll (&self->uplink, fds + 1), &timeout, NULL);
-    if (!fds [0].revents)
+    if (!(sleeper_sleep (&self->sleeper, next_us) & WOKEN))
         return;
     transport_wake_clear (self->wake_fd);
     heart_cancel (&self->heart);
@@ -232,7 +230,7 @@ weft_status_t weft_heart_run (weft_heart_t *self, int64_t timeout_ms, int retrie
         snprintf (self->error, sizeof self->error, "out of memory or descriptors");
         return WEFT_INTERNAL;
     }
-    uplink_init (&self->uplink, context, 0);
+    uplink_init (&self->uplink, context, &self->sleeper, 0);
     self->reopen_us = 0;
     self->heart.connected = false;
     heart_begin (&self->heart, timeout_ms, retries, clock_now_us ());

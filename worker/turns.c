@@ -12,7 +12,7 @@
  *  is whether it still leads, no turn keeps anything on its stack, and a busy handler delays no beat. */
 
 #include <poll.h>
-#include <time.h>
+#include <unistd.h>
 #include "clock.h"
 #include "transport.h"
 #include "turns.h"
@@ -22,6 +22,8 @@
 #define MONITOR_TURNS     16     /* a loop that never sleeps looks at its monitors this often */
 #define STALL_US          10000  /* before a peer that had no room is tried again */
 #define LAST_FLUSH_US     500000 /* for what is still to be sent when it stops */
+
+#define WOKEN 16 /* from another thread; beside the marks of uplink.h and direct.h */
 
 /*  ------------------------------------------------------------------ one turn  */
 
@@ -230,6 +232,20 @@ turn_t turns_take (turns_t *self)
     return events > 0 || more || self->broker_news || self->callers_news ? TURN_BUSY : TURN_IDLE;
 }
 
+bool turns_open (turns_t *self)
+{
+    self->wake_fd = transport_wake_open ();
+    return sleeper_open (&self->sleeper) && self->wake_fd >= 0
+           && sleeper_add (&self->sleeper, self->wake_fd, WOKEN);
+}
+
+void turns_close (turns_t *self)
+{
+    sleeper_close (&self->sleeper);
+    if (self->wake_fd >= 0)
+        close (self->wake_fd);
+}
+
 void turns_begin (turns_t *self, executor_t *executor)
 {
     self->executor = executor;
@@ -245,37 +261,20 @@ void turns_resume (turns_t *self, executor_job_t *job)
 
 /*  ------------------------------------------------------------------ sleeping  */
 
-static struct timespec until (int64_t now_us, int64_t then_us)
-{
-    const int64_t wait_us = then_us > now_us ? then_us - now_us : 0;
-    const int64_t capped_us = wait_us < 3600 * 1000000LL ? wait_us : 3600 * 1000000LL;
-    return (struct timespec){capped_us / 1000000, capped_us % 1000000 * 1000};
-}
-
 void turns_sleep (turns_t *self)
 {
-    struct pollfd fds [5] = {{self->wake_fd, POLLIN, 0}};
-    int count = 1;
-
     self->now_us = clock_now_us ();
     int64_t next_us = session_next_us (&self->session);
     if (self->session.dirty.count && next_us > self->now_us + STALL_US)
         next_us = self->now_us + STALL_US;
     if (collect (self, true))
         return;
-    const int uplink = uplink_poll (&self->uplink, fds + count);
-    count += uplink;
-    const int direct = direct_poll (&self->direct, fds + count);
-    count += direct;
-
-    const struct timespec timeout = until (self->now_us, next_us);
-    ppoll (fds, (nfds_t) count, &timeout, NULL);
-    if (fds [0].revents)
+    const unsigned news = sleeper_sleep (&self->sleeper, next_us);
+    if (news & WOKEN)
         transport_wake_clear (self->wake_fd);
-    self->broker_news |= uplink && fds [1].revents;
-    self->look_at_monitors |= uplink && fds [2].revents;
-    self->callers_news |= direct && fds [uplink + 1].revents;
-    self->look_at_monitors |= direct && fds [uplink + 2].revents;
+    self->broker_news |= (news & UPLINK_NEWS) != 0;
+    self->callers_news |= (news & DIRECT_NEWS) != 0;
+    self->look_at_monitors |= (news & (UPLINK_EVENTS | DIRECT_EVENTS)) != 0;
 }
 
 void turns_flush_last (turns_t *self)

@@ -9,6 +9,7 @@
 #include "direct.h"
 #include "executor.h"
 #include "session.h"
+#include "sleeper.h"
 #include "uplink.h"
 
 typedef struct {
@@ -16,6 +17,7 @@ typedef struct {
     uplink_t uplink;
     direct_t direct;
     executor_t *executor;
+    sleeper_t sleeper;
     message_t message;                  /* that the session reads */
     int64_t now_us, began_us;           /* as last looked; when this turn began */
     unsigned count;
@@ -26,6 +28,10 @@ typedef struct {
     int wake_fd;                        /* an eventfd that ends its sleep */
     atomic_bool ask_drain, ask_quit;
 } turns_t;
+
+/*  What others wake it with. -1s and nothing open before; close it all the same. False: out of descriptors. */
+bool turns_open (turns_t *self);
+void turns_close (turns_t *self);
 
 /*  Takes one turn. BUSY: there may be more; IDLE: it is time to sleep; LOST: a handler took long, and another
  *  thread has the lead, so nothing of this may be touched any more. */

@@ -6,14 +6,13 @@
  *
  *  A socket is used for one connection only: nothing that was sent before a loss may be sent after it. */
 
-#include <poll.h>
 #include <string.h>
 #include "transport.h"
 #include "uplink.h"
 
-void uplink_init (uplink_t *self, void *context, size_t frame_max)
+void uplink_init (uplink_t *self, void *context, sleeper_t *sleeper, size_t frame_max)
 {
-    *self = (uplink_t){.context = context, .frame_max = frame_max, .text = ""};
+    *self = (uplink_t){.context = context, .sleeper = sleeper, .frame_max = frame_max, .text = ""};
 }
 
 static void lose (uplink_t *self, weft_status_t status, const char *text)
@@ -33,7 +32,8 @@ bool uplink_open (uplink_t *self, const char *endpoint)
     self->socket = transport_socket (self->context, ZMQ_DEALER, self->frame_max);
     if (self->socket)
         self->monitor = transport_monitor_open (self->context, self->socket);
-    if (!self->socket || !self->monitor) {
+    if (!self->monitor || !sleeper_add (self->sleeper, transport_descriptor (self->socket), UPLINK_NEWS)
+        || !sleeper_add (self->sleeper, transport_descriptor (self->monitor), UPLINK_EVENTS)) {
         lose (self, WEFT_BROKER_LOST, "out of sockets");
         return false;
     }
@@ -48,7 +48,10 @@ bool uplink_open (uplink_t *self, const char *endpoint)
 void uplink_close (uplink_t *self, int linger_ms)
 {
     sender_fini (&self->sender);
+    if (self->monitor)
+        sleeper_remove (self->sleeper, transport_descriptor (self->monitor));
     if (self->socket) {
+        sleeper_remove (self->sleeper, transport_descriptor (self->socket));
         transport_monitor_close (self->socket, &self->monitor);
         (void) zmq_setsockopt (self->socket, ZMQ_LINGER, &linger_ms, sizeof linger_ms);
         zmq_close (self->socket);
@@ -100,20 +103,4 @@ bool uplink_flush (uplink_t *self, outbox_t *outbox)
     if (result == SENDER_LOST)
         lose (self, WEFT_BROKER_LOST, "the broker does not read");
     return result != SENDER_STALLED;
-}
-
-static int descriptor_of (void *socket)
-{
-    int fd = -1;
-    size_t size = sizeof fd;
-    return zmq_getsockopt (socket, ZMQ_FD, &fd, &size) == 0 ? fd : -1;
-}
-
-int uplink_poll (const uplink_t *self, struct pollfd *fds)
-{
-    if (!self->socket || !self->monitor)
-        return 0;
-    fds [0] = (struct pollfd){descriptor_of (self->socket), POLLIN, 0};
-    fds [1] = (struct pollfd){descriptor_of (self->monitor), POLLIN, 0};
-    return 2;
 }

@@ -7,9 +7,14 @@
 
 #include <weft/limits.h>
 #include "sender.h"
+#include "sleeper.h"
+
+/*  What wakes the sleeper: messages, and events of the connection. */
+enum { UPLINK_NEWS = 1, UPLINK_EVENTS = 2 };
 
 typedef struct {
     void *context;
+    sleeper_t *sleeper;
     void *socket, *monitor;     /* NULL while closed */
     size_t frame_max;
     bool ready, lost;
@@ -18,7 +23,7 @@ typedef struct {
     sender_t sender;
 } uplink_t;
 
-void uplink_init (uplink_t *self, void *context, size_t frame_max);
+void uplink_init (uplink_t *self, void *context, sleeper_t *sleeper, size_t frame_max);
 
 /*  Begins to connect. False: could not even begin; it is then lost. */
 bool uplink_open (uplink_t *self, const char *endpoint);
@@ -35,9 +40,5 @@ int uplink_receive (uplink_t *self, message_t *message, const char **fault);
 
 /*  Sends what waits; a loss shows in `lost`. False: not all could be sent. */
 bool uplink_flush (uplink_t *self, outbox_t *outbox);
-
-/*  Descriptors to poll, at most 2; how many. */
-struct pollfd;
-int uplink_poll (const uplink_t *self, struct pollfd *fds);
 
 #endif

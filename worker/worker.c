@@ -267,7 +267,7 @@ static bool init (weft_worker_t *self, const char *brokers, const weft_worker_op
 {
     pthread_condattr_t monotonic;
 
-    self->turns.wake_fd = self->state_fd = -1;
+    self->turns.sleeper.epoll = self->turns.sleeper.timer = self->turns.wake_fd = self->state_fd = -1;
     pthread_mutex_init (&self->lock, NULL);
     pthread_condattr_init (&monotonic);
     pthread_condattr_setclock (&monotonic, CLOCK_MONOTONIC);
@@ -281,9 +281,8 @@ static bool init (weft_worker_t *self, const char *brokers, const weft_worker_op
     if (!take_brokers (self, brokers, error) || !take_options (self, options, error)
         || builtin_add (&self->services, &self->turns.session, error))
         return false;
-    self->turns.wake_fd = transport_wake_open ();
     self->state_fd = transport_wake_open ();
-    return (self->turns.wake_fd >= 0 && self->state_fd >= 0) || wrong (error, "out of descriptors");
+    return (self->state_fd >= 0 && turns_open (&self->turns)) || wrong (error, "out of descriptors");
 }
 
 /*  The last of it: run by whoever leaves last, perhaps the thread of an abandoned handler. */
@@ -295,8 +294,7 @@ static void worker_free (void *arg)
     if (self->context)
         transport_context_release ();
     services_fini (&self->services);
-    if (self->turns.wake_fd >= 0)
-        close (self->turns.wake_fd);
+    turns_close (&self->turns);
     if (self->state_fd >= 0)
         close (self->state_fd);
     free_list (self->brokers);
@@ -346,8 +344,9 @@ static bool open_all (weft_worker_t *self, char *error)
 
     if (!session_init (&self->turns.session, &options) || !(self->context = transport_context_acquire ()))
         return wrong (error, "out of memory");
-    uplink_init (&self->turns.uplink, self->context, frame_max);
-    if (!direct_open (&self->turns.direct, self->context, &self->turns.session, frame_max, clock_seed ()))
+    uplink_init (&self->turns.uplink, self->context, &self->turns.sleeper, frame_max);
+    if (!direct_open (&self->turns.direct, self->context, &self->turns.session, &self->turns.sleeper, frame_max,
+                      clock_seed ()))
         return wrong (error, "out of sockets");
     if (!bindings_open (&self->bindings, &self->turns.direct, self->bind, self->advertise, self->uuid, error))
         return false;

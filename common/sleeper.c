@@ -31,6 +31,11 @@ bool sleeper_add (sleeper_t *self, int fd, unsigned mark)
     return epoll_ctl (self->epoll, EPOLL_CTL_ADD, fd, &event) == 0;
 }
 
+void sleeper_remove (sleeper_t *self, int fd)
+{
+    (void) epoll_ctl (self->epoll, EPOLL_CTL_DEL, fd, NULL); /* fails if it was not added */
+}
+
 static void set_alarm (sleeper_t *self, int64_t at_us)
 {
     const int64_t later_us = at_us > 0 ? at_us : 1; /* 0 would stop it */

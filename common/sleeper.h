@@ -22,6 +22,9 @@ void sleeper_close (sleeper_t *self);
 /*  Wakes when `fd` can be read. `mark` is one bit, not the highest. False: out of memory. */
 bool sleeper_add (sleeper_t *self, int fd, unsigned mark);
 
+/*  Before `fd` is closed. */
+void sleeper_remove (sleeper_t *self, int fd);
+
 /*  Sleeps until `until_us` of the monotonic clock at the latest (INT64_MAX: no limit), perhaps less. The marks of those that can be
  *  read. */
 unsigned sleeper_sleep (sleeper_t *self, int64_t until_us);
