@@ -2,17 +2,14 @@
 
 #include "retry.h"
 
-#define ONE              1000 /* tokens of one retry */
-#define SAVED_MAX        (1000 * ONE)
-#define SAVED_AT_START   (100 * ONE)
-#define PER_CALL         (ONE / 5)
-#define PER_SECOND       (10 * ONE)
+#define SAVED_AT_START   (100 * RETRY_ONE)
+#define PER_SECOND       (10 * RETRY_ONE)
 #define BACKOFF_FIRST_US 10000
 #define BACKOFF_MAX_US   500000
 
 static void save (retry_budget_t *self, int64_t tokens)
 {
-    self->tokens = self->tokens + tokens < SAVED_MAX ? self->tokens + tokens : SAVED_MAX;
+    self->tokens = self->tokens + tokens < RETRY_SAVED_MAX ? self->tokens + tokens : RETRY_SAVED_MAX;
 }
 
 void retry_budget_init (retry_budget_t *self, int64_t now_us)
@@ -20,19 +17,14 @@ void retry_budget_init (retry_budget_t *self, int64_t now_us)
     *self = (retry_budget_t){SAVED_AT_START, now_us};
 }
 
-void retry_budget_call (retry_budget_t *self)
-{
-    save (self, PER_CALL);
-}
-
 bool retry_budget_take (retry_budget_t *self, int64_t now_us)
 {
     const int64_t token_us = 1000000 / PER_SECOND, earned = (now_us - self->at_us) / token_us;
-    save (self, earned < SAVED_MAX ? earned : SAVED_MAX);
+    save (self, earned < RETRY_SAVED_MAX ? earned : RETRY_SAVED_MAX);
     self->at_us += earned * token_us;
-    if (self->tokens < ONE)
+    if (self->tokens < RETRY_ONE)
         return false;
-    self->tokens -= ONE;
+    self->tokens -= RETRY_ONE;
     return true;
 }
 

@@ -12,6 +12,9 @@
 #include <weft/client.h>
 #include "dice.h"
 
+#define RETRY_ONE       1000 /* tokens of one retry */
+#define RETRY_SAVED_MAX (1000 * RETRY_ONE)
+
 /*  A fifth of the calls and ten a second, saved up to a bound. */
 typedef struct {
     int64_t tokens; /* in thousandths of a retry */
@@ -19,7 +22,11 @@ typedef struct {
 } retry_budget_t;
 
 void retry_budget_init (retry_budget_t *self, int64_t now_us);
-void retry_budget_call (retry_budget_t *self); /* a call was started */
+static inline void retry_budget_call (retry_budget_t *self) /* a call was started */
+{
+    const int64_t tokens = self->tokens + RETRY_ONE / 5;
+    self->tokens = tokens < RETRY_SAVED_MAX ? tokens : RETRY_SAVED_MAX;
+}
 bool retry_budget_take (retry_budget_t *self, int64_t now_us);
 
 /*  A failed attempt. */

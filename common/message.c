@@ -47,18 +47,9 @@ message_cursor_t message_cursor (message_t *message)
     return (message_cursor_t){message, mp_reader (start, zmq_msg_size (records)), start};
 }
 
-int message_next (message_cursor_t *self, wire_record_t *record, zmq_msg_t **attachment, const char **fault)
+int message_attach (message_cursor_t *self, wire_record_t *record, zmq_msg_t **attachment, const char **fault)
 {
     message_t *message = self->message;
-    *attachment = NULL;
-    if (self->start == self->reader.end) {
-        *fault = "empty records frame";
-        return -1;
-    }
-    const int got = wire_next (&self->reader, record, fault);
-    if (got != 1 || !record->attached)
-        return got;
-
     if (message->next >= message->count) {
         *fault = "a body's attachment is missing";
         return -1;

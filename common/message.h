@@ -36,11 +36,24 @@ typedef struct {
 
 message_cursor_t message_cursor (message_t *message);
 
+/*  The part of message_next for a record with an attached body. */
+int message_attach (message_cursor_t *self, wire_record_t *record, zmq_msg_t **attachment, const char **fault);
+
 /*  The next record. A lone record's frame, and any attachment, may be moved out before the next one is asked for; the
  *  views into it go with it. For one with an attached body, `*attachment` is that frame, borrowed from the
  *  message (move it out with zmq_msg_move if it is to live longer), and record->body views it; else NULL.
  *  1: got one; 0: no more; -1: malformed, and `*fault` says how (static text). */
-int message_next (message_cursor_t *self, wire_record_t *record, zmq_msg_t **attachment, const char **fault);
+static inline int message_next (message_cursor_t *self, wire_record_t *record, zmq_msg_t **attachment,
+                                const char **fault)
+{
+    *attachment = NULL;
+    if (self->start == self->reader.end) {
+        *fault = "empty records frame";
+        return -1;
+    }
+    const int got = wire_next (&self->reader, record, fault);
+    return got == 1 && record->attached ? message_attach (self, record, attachment, fault) : got;
+}
 
 /*  True if `record` fills the whole records frame (so that the frame may be passed on as it is). */
 static inline bool message_is_lone (const message_cursor_t *self, const wire_record_t *record)

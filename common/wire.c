@@ -247,7 +247,7 @@ static void clear (wire_record_t *record, const uint8_t *start)
     record->extra = (mp_reader_t){NULL, NULL, false};
 }
 
-static int next_any (mp_reader_t *reader, wire_record_t *record, const char **fault)
+static __attribute__ ((noinline)) int next_any (mp_reader_t *reader, wire_record_t *record, const char **fault)
 {
     static const char *const faults [WIRE_KINDS] = {
         [WIRE_HELLO] = "malformed HELLO",       [WIRE_WELCOME] = "malformed WELCOME",
