@@ -37,7 +37,7 @@ static void set_timer (channel_t *self, weft_call_t *call, int64_t at_us)
 }
 
 /*  Most calls end long before. */
-static void set_deadline (channel_t *self, weft_call_t *call)
+static inline void set_deadline (channel_t *self, weft_call_t *call)
 {
     deadlines_cancel (&self->calls, &call->timer);
     const bool set = deadlines_set_lazily (&self->calls, &call->timer, call->deadline_us, self->now_us);
@@ -92,7 +92,7 @@ static inline const wire_options_t *options_of (const weft_call_t *call, wire_op
     return options;
 }
 
-static void write_request (channel_t *self, weft_call_t *call, link_t *link, uint64_t id, const void *body,
+ALWAYS_INLINE void write_request (channel_t *self, weft_call_t *call, link_t *link, uint64_t id, const void *body,
                            size_t size)
 {
     const text_t method = {call->method, call->service.size + 1 + call->name.size};
@@ -147,7 +147,7 @@ APART static void unsent (channel_t *self, attempt_t *attempt, size_t size)
     attempt_failed (self, attempt, &outcome);
 }
 
-static inline __attribute__ ((always_inline)) void send_over (channel_t *self, attempt_t *attempt, link_t *link)
+ALWAYS_INLINE void send_over (channel_t *self, attempt_t *attempt, link_t *link)
 {
     weft_call_t *call = attempt->call;
     size_t size;

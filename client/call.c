@@ -6,14 +6,22 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include "bytes.h"
 
 #define KEPT_MAX    (64 * 1024) /* memory a pooled call may hold on to, per buffer */
 #define STRINGS_MAX (1024 * 1024)
 
-/*  What is zero in a blank call. */
+/*  What is zero in a blank call. Compilers make a slow string instruction of one long memset. */
 #define BLANK_FROM offsetof (weft_call_t, flaw)
 #define BLANK_SIZE (offsetof (weft_call_t, args) - BLANK_FROM)
+
+static inline void make_blank (weft_call_t *self)
+{
+    char *at = (char *) self + BLANK_FROM;
+    _Static_assert (BLANK_SIZE > 128 && BLANK_SIZE <= 192, "three pieces of up to 64 bytes");
+    memset (at, 0, 64);
+    memset (at + 64, 0, 64);
+    memset (at + 128, 0, BLANK_SIZE - 128);
+}
 
 /*  Pool. */
 
@@ -70,7 +78,7 @@ weft_call_t *call_new (call_pool_t *pool)
     if (!self)
         return NULL;
     assert (!self->attempt.request.link && !self->attempt.endpoint && self->timer.index == 0);
-    memset ((char *) self + BLANK_FROM, 0, BLANK_SIZE);
+    make_blank (self);
     self->method [0] = self->only [0] = self->worker [0] = '\0';
     self->handles = 1;
     return self;
@@ -138,13 +146,13 @@ static void write_meta (buffer_t *out, const char *const *meta)
 }
 
 /*  Copies the options' strings, one after the other, then points at them. */
-static bool take_strings (weft_call_t *self, const weft_call_options_t *options)
+APART static bool take_strings (weft_call_t *self, const weft_call_options_t *options)
 {
     buffer_t *strings = &self->strings;
     const size_t key = options->key ? strlen (options->key) : 0;
     const size_t request_key = options->request_key ? strlen (options->request_key) : 0;
     if (!key && !request_key && !options->meta)
-        return true;
+        return true; /* empty ones */
     buffer_append (strings, options->key, key);
     buffer_append (strings, options->request_key, request_key);
     if (options->meta)
@@ -160,7 +168,7 @@ static bool take_strings (weft_call_t *self, const weft_call_options_t *options)
 }
 
 /*  Remembers what is wrong; the core ends the call with it. */
-static bool flawed (weft_call_t *self, const char *format, const char *what)
+APART static bool flawed (weft_call_t *self, const char *format, const char *what)
 {
     self->flaw = WEFT_INVALID;
     call_set_text (self, format, what);
@@ -174,18 +182,23 @@ static _Thread_local struct {
     bool ours;
 } last_split;
 
+APART static bool split_anew (const char *method)
+{
+    text_t service, name;
+    const size_t size = strlen (method);
+    if (!wire_split_method ((text_t){method, size}, &service, &name))
+        return false;
+    memcpy (last_split.method, method, size + 1);
+    last_split.size = size;
+    last_split.service_size = service.size;
+    last_split.ours = service.size > 5 && memcmp (service.data, "weft.", 5) == 0;
+    return true;
+}
+
 static bool take_method (weft_call_t *self, const char *method)
 {
-    if (last_split.size == 0 || strcmp (method, last_split.method) != 0) {
-        text_t service, name;
-        const size_t size = strlen (method);
-        if (!wire_split_method ((text_t){method, size}, &service, &name))
-            return false;
-        memcpy (last_split.method, method, size + 1);
-        last_split.size = size;
-        last_split.service_size = service.size;
-        last_split.ours = service.size > 5 && memcmp (service.data, "weft.", 5) == 0;
-    }
+    if ((last_split.size == 0 || strcmp (method, last_split.method) != 0) && !split_anew (method))
+        return false;
     const size_t size = last_split.size, service_size = last_split.service_size;
     bytes_copy (self->method, last_split.method, size + 1);
     self->ours = last_split.ours;
@@ -195,7 +208,7 @@ static bool take_method (weft_call_t *self, const char *method)
 }
 
 /*  For the text of an error, and for weft_call_method. */
-static void keep_method (weft_call_t *self, const char *method)
+APART static void keep_method (weft_call_t *self, const char *method)
 {
     const size_t size = strlen (method);
     const size_t kept = size < WEFT_METHOD_NAME_MAX ? size : WEFT_METHOD_NAME_MAX;
@@ -208,6 +221,15 @@ static bool is_time (int ms)
     return ms >= 1 && ms <= WEFT_CALL_TIMEOUT_MS_MAX;
 }
 
+APART static bool take_worker (weft_call_t *self, const char *uuid)
+{
+    const size_t size = strlen (uuid);
+    if (size > ENDPOINT_UUID_MAX)
+        return false;
+    memcpy (self->only, uuid, size + 1);
+    return true;
+}
+
 bool call_ask (weft_call_t *self, const char *method, const weft_call_options_t *options,
                const call_settings_t *settings)
 {
@@ -217,11 +239,9 @@ bool call_ask (weft_call_t *self, const char *method, const weft_call_options_t 
         keep_method (self, method);
     if (options) {
         take_settings (&self->settings, options);
-        if (options->worker && strlen (options->worker) > ENDPOINT_UUID_MAX)
+        if (options->worker && !take_worker (self, options->worker))
             return flawed (self, "worker \"%.80s\" is no UUID", options->worker);
-        if (options->worker)
-            memcpy (self->only, options->worker, strlen (options->worker) + 1);
-        if (!take_strings (self, options))
+        if ((options->key || options->request_key || options->meta) && !take_strings (self, options))
             return false;
     }
     if (!is_time (self->settings.timeout_ms) || !is_time (self->settings.connect_timeout_ms))
@@ -253,20 +273,6 @@ bool call_seal_args (weft_call_t *self)
 }
 
 /*  What came of it. */
-
-bool call_take_body (weft_call_t *self, const void *body, size_t size, zmq_msg_t *attachment)
-{
-    if (attachment) {
-        zmq_msg_init (&self->reply_frame);
-        zmq_msg_move (&self->reply_frame, attachment);
-        self->has_reply_frame = true;
-        return true;
-    }
-    uint8_t *at = buffer_extend (&self->reply, size);
-    if (at)
-        bytes_copy (at, body, size);
-    return !self->reply.failed;
-}
 
 void call_set_text (weft_call_t *self, const char *format, ...)
 {
@@ -326,10 +332,9 @@ bool weft_call_direct (const weft_call_t *self)
     return self->direct;
 }
 
-const void *weft_call_body (const weft_call_t *self, size_t *size)
+static inline const void *body_of (const weft_call_t *call, size_t *size)
 {
-    if (self->first)
-        return weft_call_body (self->first, size);
+    const weft_call_t *self = call->first ? call->first : call;
     if (!self->has_reply_frame) {
         *size = self->reply.size;
         return self->reply.data ? (const void *) self->reply.data : "";
@@ -337,6 +342,11 @@ const void *weft_call_body (const weft_call_t *self, size_t *size)
     zmq_msg_t *frame = (zmq_msg_t *) (uintptr_t) &self->reply_frame;
     *size = zmq_msg_size (frame);
     return zmq_msg_data (frame);
+}
+
+const void *weft_call_body (const weft_call_t *self, size_t *size)
+{
+    return body_of (self, size);
 }
 
 uint64_t weft_call_sequence (const weft_call_t *self)
@@ -374,7 +384,7 @@ weft_status_t weft_call_read (weft_call_t *self, weft_value_t reply)
     }
     size_t size;
     codec_error_t error;
-    const void *body = weft_call_body (self, &size);
+    const void *body = body_of (self, &size);
     if (reply.data)
         memset (reply.data, 0, reply.schema->size);
     if (!codec_decode (self->codec, body, size, reply, &self->arena, &error)) {

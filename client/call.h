@@ -17,9 +17,14 @@
 #include <stdatomic.h>
 #include <weft/client.h>
 #include "arena.h"
+#include "bytes.h"
 #include "codec.h"
 #include "endpoint.h"
 #include "links.h"
+
+/*  What is rare, with its space for texts, stays out of the way of what every call goes through. */
+#define APART __attribute__ ((noinline, cold))
+#define ALWAYS_INLINE static inline __attribute__ ((always_inline))
 
 #define CALL_TRIED_MAX 8 /* endpoints one call may be given to, those out of reach included */
 
@@ -157,7 +162,19 @@ static inline const void *call_args (const weft_call_t *self, size_t *size)
 }
 
 /*  Keeps a reply's body; `attachment`, if not NULL, is moved out. False: out of memory. */
-bool call_take_body (weft_call_t *self, const void *body, size_t size, zmq_msg_t *attachment);
+static inline bool call_take_body (weft_call_t *self, const void *body, size_t size, zmq_msg_t *attachment)
+{
+    if (attachment) {
+        zmq_msg_init (&self->reply_frame);
+        zmq_msg_move (&self->reply_frame, attachment);
+        self->has_reply_frame = true;
+        return true;
+    }
+    uint8_t *at = buffer_extend (&self->reply, size);
+    if (at)
+        bytes_copy (at, body, size);
+    return !self->reply.failed;
+}
 
 /*  Sets the text, cut at WEFT_TEXT_MAX. */
 void call_set_text (weft_call_t *self, const char *format, ...) __attribute__ ((format (printf, 2, 3)));

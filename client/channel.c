@@ -323,7 +323,7 @@ static void broker_refused (channel_t *self, weft_status_t status, const char *w
 /*  Nothing more comes from a broker that drains, so when nothing is left there the next one is tried. */
 static void leave_draining_broker (channel_t *self)
 {
-    if (self->broker.draining && self->broker.state == LINK_READY && self->routed == 0 &&
+    if (self->broker.state == LINK_READY && self->routed == 0 &&
         self->broker_count > 1)
         broker_down (self, "it stops");
 }
@@ -585,9 +585,10 @@ static void refuse (channel_t *self, link_t *link, const char *fault)
 }
 
 /*  What every event may have left behind. */
-static void settle (channel_t *self)
+static inline void settle (channel_t *self)
 {
-    leave_draining_broker (self);
+    if (self->broker.draining)
+        leave_draining_broker (self);
     if (!list_empty (&self->endpoints.orphans))
         reap_orphans (self);
 }

@@ -8,9 +8,6 @@
 
 #include "channel.h"
 
-/*  What is rare, with its space for texts, stays out of the way of what every call goes through. */
-#define APART __attribute__ ((noinline, cold))
-
 /*  How an attempt, or the whole call, ended. */
 typedef struct {
     weft_status_t status;
