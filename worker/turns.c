@@ -79,6 +79,22 @@ static bool had_enough (const turns_t *self, size_t messages)
     return messages >= TURN_MESSAGES_MAX || self->now_us - self->began_us >= TURN_US;
 }
 
+/*  Where messages come one by one, the reply goes out before the socket is asked for another. It has to be asked
+ *  again after that in any case. */
+static bool reply_first (const turns_t *self, const arrivals_t *arrivals, size_t messages)
+{
+    return arrivals->alone && messages > 0 && self->session.dirty.count > 0;
+}
+
+static void note_arrivals (arrivals_t *self, size_t messages)
+{
+    if (self->last == 1 && messages == 0)
+        self->alone = true;
+    else if (self->last && messages)
+        self->alone = false;
+    self->last = messages;
+}
+
 /*  Each link once: one that stalls is dirty again, for a later turn. */
 static size_t flush (turns_t *self)
 {
@@ -109,7 +125,8 @@ static bool serve_broker (turns_t *self, size_t *events)
         session_link_ready (&self->session, self->now_us);
     if (!self->broker_news && !self->uplink.lost)
         return true;
-    while (!had_enough (self, count) && (got = uplink_receive (&self->uplink, &self->message, &fault)) != 0) {
+    while (!had_enough (self, count) && !reply_first (self, &self->of_broker, count)
+           && (got = uplink_receive (&self->uplink, &self->message, &fault)) != 0) {
         if (got > 0)
             session_receive (&self->session, &self->session.link, &self->message, self->now_us);
         else
@@ -121,6 +138,7 @@ static bool serve_broker (turns_t *self, size_t *events)
         count++;
     }
     *events += count;
+    note_arrivals (&self->of_broker, count);
     self->broker_news = got != 0;
     if (!self->uplink.lost || got != 0)
         return true;
@@ -141,12 +159,14 @@ static bool serve_callers (turns_t *self, size_t *events)
         direct_events (&self->direct);
     if (!self->callers_news && list_empty (&self->direct.lost))
         return true;
-    while (!had_enough (self, count) && (more = direct_receive (&self->direct, &self->message, self->now_us))) {
+    while (!had_enough (self, count) && !reply_first (self, &self->of_callers, count)
+           && (more = direct_receive (&self->direct, &self->message, self->now_us))) {
         if (!read_on (self))
             return false;
         count++;
     }
     *events += count;
+    note_arrivals (&self->of_callers, count);
     self->callers_news = more;
     if (!more)
         direct_part (&self->direct, self->now_us);

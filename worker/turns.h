@@ -12,6 +12,12 @@
 #include "sleeper.h"
 #include "uplink.h"
 
+/*  What comes in from one socket, turn by turn. */
+typedef struct {
+    size_t last;    /* messages, in the turn before */
+    bool alone;     /* one comes and no other behind it */
+} arrivals_t;
+
 typedef struct {
     session_t session;
     uplink_t uplink;
@@ -22,6 +28,7 @@ typedef struct {
     int64_t now_us, began_us;           /* as last looked; when this turn began */
     unsigned count;
     bool broker_news, callers_news;     /* there may be something to receive */
+    arrivals_t of_broker, of_callers;
     bool look_at_monitors;
 
     /* between threads */
