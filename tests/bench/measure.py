@@ -146,8 +146,9 @@ def _update_documents(results):
     tables = "Measured by `%s`: %s.\n\n%s\n%s" % (
         command, report.facts(results), report.targets(results, markdown=True), report.cells(results, markdown=True))
     report.replace_block(os.path.join(HERE, "RESULTS.md"), "bench", tables)
-    report.replace_block(os.path.join(HOUSE, "README.md"), "bench", report.summary(results) + "\nMeasured by `%s`: %s.\n" % (
-        command, ", ".join(results.facts[name] for name in ("date", "processor") if name in results.facts)))
+    where = [results.facts[name] for name in ("date", "processor") if name in results.facts] + [report.rounds(results)]
+    report.replace_block(os.path.join(HOUSE, "README.md"), "bench",
+                         report.summary(results) + "\nMeasured by `%s`: %s.\n" % (command, ", ".join(where)))
 
 
 def _keep(results, options):
