@@ -352,9 +352,9 @@ TEST (b1_run_blocks_until_the_beating_ends)
     CHECK_INT (status, WEFT_OK);
     CHECK_INT (broker.registers, 1);
     CHECK_INT (broker.beats, 3);
-    CHECK_STR (broker.endpoints, "tcp://127.0.0.1:9 ");
-    CHECK_INT (broker.load.in_flight, 9);
-    CHECK_STR (broker.meta, "zone=a ");
+    CHECK_STR (fake_seen (&broker).endpoints, "tcp://127.0.0.1:9 ");
+    CHECK_INT (fake_seen (&broker).load.in_flight, 9);
+    CHECK_STR (fake_seen (&broker).meta, "zone=a ");
     CHECK_STR (weft_heart_error (heart), "");
     fake_await (&broker.goodbyes, 1);
     weft_heart_destroy (&heart);

@@ -78,18 +78,16 @@ static weft_worker_t *start (fake_broker_t *broker, const weft_worker_options_t 
     const int before = atomic_load (&broker->registers);
     weft_worker_t *worker = make (broker->endpoint, options);
     CHECK_INT (weft_worker_start (worker, 10000), WEFT_OK);
-    fake_await (&broker->registers, before + 1); /* so that its fields may be read */
+    fake_await (&broker->registers, before + 1);
     return worker;
 }
 
 /*  What the last registration said, copied. */
 static const char *endpoints_of (fake_broker_t *broker)
 {
-    static char copy [sizeof broker->endpoints];
-    pthread_mutex_lock (&broker->lock);
-    memcpy (copy, broker->endpoints, sizeof copy);
-    pthread_mutex_unlock (&broker->lock);
-    return copy;
+    static fake_seen_t seen;
+    seen = fake_seen (broker);
+    return seen.endpoints;
 }
 
 /*  Passes a request on without waiting for its reply. */
@@ -109,11 +107,11 @@ TEST (serves_routed_calls)
     weft_worker_t *worker = start (&broker, NULL);
 
     fake_call (&broker, 1, "Arith.Add", "\x92\x07\x06", 3, NULL);
-    CHECK_INT (broker.status, WEFT_OK);
-    CHECK_INT (broker.reply_id, 1);
-    CHECK_INT (broker.body [0], 13);
+    CHECK_INT (fake_seen (&broker).status, WEFT_OK);
+    CHECK_INT (fake_seen (&broker).reply_id, 1);
+    CHECK_INT (fake_seen (&broker).body [0], 13);
     fake_call (&broker, 2, "Arith.AddHere", "\x92\x07\x07", 3, NULL);
-    CHECK_INT (broker.body [0], 14);
+    CHECK_INT (fake_seen (&broker).body [0], 14);
 
     CHECK_INT (weft_worker_stop (worker), WEFT_OK);
     CHECK_INT (broker.drainings, 1);
@@ -133,8 +131,8 @@ TEST (handlers_that_hang_hold_up_no_other_call_while_one_more_may_run)
         fake_await (&running, i);
     }
     fake_call (&broker, 3, "Arith.Add", "\x92\x07\x06", 3, NULL);
-    CHECK_INT (broker.status, WEFT_OK);
-    CHECK_INT (broker.reply_id, 3);
+    CHECK_INT (fake_seen (&broker).status, WEFT_OK);
+    CHECK_INT (fake_seen (&broker).reply_id, 3);
     CHECK_INT (running, 2);
     atomic_store (&released, 1);
     weft_worker_destroy (&worker);
@@ -149,10 +147,10 @@ TEST (inline_methods_answer_even_while_every_handler_hangs)
     order_call (&broker, 1, "Arith.Hang");
     fake_await (&running, 1);
     fake_call (&broker, 2, "Arith.AddHere", "\x92\x07\x06", 3, NULL);
-    CHECK_INT (broker.status, WEFT_OK);
-    CHECK_INT (broker.reply_id, 2);
+    CHECK_INT (fake_seen (&broker).status, WEFT_OK);
+    CHECK_INT (fake_seen (&broker).reply_id, 2);
     fake_call (&broker, 3, "weft.Worker.Ping", "", 0, NULL);
-    CHECK_INT (broker.reply_id, 3);
+    CHECK_INT (fake_seen (&broker).reply_id, 3);
     CHECK_INT (running, 1);
     atomic_store (&released, 1);
     weft_worker_destroy (&worker);
@@ -170,7 +168,7 @@ TEST (g2_registers_the_real_address_of_an_ephemeral_port)
     CHECK (atoi (bound + 14) > 0);
     snprintf (expected, sizeof expected, "tcp://*:%s ", bound + 14);
     CHECK (strncmp (endpoints_of (&broker), expected, strlen (expected)) == 0);
-    CHECK_STR (broker.uuid, weft_worker_uuid (worker));
+    CHECK_STR (fake_seen (&broker).uuid, weft_worker_uuid (worker));
     CHECK (strstr (endpoints_of (&broker), "ipc:///") && strstr (endpoints_of (&broker), "inproc://weft-"));
     weft_worker_destroy (&worker);
     fake_stop (&broker);
@@ -287,7 +285,7 @@ TEST (g5_a_busy_handler_never_delays_a_beat)
     order_call (&broker, 1, "Arith.Hang");
     fake_await (&running, 1);
     fake_await (&broker.beats, atomic_load (&broker.beats) + 5);
-    CHECK_INT (broker.load.in_flight, 1);
+    CHECK_INT (fake_seen (&broker).load.in_flight, 1);
     atomic_store (&released, 1);
     fake_await (&broker.replies, 1);
     weft_worker_destroy (&worker);
@@ -300,7 +298,7 @@ TEST (g6_a_worker_registers_again_within_a_second_of_its_brokers_return)
     char endpoint [WEFT_ENDPOINT_MAX + 1];
     fake_start (&broker, NULL);
     weft_worker_t *worker = start (&broker, NULL);
-    CHECK_INT (broker.incarnation, 1);
+    CHECK_INT (fake_seen (&broker).incarnation, 1);
     memcpy (endpoint, broker.endpoint, sizeof endpoint);
     fake_stop (&broker);
     while (weft_worker_wait_ready (worker, 0) == WEFT_OK)
@@ -309,7 +307,7 @@ TEST (g6_a_worker_registers_again_within_a_second_of_its_brokers_return)
     const int64_t start_us = clock_now_us ();
     fake_await (&broker.registers, 1);
     CHECK (clock_now_us () - start_us < 1000000);
-    CHECK_INT (broker.incarnation, 2);
+    CHECK_INT (fake_seen (&broker).incarnation, 2);
     CHECK_INT (weft_worker_wait_ready (worker, 10000), WEFT_OK);
     weft_worker_destroy (&worker);
     fake_stop (&broker);
@@ -327,8 +325,8 @@ TEST (a_worker_goes_to_another_broker)
     CHECK_INT (one.registers, 1);
     fake_stop (&one);
     fake_await (&two.registers, 1);
-    CHECK_INT (two.incarnation, 2);
-    CHECK_STR (two.uuid, weft_worker_uuid (worker));
+    CHECK_INT (fake_seen (&two).incarnation, 2);
+    CHECK_STR (fake_seen (&two).uuid, weft_worker_uuid (worker));
     weft_worker_destroy (&worker);
     fake_stop (&two);
 }
@@ -430,7 +428,7 @@ TEST (a_direct_caller_that_dies_cancels_its_handlers)
     fake_await (&running, 1);
     zmq_close (socket);
     fake_call (&broker, 1, "Arith.Add", "\x92\x07\x06", 3, NULL); /* the only slot is free again */
-    CHECK_INT (broker.status, WEFT_OK);
+    CHECK_INT (fake_seen (&broker).status, WEFT_OK);
     weft_worker_destroy (&worker);
     transport_context_release ();
     fake_stop (&broker);
@@ -486,7 +484,7 @@ TEST (a_caller_that_does_not_read_holds_nobody_up_and_loses_nothing)
             sched_yield ();
     }
     fake_call (&broker, 1, "Arith.Add", "\x92\x07\x06", 3, NULL);
-    CHECK_INT (broker.status, WEFT_OK);
+    CHECK_INT (fake_seen (&broker).status, WEFT_OK);
     for (int replies = 0; replies < CALLS + 1;)
         replies += count_replies (slow);
     zmq_close (slow);
@@ -518,7 +516,7 @@ TEST (stop_finishes_what_runs)
     pthread_join (thread, NULL);
     fake_await (&broker.goodbyes, 1);
     CHECK_INT (broker.replies, 1);
-    CHECK_INT (broker.status, WEFT_OK);
+    CHECK_INT (fake_seen (&broker).status, WEFT_OK);
     CHECK_INT (broker.window, 0);
     weft_worker_destroy (&worker);
     fake_stop (&broker);
