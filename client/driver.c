@@ -377,10 +377,12 @@ static bool in_company (const weft_client_t *self)
     return self->channel.open > 1 ? self->uncollected > 0 : self->uncollected > 1 && fresh;
 }
 
+/*  Not while the background thread drives: it would be the one to send what was forgotten. */
 static bool may_gather (const weft_client_t *self)
 {
     const channel_t *channel = &self->channel;
-    return in_company (self) && self->has_thread && channel->now_us >= self->gather_after_us &&
+    return in_company (self) && self->has_thread && self->leader != &self->background &&
+           channel->now_us >= self->gather_after_us &&
            (!self->gathered_us || channel->now_us - self->gathered_us < GATHER_US) &&
            list_empty (&channel->done) && channel->command_count == 0 &&
            (!self->leader || sleep_limit_us (self, DEADLINES_NEVER) >= self->sleeps_until_us);

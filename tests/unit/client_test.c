@@ -987,6 +987,27 @@ TEST (a_call_held_back_leaves_though_its_owner_has_gone)
     tear_down ();
 }
 
+/*  It would sleep over what it is to send when the owner forgets it. */
+TEST (nothing_is_held_back_while_the_background_thread_drives)
+{
+    weft_call_t *finished, *open, *call;
+    set_up (1);
+    check_sum (1, 1, NULL);
+    finish_some (&finished, 1);
+    open = start ("Test.Never", &direct, NULL, NULL);
+    while (!client_asleep (client))
+        sched_yield ();
+    call = start ("Test.Sum", &direct, NULL, NULL);
+    CHECK_INT (client_gathered (client), 0);
+    while (!weft_call_done (call))
+        sched_yield ();
+    check_status (call, WEFT_OK, WEFT_EXECUTED_YES);
+    weft_call_destroy (&call);
+    weft_call_destroy (&open);
+    weft_call_destroy (&finished);
+    tear_down ();
+}
+
 /*  Nobody waits: somebody else must look after it, and soon, also just after a caller drove. */
 TEST (a_handle_that_is_only_looked_at_ends_too)
 {
