@@ -31,6 +31,17 @@ static void keep_text (char *to, size_t size, text_t text)
     snprintf (to, size, "%.*s", TEXT_ARG (text));
 }
 
+static void keep_meta (char *to, size_t size, mp_reader_t meta)
+{
+    uint32_t count = 0;
+    text_t key, value;
+    CHECK (mp_left (&meta) == 0 || mp_read_map (&meta, &count));
+    for (size_t at = 0; count > 0 && at < size; count--) {
+        CHECK (mp_read_str (&meta, &key.data, &key.size) && mp_read_str (&meta, &value.data, &value.size));
+        at += (size_t) snprintf (to + at, size - at, "%.*s=%.*s ", TEXT_ARG (key), TEXT_ARG (value));
+    }
+}
+
 static void keep_record (uint64_t alias, const wire_record_t *record)
 {
     CHECK (stage.record_count < 512);
@@ -48,6 +59,7 @@ static void keep_record (uint64_t alias, const wire_record_t *record)
         keep_text (kept->key, sizeof kept->key, options.key);
         keep_text (kept->request_key, sizeof kept->request_key, options.request_key);
         keep_text (kept->codec, sizeof kept->codec, options.codec);
+        keep_meta (kept->meta, sizeof kept->meta, options.meta);
     }
 }
 

@@ -19,6 +19,7 @@ typedef struct {
     char method [64];
     uint32_t remaining_ms;
     char worker [64], key [64], request_key [64], codec [16];
+    char meta [64]; /* "KEY=VALUE " for each */
     uint8_t body [8192];
     size_t body_size;
 } stage_record_t;

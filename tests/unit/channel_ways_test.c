@@ -618,17 +618,22 @@ TEST (g13_a_broadcast_reaches_all_and_returns_one_reply_or_all)
     stage_end ();
 }
 
-TEST (a_broadcast_brings_its_request_key_to_a_worker_called_directly)
+TEST (a_broadcast_brings_its_request_key_and_meta_to_a_worker_called_directly)
 {
-    static const weft_call_options_t options = {.balance = WEFT_BALANCE_BROADCAST, .request_key = "order 66"};
-    stage_begin_connected ();
-    weft_call_t *call = stage_call ("Test.Get", &options);
-    const stage_record_t *request = stage_request ("Test.Get");
-    CHECK (request && request->alias != BROKER);
-    CHECK_STR (request->request_key, "order 66");
-    stage_reply (request->alias, request->id, 1);
-    CHECK_INT (stage_result (call), 1);
-    stage_free (call);
+    const weft_call_options_t options [] = {
+        {.balance = WEFT_BALANCE_BROADCAST, .request_key = "order 66"},
+        {.balance = WEFT_BALANCE_BROADCAST, .meta = (const char *[]){"trace=7", "tenant=a", NULL}}};
+    const uint64_t alias = stage_begin_connected ();
+    for (int i = 0; i < 2; i++) {
+        weft_call_t *call = stage_call ("Test.Get", &options [i]);
+        const stage_record_t *request = stage_request ("Test.Get");
+        CHECK (request && request->alias == alias);
+        CHECK_STR (request->request_key, i ? "" : "order 66");
+        CHECK_STR (request->meta, i ? "trace=7 tenant=a " : "");
+        stage_reply (alias, request->id, 1);
+        CHECK_INT (stage_result (call), 1);
+        stage_free (call);
+    }
     stage_end ();
 }
 
