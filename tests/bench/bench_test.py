@@ -74,6 +74,13 @@ class Runs(unittest.TestCase):
             self.assertIn("FAILED: round 1, add/64, %s weft: add: wrong answer" % group, said)
         self.assertEqual({row["peer"] for row in found.failures()}, {"weft", "weft, ipc"})
         self.assertEqual(found.values("direct", peers.LIMIT, "add/64", "calls_s").keys(), {0})
+        self.assertEqual(found.facts["command"], "tests/bench/run --only weft --cells add/64 --rounds 1 --scale 0.04")
+
+    def test_no_rounds_and_no_time_are_refused(self):
+        for option in ("--rounds", "--scale"):
+            ran = subprocess.run([sys.executable, "-B", os.path.join(HERE, "measure.py"), option, "0"], capture_output=True, text=True)
+            self.assertEqual(ran.returncode, 2, ran.stderr)
+            self.assertIn("--rounds and --clients begin at 1, --scale goes from 0.01 to 100", ran.stderr)
 
     def loader(self, *lines):
         """A loader in Python, of lines that have the shared memory as `memory`."""
@@ -131,6 +138,13 @@ class Writing(unittest.TestCase):
         again = results.read(self.path)
         self.assertEqual((again.facts, again.titles), (self.sample.facts, self.sample.titles))
         self.assertEqual([{**row, "outcome": row["outcome"].replace("\t", " ")} for row in self.sample.rows], again.rows)
+
+    def test_documents_name_what_measured_them(self):
+        self.sample.facts = {"command": "tests/bench/run --rounds 3", **self.sample.facts}
+        self.assertEqual(report.facts(self.sample), "Measured by `tests/bench/run --rounds 3`: processor a <small> one, "
+                                                    "commit c0ffee, 3 interleaved rounds")
+        self.assertEqual(report.facts(self.sample, ("date", "commit")),
+                         "Measured by `tests/bench/run --rounds 3`: c0ffee, 3 interleaved rounds")
 
     def test_a_row_cut_short_is_refused(self):
         self.sample.write(self.path)

@@ -3,6 +3,7 @@
 
 import argparse
 import os
+import shlex
 import shutil
 import signal
 import sys
@@ -39,11 +40,24 @@ def _arguments(words):
     parser.add_argument("--clients", type=int, default=peers.CLIENTS)
     parser.add_argument("--wrong", type=int, default=0)
     options = parser.parse_args(words)
-    options.rounds = options.rounds or (1 if options.quick else 5)
-    options.scale = options.scale or (QUICK_SCALE if options.quick else 1.0)
+    options.command = _command(options)
+    if options.rounds is None:
+        options.rounds = 1 if options.quick else 5
+    if options.scale is None:
+        options.scale = QUICK_SCALE if options.quick else 1.0
     if options.rounds < 1 or not 0.01 <= options.scale <= 100 or options.clients < 1:
         parser.error("--rounds and --clients begin at 1, --scale goes from 0.01 to 100")
     return options
+
+
+def _command(options):
+    """What measures the same again, as it was asked for."""
+    words = ["tests/bench/run"] + ["--quick"] * options.quick
+    for name in ("only", "cells", "rounds", "scale"):
+        value = getattr(options, name)
+        if value:
+            words += ["--" + name, shlex.quote("%g" % value if isinstance(value, float) else str(value))]
+    return " ".join(words)
 
 
 def _chosen_cells(options):
@@ -107,7 +121,7 @@ def _round(number, chosen, cells, options, results):
 
 def _run(options):
     cells, chosen = _chosen_cells(options), _chosen_peers(options)
-    results = results_.Results(machine.facts(HOUSE))
+    results = results_.Results({"command": options.command, **machine.facts(HOUSE)})
     results.titles = {cell.name: cell.title for cell in cells}
     seconds = options.rounds * sum(cell.window_s * options.scale + cell.warm_s * min(1.0, options.scale * 2) + 0.25
                                    for cell in cells for peer in chosen if peer.takes_part(cell))
@@ -142,13 +156,11 @@ def _write(path, text):
 
 
 def _update_documents(results):
-    command = "tests/bench/run --update"
-    tables = "Measured by `%s`: %s.\n\n%s\n%s" % (
-        command, report.facts(results), report.targets(results, markdown=True), report.cells(results, markdown=True))
+    tables = "%s.\n\n%s\n%s" % (
+        report.facts(results), report.targets(results, markdown=True), report.cells(results, markdown=True))
     report.replace_block(os.path.join(HERE, "RESULTS.md"), "bench", tables)
-    where = [results.facts[name] for name in ("date", "processor") if name in results.facts] + [report.rounds(results)]
     report.replace_block(os.path.join(HOUSE, "README.md"), "bench",
-                         report.summary(results) + "\nMeasured by `%s`: %s.\n" % (command, ", ".join(where)))
+                         "%s\n%s.\n" % (report.summary(results), report.facts(results, ("date", "processor"))))
 
 
 def _keep(results, options):

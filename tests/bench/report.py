@@ -86,8 +86,11 @@ def rounds(results):
     return "1 round" if count == 1 else "%d interleaved rounds" % count
 
 
-def facts(results):
-    return ", ".join("%s %s" % fact for fact in results.facts.items()) + ", " + rounds(results)
+def facts(results, names=None):
+    """What measured this, where (all that is known, or the facts of these names), and in how many rounds."""
+    known = {name: value for name, value in results.facts.items() if name != "command"}
+    where = [known[name] for name in names if name in known] if names else ["%s %s" % fact for fact in known.items()]
+    return "Measured by `%s`: %s" % (results.facts.get("command", "tests/bench/run"), ", ".join(where + [rounds(results)]))
 
 
 SUMMARY = [("p50 µs, 1 outstanding", "add/1", "p50_us"), ("calls/s, 64", "add/64", "calls_s"),
