@@ -83,10 +83,12 @@ class Runs(unittest.TestCase):
             self.assertIn("--rounds and --clients begin at 1, --scale goes from 0.01 to 100", ran.stderr)
 
     def loader(self, *lines):
-        """A loader in Python, of lines that have the shared memory as `memory`."""
+        """A loader in Python, of lines that have the shared memory as `memory` and say by `answered ()` that they had an answer."""
         path = os.path.join(self.folder, "loader.py")
         with open(path, "w") as file:
-            file.write("\n".join(("import mmap, os, time", "memory = mmap.mmap(int(os.environ['BENCH_METER']), 0)", *lines)))
+            file.write("\n".join((
+                "import mmap, os, time", "memory = mmap.mmap(int(os.environ['BENCH_METER']), 0)",
+                "answered = lambda: os.eventfd_write(int(os.environ['BENCH_ANSWERS']), 1)", *lines)))
         return "%s %s" % (sys.executable, path)
 
     def failure_of(self, loader):
@@ -101,14 +103,14 @@ class Runs(unittest.TestCase):
         self.assertIn("no answer", self.failure_of(self.loader("time.sleep(60)")))
 
     def test_a_lost_call_is_a_failure(self):
-        self.assertIn("calls were lost", self.failure_of(self.loader("memory[4] = 1", "time.sleep(60)")))
+        self.assertIn("calls were lost", self.failure_of(self.loader("answered()", "time.sleep(60)")))
 
     def test_a_loader_that_dies_is_a_failure_with_its_last_words(self):
-        loader = self.loader("memory[4] = 1", "time.sleep(0.02)", "raise SystemExit('out of luck')")
+        loader = self.loader("answered()", "raise SystemExit('out of luck')")
         self.assertEqual(self.failure_of(loader), "out of luck")
 
     def test_a_loader_without_calls_is_a_failure(self):
-        loader = self.loader("memory[4] = 1", "while memory[0] != 2: time.sleep(0.01)")
+        loader = self.loader("answered()", "while memory[0] != 2: time.sleep(0.01)")
         self.assertEqual(self.failure_of(loader), "no call ended in the window")
 
     def test_a_server_that_does_not_start_is_a_failure(self):

@@ -31,17 +31,18 @@ static uint64_t number_of (const char *text, uint64_t most, const char *program)
     return value;
 }
 
-/*  The runner leaves a descriptor open, and says which in BENCH_METER. */
-static load_head_t *map_meter (void)
+/*  The runner leaves two descriptors open, and says which in BENCH_METER and BENCH_ANSWERS. */
+static load_head_t *map_meter (int *answers)
 {
-    const char *descriptor = getenv ("BENCH_METER");
+    const char *descriptor = getenv ("BENCH_METER"), *also = getenv ("BENCH_ANSWERS");
     const size_t size = LOAD_HEAD_SIZE + (size_t) LOAD_LANE_SIZE * LOAD_LANES_MAX;
     struct stat file;
     void *memory = MAP_FAILED;
     if (descriptor && fstat (atoi (descriptor), &file) == 0 && (size_t) file.st_size == size)
         memory = mmap (NULL, size, PROT_READ | PROT_WRITE, MAP_SHARED, atoi (descriptor), 0);
-    if (memory == MAP_FAILED)
+    if (memory == MAP_FAILED || !also)
         load_fail ("BENCH_METER", "no memory of a runner there; tests/bench/run starts loaders");
+    *answers = atoi (also);
     return memory;
 }
 
@@ -83,7 +84,7 @@ void load_begin (load_t *load, int argc, char **argv)
     for (int i = 0; i < load->outstanding; i++)
         load->calls [i].number = (uint64_t) i;
     if (strcmp (load->role, "client") == 0)
-        load->head = map_meter ();
+        load->head = map_meter (&load->answers);
 }
 
 void load_ready (void)
@@ -110,8 +111,9 @@ uint32_t *load_lane (load_t *load)
     const uint32_t index = __atomic_fetch_add (&load->head->lanes, 1, __ATOMIC_RELAXED);
     if (index >= LOAD_LANES_MAX)
         load_fail ("load", "too many threads take answers");
-    if (!atomic_flag_test_and_set (&answered))
-        __atomic_fetch_add (&load->head->answered, 1, __ATOMIC_RELEASE);
+    const uint64_t one = 1;
+    if (!atomic_flag_test_and_set (&answered) && write (load->answers, &one, sizeof one) != sizeof one)
+        load_fail ("BENCH_ANSWERS", "no eventfd there");
     return (uint32_t *) ((char *) load->head + LOAD_HEAD_SIZE + (size_t) index * LOAD_LANE_SIZE);
 }
 

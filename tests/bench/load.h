@@ -43,9 +43,8 @@ extern "C" {
 enum { LOAD_WARMING, LOAD_MEASURED, LOAD_OVER };
 
 typedef struct {
-    uint32_t phase;    /* written by the runner */
-    uint32_t answered; /* loaders that have had an answer: when all have, the runner opens the window */
-    uint32_t lanes;    /* taken */
+    uint32_t phase; /* written by the runner */
+    uint32_t lanes; /* taken */
 } load_head_t;
 
 /*  One of the calls that are always outstanding. Numbers are never used twice; the lower 16 bits are the place. */
@@ -66,6 +65,7 @@ typedef struct {
     uint64_t wrong_each; /* a server answers each so-manieth call wrong: to see that it is noticed */
     load_call_t calls [LOAD_OUTSTANDING_MAX];
     load_head_t *head;
+    int answers; /* an eventfd of the runner's */
 } load_t;
 
 /*  Reads the arguments, and maps the memory that the runner has made if the role is "client". Exits with 2 if wrong. */
@@ -80,7 +80,7 @@ void load_end (void) __attribute__ ((noreturn));
 /*  Exits with 3 and one line that names what failed or was wrong. */
 void load_fail (const char *what, const char *why) __attribute__ ((noreturn));
 
-/*  A thread's own lane; the first one of a process says that it has an answer. */
+/*  A thread's own lane. The first one of a process says that it has had an answer: when all have, the window opens. */
 uint32_t *load_lane (load_t *load);
 
 static inline uint64_t load_clock_ns (void)

@@ -2,19 +2,19 @@
 """Starts servers and loaders, opens the window, and adds up what was used inside it.
 
 Loaders write each call's latency into memory that is mapped here too (load.h says how it is laid out) and read there
-whether the window is open. It opens a little after each of them has had an answer. The processor's time is that of all
+whether the window is open. It opens a little after each of them has said, by an eventfd, that it has had an answer. The processor's time is that of all
 processes of the chain, client and servers, by their own clocks; kernel work that is on no process's account is seen
 only in the time during which the machine was not idle, which is right when nothing else runs.
 """
 
 import array
-import ctypes
 import mmap
 import os
-import signal
+import select
 import socket
 import subprocess
 import sys
+import threading
 import time
 
 HEAD_SIZE, LANE_SIZE, LANES_MAX, BUCKETS = 4096, 16384, 1024, 3968
@@ -22,15 +22,11 @@ NOTHING = bytes(BUCKETS * 4)
 MEASURED, OVER = 1, 2
 PATIENCE_S = 20  # for a server or a loader to get ready, and to end
 
-_libc = ctypes.CDLL(None)
+DIE_WITH_US = ["setpriv", "--pdeathsig", "KILL"]
 
 
 class Failed(Exception):
     """What went wrong, in one line."""
-
-
-def _die_with_parent():
-    _libc.prctl(1, signal.SIGKILL)  # PR_SET_PDEATHSIG
 
 
 def _process_cpu_us(pid):
@@ -52,11 +48,28 @@ def _last_line(path):
     return lines[-1][:200] if lines else "it said nothing"
 
 
+class _Output(threading.Thread):
+    """Reads what a server says as long as it runs: when it is ready, and what it said last."""
+
+    def __init__(self, pipe):
+        super().__init__(daemon=True)
+        self.pipe, self.is_ready, self.last, self.told = pipe, False, "it said nothing", threading.Event()
+        self.start()
+
+    def run(self):
+        for line in self.pipe:
+            self.last = line.strip()[:200] or self.last
+            if "ready" in line.split():
+                self.is_ready = True
+                self.told.set()
+        self.told.set()  # it has ended
+
+
 class Chain:
     """The processes that stand between a client and its answer. `{at}` in a command is their address, host:port."""
 
     def __init__(self, *commands):
-        self.commands, self.processes, self.at = commands, [], ""
+        self.commands, self.processes, self.outputs, self.at = commands, [], [], ""
         self.folder = self.environment = None
 
     def start(self, folder, environment):
@@ -68,25 +81,16 @@ class Chain:
             self._start(command.format(at=self.at, port=self.at.split(":")[1]).split())
 
     def _start(self, words):
-        name = os.path.join(self.folder, "%s-%d" % (os.path.basename(words[0]), time.monotonic_ns()))
-        with open(name + ".out", "w") as out, open(name + ".err", "w") as err:
-            process = subprocess.Popen(words, stdin=subprocess.DEVNULL, stdout=out, stderr=err, cwd=self.folder,
-                                       env=self.environment, preexec_fn=_die_with_parent)
+        """Until it says that it is ready, as all of them do: ours, weft-broker, and nats-server in its log."""
+        process = subprocess.Popen(DIE_WITH_US + words, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE,
+                                   stderr=subprocess.STDOUT, text=True, errors="replace", cwd=self.folder,
+                                   env=self.environment)
+        output = _Output(process.stdout)
         self.processes.append(process)
-        end = time.monotonic() + PATIENCE_S
-        while not self._is_ready(words[0], name + ".out"):
-            if process.poll() is not None or time.monotonic() > end:
-                raise Failed("%s did not get ready: %s" % (os.path.basename(words[0]), _last_line(name + ".err")))
-            time.sleep(0.01)
-
-    def _is_ready(self, program, out):
-        """Ours say so, with weft-broker; of others it is known when they listen."""
-        if os.path.basename(program).startswith(("bench_", "weft-")):
-            with open(out) as file:
-                return "ready" in file.read()
-        with socket.socket() as probe:
-            host, port = self.at.split(":")
-            return probe.connect_ex((host, int(port))) == 0
+        self.outputs.append(output)
+        output.told.wait(PATIENCE_S)
+        if not output.is_ready:
+            raise Failed("%s did not get ready: %s" % (os.path.basename(words[0]), output.last))
 
     def restart(self):
         self.stop()
@@ -95,18 +99,21 @@ class Chain:
     def stop(self):
         for process in self.processes:
             process.kill()
-        for process in self.processes:
+        for process, output in zip(self.processes, self.outputs):
             process.wait()
-        self.processes = []
+            output.join()
+            process.stdout.close()
+        self.processes, self.outputs = [], []
 
     def cpu_us(self):
         return sum(_process_cpu_us(process.pid) for process in self.processes)
 
 
 class Window:
-    """The memory shared with the loaders of one measurement."""
+    """The memory shared with the loaders of one measurement, and where each says that it has had an answer."""
 
     def __init__(self):
+        self.answers = os.eventfd(0, os.EFD_CLOEXEC)
         self.descriptor = os.memfd_create("bench")
         os.ftruncate(self.descriptor, HEAD_SIZE + LANE_SIZE * LANES_MAX)
         self.memory = mmap.mmap(self.descriptor, 0)
@@ -114,18 +121,13 @@ class Window:
     def close(self):
         self.memory.close()
         os.close(self.descriptor)
-
-    def _number(self, index):
-        return int.from_bytes(self.memory[index * 4:index * 4 + 4], sys.byteorder)
-
-    def answered(self):
-        return self._number(1)
+        os.close(self.answers)
 
     def set_phase(self, phase):
         self.memory[0:1] = bytes([phase])  # the other bytes stay 0
 
     def _lanes(self):
-        for lane in range(self._number(2)):
+        for lane in range(int.from_bytes(self.memory[4:8], sys.byteorder)):
             at = HEAD_SIZE + lane * LANE_SIZE
             yield self.memory[at:at + BUCKETS * 4]
 
@@ -162,21 +164,24 @@ def quantile_us(histogram, quantile):
 class _Loaders:
     def __init__(self, command, count, window, folder, environment):
         self.errors = os.path.join(folder, "loader.err")
-        self.processes = []
+        self.processes, self.ends = [], []  # an end can be read when its process has ended
+        environment = {**environment, "BENCH_METER": str(window.descriptor), "BENCH_ANSWERS": str(window.answers)}
         with open(self.errors, "w") as errors:
             for _ in range(count):
                 self.processes.append(subprocess.Popen(
-                    command, stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, stderr=errors, cwd=folder,
-                    env={**environment, "BENCH_METER": str(window.descriptor)}, pass_fds=[window.descriptor],
-                    preexec_fn=_die_with_parent))
+                    DIE_WITH_US + command, stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, stderr=errors, cwd=folder,
+                    env=environment, pass_fds=[window.descriptor, window.answers]))
+                self.ends.append(os.pidfd_open(self.processes[-1].pid))
 
     def await_answers(self, window):
-        end = time.monotonic() + PATIENCE_S
-        while window.answered() < len(self.processes):
-            self.check()
-            if time.monotonic() > end:
-                raise Failed("no answer: " + _last_line(self.errors))
-            time.sleep(0.005)
+        end, missing = time.monotonic() + PATIENCE_S, len(self.processes)
+        while missing > 0:
+            told, _, _ = select.select([window.answers, *self.ends], [], [], max(0, end - time.monotonic()))
+            if window.answers in told:
+                missing -= os.eventfd_read(window.answers)
+            else:
+                self.check()
+                raise Failed(("a loader ended: " if told else "no answer: ") + _last_line(self.errors))
 
     def check(self):
         for process in self.processes:
@@ -185,13 +190,11 @@ class _Loaders:
 
     def await_end(self):
         end = time.monotonic() + PATIENCE_S
-        for process in self.processes:
-            try:
-                process.wait(max(0.01, end - time.monotonic()))
-            except subprocess.TimeoutExpired:
-                self.check()
-                raise Failed("calls were lost: they had no answer within %d s" % PATIENCE_S) from None
-        self.check()
+        for process_end in self.ends:
+            told, _, _ = select.select([process_end], [], [], max(0, end - time.monotonic()))
+            self.check()
+            if not told:
+                raise Failed("calls were lost: they had no answer within %d s" % PATIENCE_S)
 
     def cpu_us(self):
         return sum(_process_cpu_us(process.pid) for process in self.processes)
@@ -201,6 +204,8 @@ class _Loaders:
             if process.poll() is None:
                 process.kill()
             process.wait()
+        for process_end in self.ends:
+            os.close(process_end)
 
 
 def measure(chain, command, clients, warm_s, window_s):
