@@ -64,10 +64,3 @@ void buffer_append (buffer_t *self, const void *data, size_t size)
     if (at)
         bytes_copy (at, data, size);
 }
-
-int buffer_msgpack_write (void *self, const char *data, size_t size)
-{
-    buffer_t *buffer = self;
-    buffer_append (buffer, data, size);
-    return buffer->failed ? -1 : 0;
-}

@@ -45,7 +45,4 @@ static inline uint8_t *buffer_extend (buffer_t *self, size_t size)
 /*  Appends a copy. */
 void buffer_append (buffer_t *self, const void *data, size_t size);
 
-/*  The callback of a msgpack_packer whose data is a buffer_t. 0, or -1 if it failed. */
-int buffer_msgpack_write (void *self, const char *data, size_t size);
-
 #endif

@@ -64,7 +64,7 @@ bool mp_read_map (mp_reader_t *self, uint32_t *count);
 bool mp_skip (mp_reader_t *self);
 
 /*  True if data is exactly one well-formed value within those caps: what makes it safe for a decoder
- *  that allocates by counts (msgpack-c). */
+ *  that allocates by counts. */
 bool mp_valid (const void *data, size_t size);
 
 /*  Reads a str and compares. */
