@@ -1,0 +1,109 @@
+/* SPDX-License-Identifier: MPL-2.0 */
+
+#include "broker_harness.h"
+
+TEST (b10_the_broker_dictates_interval_ttl_and_other_brokers)
+{
+    static const char *const brokers [] = {"tcp://b:1", NULL};
+    broker_settings_t settings = usual_settings ();
+    wire_beat_ok_t answer;
+
+    settings.ttl_ms = 2000;
+    settings.peer_brokers = brokers;
+    start_with (settings);
+    peer_t *peer = greeted_worker ();
+    say_register (peer, uuid (1), 1, "Arith", NULL, 0);
+    CHECK (wire_read_beat_ok (only (peer, WIRE_BEAT_OK), &answer));
+    CHECK_INT (answer.sequence, 0);
+    CHECK_INT (answer.next_ms, 600);
+    CHECK_INT (answer.ttl_ms, 2000);
+    CHECK (text_is (answer.brokers [0], "tcp://b:1"));
+    say_beat (peer, 1);
+    CHECK (wire_read_beat_ok (only (peer, WIRE_BEAT_OK), &answer));
+    CHECK_INT (answer.sequence, 1);
+    finish ();
+}
+
+TEST (g4_an_unset_beat_is_derived_and_a_set_one_honoured)
+{
+    broker_settings_t settings = usual_settings ();
+    CHECK_INT (broker_beat_ms (WEFT_TTL_MS), WEFT_BEAT_MS);
+    start_with (settings);
+    CHECK_INT (broker->settings.beat_ms, 3000);
+    finish ();
+    settings.beat_ms = 777;
+    start_with (settings);
+    CHECK_INT (broker->settings.beat_ms, 777);
+    finish ();
+}
+
+TEST (a_beat_of_somebody_unknown_asks_for_a_registration)
+{
+    start ();
+    peer_t *peer = greeted_worker ();
+    say_beat (peer, 1);
+    check_refused (peer, WEFT_NO_WORKERS, "register again");
+    finish ();
+}
+
+TEST (h4_a_silent_worker_is_suspected_then_gone)
+{
+    start ();
+    pass (30 * S);
+    peer_t *worker = worker_of (1, "Arith", 5), *caller = client ();
+    pass (7 * S);
+    say_call (caller, 1, "Arith.Add", 60000);
+    check_silent (worker); /* suspect: gets nothing new */
+    pass (2 * S);
+    say_beat (worker, 1);
+    CHECK_INT (listen_to (worker), 2); /* BEAT_OK, and the call that waited */
+    pass (10 * S);
+    CHECK_INT (broker_gauges (broker).workers, 0);
+    CHECK_INT (broker_counters (broker)->expired, 1);
+    say_beat (worker, 2);
+    check_refused (worker, WEFT_NO_WORKERS, "");
+    finish ();
+}
+
+TEST (every_worker_has_its_own_deadline)
+{
+    start ();
+    pass (30 * S);
+    worker_of (1, "Arith", 5);
+    peer_t *lively = worker_of (2, "Arith", 5);
+    worker_of (3, "Arith", 5);
+    for (uint64_t i = 1; i <= 4; i++) {
+        pass (3 * S);
+        say_beat (lively, i);
+    }
+    CHECK_INT (broker_gauges (broker).workers, 1); /* zguide 91: expiry stopped at the first live one */
+    finish ();
+}
+
+TEST (a_broker_that_was_stalled_expires_nobody_for_one_ttl)
+{
+    start ();
+    pass (30 * S);
+    peer_t *worker = worker_of (1, "Arith", 5);
+    now_us += 60 * S; /* stopped */
+    broker_tick (broker, now_us);
+    CHECK_INT (broker_counters (broker)->stalls, 1);
+    CHECK_INT (broker_gauges (broker).workers, 1);
+    pass (9 * S);
+    CHECK_INT (broker_gauges (broker).workers, 1);
+    say_beat (worker, 1);
+    pass (9 * S);
+    CHECK_INT (broker_gauges (broker).workers, 1);
+    pass (2 * S);
+    CHECK_INT (broker_gauges (broker).workers, 0);
+    finish ();
+}
+
+TEST (a_sleeping_broker_wakes_often_enough_to_notice_a_stall)
+{
+    start ();
+    CHECK_INT (broker_next_us (broker), INT64_MAX);
+    worker_of (1, "Arith", 5);
+    CHECK (broker_next_us (broker) <= now_us + 5 * S);
+    finish ();
+}

@@ -1,0 +1,577 @@
+/* SPDX-License-Identifier: MPL-2.0 */
+
+#include "broker_harness.h"
+
+TEST (a_call_goes_to_a_worker_and_its_reply_back)
+{
+    start ();
+    peer_t *worker = worker_of (1, "Arith", 4), *caller = client ();
+    say_call (caller, 7, "Arith.Add", 1000);
+    const wire_record_t *request = only (worker, WIRE_REQUEST);
+    CHECK (request->id != 7);
+    CHECK (text_is (request->method, "Arith.Add"));
+    CHECK_INT (request->remaining_ms, 1000);
+    CHECK_MEM (request->body, request->body_size, "\x01", 1);
+    say_reply (worker, request->id);
+    const wire_record_t *reply = only (caller, WIRE_REPLY);
+    CHECK_INT (reply->id, 7);
+    CHECK_INT (reply->status, WEFT_OK);
+    CHECK_MEM (reply->body, reply->body_size, "\x2a", 1);
+    CHECK_INT (broker_gauges (broker).calls, 0);
+    finish ();
+}
+
+TEST (a_record_written_in_an_unusual_way_is_written_anew)
+{
+    start ();
+    peer_t *worker = worker_of (1, "Arith", 4), *caller = client ();
+    buffer_t *out = records ();
+    mp_write_array (out, 5);
+    mp_write_uint (out, WIRE_REQUEST);
+    mp_write_uint (out, 7); /* not fixed */
+    mp_write_text (out, "Arith.Add");
+    mp_write_uint (out, 1000);
+    mp_write_bin (out, "\x01", 1);
+    say (caller, out);
+    const wire_record_t *request = only (worker, WIRE_REQUEST);
+    CHECK (request->id_fixed && request->remaining_at);
+    out = records ();
+    mp_write_array (out, 4);
+    mp_write_uint (out, WIRE_REPLY);
+    mp_write_uint (out, request->id);
+    mp_write_uint (out, 0);
+    mp_write_bin (out, "\x2a", 1);
+    say (worker, out);
+    CHECK_INT (only (caller, WIRE_REPLY)->id, 7);
+    finish ();
+}
+
+TEST (n14_n15_each_wrong_name_has_its_own_error)
+{
+    start ();
+    peer_t *worker = worker_of (1, "Arith", 4), *caller = client ();
+    say_call (caller, 1, "Arith", 1000);
+    check_reply (only (caller, WIRE_REPLY), 1, WEFT_INVALID, 0, "ill-formed");
+    say_call (caller, 2, "Geo.Area", 1000);
+    check_reply (only (caller, WIRE_REPLY), 2, WEFT_NO_SERVICE, 0, "no service \"Geo\" was ever registered");
+    say_call (caller, 3, "Arith.Nope", 1000);
+    check_reply (only (caller, WIRE_REPLY), 3, WEFT_UNIMPLEMENTED, 0, "service \"Arith\" has no method \"Nope\"");
+    lose (worker);
+    say_call (caller, 4, "Arith.Add", 1000);
+    check_reply (only (caller, WIRE_REPLY), 4, WEFT_NO_WORKERS, 0, "no worker of service \"Arith\" is live");
+    say_call (caller, 5, "weft.Worker.Ping", 1000);
+    check_reply (only (caller, WIRE_REPLY), 5, WEFT_INVALID, 0, "\"worker\"");
+    say_call (caller, 6, "weft.Registry.Nope", 1000);
+    check_reply (only (caller, WIRE_REPLY), 6, WEFT_UNIMPLEMENTED, 0, "Describe, Drain, List, Watch");
+    finish ();
+}
+
+TEST (n7_late_double_and_forged_replies_are_counted_and_dropped)
+{
+    start ();
+    peer_t *worker = worker_of (1, "Arith", 4), *thief = worker_of (2, "Geo", 4), *caller = client ();
+    say_call (caller, 1, "Arith.Add", 1000);
+    const uint64_t id = only (worker, WIRE_REQUEST)->id;
+    say_reply (thief, id);
+    say_reply (caller, id);
+    say_reply (worker, id + 1);
+    check_silent (caller);
+    say_reply (worker, id);
+    only (caller, WIRE_REPLY);
+    say_reply (worker, id);
+    check_silent (caller);
+    check_silent (worker); /* nor answered */
+    CHECK_INT (broker_counters (broker)->late, 4);
+    say_call (caller, 2, "Arith.Add", 1000);
+    only (worker, WIRE_REQUEST);
+    finish ();
+}
+
+TEST (an_id_that_is_open_is_refused)
+{
+    start ();
+    worker_of (1, "Arith", 1);
+    peer_t *caller = client ();
+    say_call (caller, 1, "Arith.Add", 1000);
+    say_call (caller, 1, "Arith.Add", 1000);
+    check_refused (caller, WEFT_INVALID, "open already");
+    finish ();
+}
+
+TEST (ids_that_do_not_count_up_are_told_apart_all_the_same)
+{
+    start ();
+    peer_t *worker = worker_of (1, "Arith", 9), *caller = client ();
+    for (uint64_t id = 70000; id > 0; id -= 10000)
+        say_call (caller, id, "Arith.Add", 1000);
+    CHECK_INT (listen_to (worker), 7);
+    say_call (caller, 30000, "Arith.Add", 1000);
+    check_refused (caller, WEFT_INVALID, "open already");
+    say_cancel (caller, 10000);
+    only (worker, WIRE_CANCEL);
+    say_call (caller, 5, "Arith.Add", 1000);
+    only (worker, WIRE_REQUEST);
+    finish ();
+}
+
+/*  Writes a request whose id and time are not fixed: it cannot be passed on as it is. */
+static void write_odd_request (buffer_t *out, uint8_t id, const char *method)
+{
+    mp_write_array (out, 5);
+    mp_write_uint (out, WIRE_REQUEST);
+    mp_write_uint (out, id);
+    mp_write_text (out, method);
+    mp_write_uint (out, 1000);
+    mp_write_bin (out, &id, 1);
+}
+
+static void write_request (buffer_t *out, uint8_t id, const char *method)
+{
+    wire_write_request (out, id, text_of (method), 1000, &id, 1, false, NULL);
+}
+
+/*  The bodies that the worker got, as text; its ids are kept. */
+static uint64_t given [64];
+static const char *bodies (peer_t *worker)
+{
+    static char text [64];
+    const size_t count = listen_to (worker);
+    for (size_t i = 0; i < count; i++) {
+        const wire_record_t *request = next (WIRE_REQUEST);
+        text [i] = (char) request->body [0];
+        given [i] = request->id;
+    }
+    text [count] = '\0';
+    return text;
+}
+
+TEST (records_of_one_frame_keep_their_order_wherever_they_go)
+{
+    start ();
+    peer_t *adder = worker_of (1, "Arith", 64), *talker = worker_of (2, "Text", 64), *alice = client (), *bob = client ();
+    buffer_t *out = records ();
+    for (const char *at = "abABcdXCyDEefz"; *at; at++)
+        if (*at == 'X')
+            write_request (out, (uint8_t) *at, "No.Such");
+        else if (*at >= 'x')
+            write_odd_request (out, (uint8_t) *at, "Arith.Add");
+        else
+            write_request (out, (uint8_t) *at, *at < 'a' ? "Text.Add" : "Arith.Add");
+    say (alice, out);
+    check_reply (only (alice, WIRE_REPLY), 'X', WEFT_NO_SERVICE, 0, "No");
+    CHECK_STR (bodies (talker), "ABCDE");
+    CHECK_STR (bodies (adder), "abcdyefz");
+
+    out = records (); /* back: to two clients, one of them in between */
+    write_request (out, '1', "Arith.Add");
+    write_request (out, '2', "Arith.Add");
+    uint64_t hers [64];
+    memcpy (hers, given, sizeof hers);
+    say (bob, out);
+    CHECK_STR (bodies (adder), "12");
+    out = records ();
+    for (size_t i = 0; i < 8; i++) {
+        wire_write_reply (out, hers [i], WEFT_OK, "+", 1, false, NULL);
+        if (i % 4 == 2)
+            wire_write_reply (out, given [i / 4], WEFT_OK, "-", 1, false, NULL);
+    }
+    say (adder, out);
+    CHECK_INT (listen_to (alice), 8);
+    for (const char *at = "abcdyefz"; *at; at++)
+        CHECK_INT (next (WIRE_REPLY)->id, *at);
+    CHECK_INT (listen_to (bob), 2);
+    CHECK_INT (next (WIRE_REPLY)->id, '1');
+    CHECK_INT (next (WIRE_REPLY)->id, '2');
+    finish ();
+}
+
+TEST (a_method_that_was_just_called_is_gone_with_the_last_worker_that_has_it)
+{
+    start ();
+    peer_t *worker = worker_of (1, "Arith", 4), *caller = client ();
+    say_call (caller, 1, "Arith.Add", 1000);
+    only (worker, WIRE_REQUEST);
+    lose (worker);
+    listen_to (caller);
+    say_call (caller, 2, "Arith.Add", 1000);
+    check_reply (only (caller, WIRE_REPLY), 2, WEFT_NO_WORKERS, 0, "live");
+    worker = worker_of (2, "Arith", 4);
+    say_call (caller, 3, "Arith.Add", 1000);
+    only (worker, WIRE_REQUEST);
+    say_call (caller, 4, "Arith.Ad", 1000);
+    check_reply (only (caller, WIRE_REPLY), 4, WEFT_UNIMPLEMENTED, 0, "Ad");
+    finish ();
+}
+
+TEST (a_worker_gets_no_more_than_its_window)
+{
+    start ();
+    peer_t *worker = worker_of (1, "Arith", 0), *caller = client ();
+    for (uint64_t id = 1; id <= 5; id++)
+        say_call (caller, id, "Arith.Add", 5000);
+    check_silent (worker);
+    check_silent (caller); /* live, but without room: they wait */
+    say_credit (worker, 2);
+    CHECK_INT (listen_to (worker), 2);
+    const uint64_t first = next (WIRE_REQUEST)->id;
+    say_reply (worker, first);
+    CHECK_INT (listen_to (worker), 1);
+    say_credit (worker, 0);
+    CHECK_INT (broker_gauges (broker).queued, 2);
+    finish ();
+}
+
+TEST (a_queued_call_ends_at_its_deadline_and_never_ran)
+{
+    start ();
+    peer_t *worker = worker_of (1, "Arith", 0), *caller = client ();
+    say_call (caller, 1, "Arith.Add", 200);
+    const int64_t deadline_us = now_us + 200 * MS;
+    pass (199 * MS);
+    check_silent (caller);
+    CHECK_INT (broker_next_us (broker), deadline_us);
+    pass (1 * MS);
+    check_reply (only (caller, WIRE_REPLY), 1, WEFT_DEADLINE_EXCEEDED, 0, "waited at the broker");
+    say_credit (worker, 5);
+    check_silent (worker);
+    finish ();
+}
+
+TEST (a_broker_that_sleeps_as_long_as_it_wants_is_there_at_every_deadline)
+{
+    static const uint32_t times_ms [] = {1, 49, 50, 51, 100, 2000, 75, 101};
+    uint64_t ended = 0;
+    start ();
+    peer_t *caller = client ();
+    worker_of (1, "Arith", 4);
+    const int64_t begin_us = now_us;
+    for (uint64_t i = 0; i < 8; i++)
+        say_call (caller, i + 1, "Arith.Add", times_ms [i]);
+    for (int turns = 0; ended != 0xff; turns++) {
+        CHECK (broker_next_us (broker) > now_us && turns < 20);
+        now_us = broker_next_us (broker);
+        broker_tick (broker, now_us);
+        for (size_t count = listen_to (caller); count; count--) {
+            const uint64_t i = next (WIRE_REPLY)->id - 1;
+            CHECK_INT (now_us, begin_us + times_ms [i] * MS);
+            ended |= (uint64_t) 1 << i;
+        }
+    }
+    finish ();
+}
+
+TEST (expired_work_never_starts_even_if_room_comes_before_the_tick)
+{
+    start ();
+    peer_t *worker = worker_of (1, "Arith", 0), *caller = client ();
+    say_call (caller, 1, "Arith.Add", 200);
+    say_call (caller, 2, "Arith.Add", 2000);
+    now_us += 1000 * MS; /* a stall: what came meanwhile is heard first */
+    say_credit (worker, 5);
+    check_reply (only (caller, WIRE_REPLY), 1, WEFT_DEADLINE_EXCEEDED, 0, "waited at the broker");
+    CHECK_INT (only (worker, WIRE_REQUEST)->remaining_ms, 1000);
+    CHECK_INT (broker_counters (broker)->timed_out, 1);
+    pass (1 * MS);
+    check_silent (caller);
+    finish ();
+}
+
+TEST (time_spent_in_the_queue_is_taken_off_and_told)
+{
+    wire_info_t info;
+    start ();
+    peer_t *worker = worker_of (1, "Arith", 0), *caller = client ();
+    say_call (caller, 1, "Arith.Add", 1000);
+    pass (300 * MS);
+    say_credit (worker, 5);
+    const wire_record_t *request = only (worker, WIRE_REQUEST);
+    CHECK_INT (request->remaining_ms, 700);
+    say_reply (worker, request->id);
+    CHECK (wire_read_info (only (caller, WIRE_REPLY)->extra, &info));
+    CHECK_INT (info.broker_us, 300 * MS);
+
+    worker = worker_of (2, "Text", 0); /* a part of a millisecond is rounded up: who is asked must not give up before us */
+    say_call (caller, 2, "Text.Add", 1000);
+    pass (300 * MS + 1);
+    say_credit (worker, 5);
+    CHECK_INT (only (worker, WIRE_REQUEST)->remaining_ms, 700);
+    finish ();
+}
+
+TEST (a_call_in_flight_past_its_deadline_is_maybe_and_keeps_its_place)
+{
+    start ();
+    peer_t *worker = worker_of (1, "Arith", 1), *caller = client ();
+    say_call (caller, 1, "Arith.Add", 200);
+    const uint64_t id = only (worker, WIRE_REQUEST)->id;
+    pass (200 * MS);
+    check_reply (only (caller, WIRE_REPLY), 1, WEFT_DEADLINE_EXCEEDED, 1, "worker had the call");
+    CHECK_INT (only (worker, WIRE_CANCEL)->id, id);
+    say_call (caller, 2, "Arith.Add", 5000);
+    check_silent (worker); /* its window is still taken */
+    say_reply (worker, id);
+    check_silent (caller);
+    CHECK_INT (broker_counters (broker)->late, 1);
+    CHECK_INT (listen_to (worker), 0 + 1);
+    finish ();
+}
+
+TEST (no_time_left_is_said_at_once)
+{
+    start ();
+    worker_of (1, "Arith", 1);
+    peer_t *caller = client ();
+    say_call (caller, 1, "Arith.Add", 0);
+    check_reply (only (caller, WIRE_REPLY), 1, WEFT_DEADLINE_EXCEEDED, 0, "no time");
+    finish ();
+}
+
+TEST (cancel_drops_a_queued_call_and_passes_on_to_a_running_one)
+{
+    start ();
+    peer_t *worker = worker_of (1, "Arith", 1), *caller = client ();
+    say_call (caller, 1, "Arith.Add", 5000);
+    const uint64_t id = only (worker, WIRE_REQUEST)->id;
+    say_call (caller, 2, "Arith.Add", 5000);
+    say_cancel (caller, 2);
+    check_reply (only (caller, WIRE_REPLY), 2, WEFT_CANCELLED, 0, "");
+    say_cancel (caller, 1);
+    CHECK_INT (only (worker, WIRE_CANCEL)->id, id);
+    check_silent (caller);
+    say_reply (worker, id);
+    CHECK_INT (only (caller, WIRE_REPLY)->id, 1);
+    say_cancel (caller, 1); /* crossed */
+    check_silent (caller);
+    finish ();
+}
+
+TEST (a_lost_client_has_its_calls_dropped_and_cancelled)
+{
+    start ();
+    peer_t *worker = worker_of (1, "Arith", 1), *caller = client ();
+    say_call (caller, 1, "Arith.Add", 5000);
+    say_call (caller, 2, "Arith.Add", 5000);
+    const uint64_t id = only (worker, WIRE_REQUEST)->id;
+    lose (caller);
+    CHECK_INT (only (worker, WIRE_CANCEL)->id, id);
+    CHECK_INT (broker_gauges (broker).queued, 0);
+    say_reply (worker, id);
+    CHECK_INT (broker_gauges (broker).calls, 0);
+    finish ();
+}
+
+TEST (n10_a_lost_worker_ends_its_calls_in_the_same_turn)
+{
+    start ();
+    peer_t *worker = worker_of (1, "Arith", 2), *caller = client ();
+    say_call (caller, 1, "Arith.Add", 5000);
+    say_call (caller, 2, "Arith.Add", 5000);
+    say_call (caller, 3, "Arith.Add", 5000); /* queued */
+    lose (worker);
+    CHECK_INT (listen_to (caller), 3);
+    check_reply (next (WIRE_REPLY), 1, WEFT_WORKER_LOST, 1, "e0000000-0000-4000-8000-000000000001");
+    check_reply (next (WIRE_REPLY), 2, WEFT_WORKER_LOST, 1, "was lost");
+    check_reply (next (WIRE_REPLY), 3, WEFT_NO_WORKERS, 0, "Arith");
+    finish ();
+}
+
+TEST (queued_calls_stay_while_another_worker_is_live)
+{
+    start ();
+    peer_t *worker = worker_of (1, "Arith", 0), *other = worker_of (2, "Arith", 0), *caller = client ();
+    say_call (caller, 1, "Arith.Add", 5000);
+    lose (worker);
+    check_silent (caller);
+    say_credit (other, 1);
+    only (other, WIRE_REQUEST);
+    finish ();
+}
+
+TEST (a_bound_call_goes_to_that_worker_or_nobody)
+{
+    start ();
+    peer_t *one = worker_of (1, "Arith", 4), *two = worker_of (2, "Arith", 1), *caller = client ();
+    for (uint64_t id = 1; id <= 3; id++)
+        say_bound_call (caller, id, "Arith.Add", uuid (2));
+    check_silent (one);
+    only (two, WIRE_REQUEST);
+    say_bound_call (caller, 4, "weft.Worker.Ping", uuid (1));
+    only (one, WIRE_REQUEST);
+    say_bound_call (caller, 5, "Arith.Add", uuid (9));
+    check_reply (only (caller, WIRE_REPLY), 5, WEFT_NO_WORKERS, 0, "000000000009\" is not here");
+    say_bound_call (caller, 6, "Arith", uuid (1));
+    check_reply (only (caller, WIRE_REPLY), 6, WEFT_INVALID, 0, "ill-formed");
+    lose (two);
+    CHECK_INT (listen_to (caller), 3);
+    check_reply (next (WIRE_REPLY), 1, WEFT_WORKER_LOST, 1, "");
+    check_reply (next (WIRE_REPLY), 2, WEFT_NO_WORKERS, 0, "waited for it");
+    check_silent (one);
+    finish ();
+}
+
+TEST (a_draining_worker_gets_nothing_new_and_finishes_the_rest)
+{
+    start ();
+    peer_t *worker = worker_of (1, "Arith", 1), *caller = client ();
+    say_call (caller, 1, "Arith.Add", 5000);
+    const uint64_t id = only (worker, WIRE_REQUEST)->id;
+    say_call (caller, 2, "Arith.Add", 5000);
+    say_bound_call (caller, 3, "Arith.Add", uuid (1));
+    say_draining (worker);
+    CHECK_INT (listen_to (caller), 2);
+    check_reply (next (WIRE_REPLY), 3, WEFT_DRAINING, 0, "is draining");
+    check_reply (next (WIRE_REPLY), 2, WEFT_NO_WORKERS, 0, "Arith");
+    say_reply (worker, id);
+    CHECK_INT (only (caller, WIRE_REPLY)->status, WEFT_OK);
+    say_call (caller, 4, "Arith.Add", 5000);
+    CHECK_INT (only (caller, WIRE_REPLY)->status, WEFT_NO_WORKERS);
+    finish ();
+}
+
+TEST (a_foreign_codec_is_named_when_the_call_is_passed_on)
+{
+    wire_options_t options;
+    start ();
+    peer_t *worker = worker_of (1, "Arith", 4), *caller = client_with ("json");
+    say_call (caller, 1, "Arith.Add", 5000);
+    CHECK (wire_read_options (only (worker, WIRE_REQUEST)->extra, &options));
+    CHECK (text_is (options.codec, "json"));
+    finish ();
+}
+
+TEST (large_bodies_pass_through_as_they_are)
+{
+    static char body [100000];
+    message_t message;
+    buffer_t *out = records ();
+
+    start ();
+    peer_t *worker = worker_of (1, "Arith", 1), *caller = client ();
+    for (uint64_t id = 1; id <= 2; id++) { /* at once, and from the queue */
+        memset (body, (int) id, sizeof body);
+        wire_write_request (out, id, text_of ("Arith.Add"), 5000, NULL, 0, true, NULL);
+        message_init (&message);
+        message_add_bytes (&message, out->data, out->size);
+        message_add_bytes (&message, body, sizeof body);
+        broker_on_message (broker, caller, &message, now_us);
+        message_fini (&message);
+        buffer_clear (out);
+    }
+    CHECK_INT (broker_gauges (broker).queued_bytes > 100000, 1);
+    const wire_record_t *request = only (worker, WIRE_REQUEST);
+    CHECK_INT (request->body_size, 100000);
+    CHECK_INT (request->body [99999], 1);
+    say_reply (worker, request->id);
+    request = only (worker, WIRE_REQUEST);
+    CHECK_INT (request->body [99999], 2);
+    CHECK_INT (broker_gauges (broker).queued_bytes, 0);
+    finish ();
+}
+
+TEST (items_pass_through_before_the_reply)
+{
+    start ();
+    peer_t *worker = worker_of (1, "Arith", 1), *caller = client ();
+    say_call (caller, 9, "Arith.Add", FOREVER);
+    const uint64_t id = only (worker, WIRE_REQUEST)->id;
+    buffer_t *out = records ();
+    wire_write_item (out, id, 0, "a", 1, false);
+    wire_write_item (out, id, 1, "b", 1, false);
+    wire_write_reply (out, id, WEFT_OK, NULL, 0, false, NULL);
+    say (worker, out);
+    CHECK_INT (listen_to (caller), 3);
+    CHECK_INT (next (WIRE_ITEM)->id, 9);
+    CHECK_INT (next (WIRE_ITEM)->number, 1);
+    CHECK_INT (next (WIRE_REPLY)->id, 9);
+    finish ();
+}
+
+TEST (credit_for_a_stream_reaches_its_worker)
+{
+    start ();
+    peer_t *worker = worker_of (1, "Arith", 1), *caller = client ();
+    say_call (caller, 9, "Arith.Add", FOREVER);
+    const uint64_t id = only (worker, WIRE_REQUEST)->id;
+    buffer_t *out = records ();
+    wire_write_credit (out, 9, 25);
+    say (caller, out);
+    const wire_record_t *credit = only (worker, WIRE_CREDIT);
+    CHECK_INT (credit->id, id);
+    CHECK_INT (credit->number, 25);
+    finish ();
+}
+
+/*  Bounds ------------------------------------------------------------------------------------------------------- */
+
+TEST (every_queue_says_overloaded_at_its_bound)
+{
+    broker_settings_t settings = usual_settings ();
+    settings.service_queue_max = 2;
+    settings.client_calls_max = 3;
+    settings.calls_max = 4;
+    start_with (settings);
+    worker_of (1, "Arith,Geo", 0);
+    peer_t *a = client (), *b = client ();
+    say_call (a, 1, "Arith.Add", 5000);
+    say_call (a, 2, "Arith.Add", 5000);
+    say_call (a, 3, "Arith.Add", 5000);
+    check_reply (only (a, WIRE_REPLY), 3, WEFT_OVERLOADED, 0, "the limit is 2");
+    say_call (a, 4, "Geo.Add", 5000);
+    say_call (a, 5, "Geo.Add", 5000);
+    check_reply (only (a, WIRE_REPLY), 5, WEFT_OVERLOADED, 0, "this client has 3 calls open");
+    say_call (b, 1, "Geo.Add", 5000);
+    say_call (b, 2, "Geo.Add", 5000);
+    check_reply (only (b, WIRE_REPLY), 2, WEFT_OVERLOADED, 0, "takes no more");
+    CHECK_INT (broker_counters (broker)->overloaded, 3);
+    finish ();
+}
+
+TEST (queued_bodies_are_bounded_in_bytes)
+{
+    static char body [4000];
+    broker_settings_t settings = usual_settings ();
+    settings.memory_max = 9000;
+    start_with (settings);
+    worker_of (1, "Arith", 0);
+    peer_t *caller = client ();
+    for (uint64_t id = 1; id <= 3; id++) {
+        buffer_t *out = records ();
+        wire_write_request (out, id, text_of ("Arith.Add"), 5000, body, sizeof body, false, NULL);
+        say (caller, out);
+    }
+    check_reply (only (caller, WIRE_REPLY), 3, WEFT_OVERLOADED, 0, "memory of 9000 bytes");
+    finish ();
+}
+
+TEST (a_body_over_the_limit_is_too_large)
+{
+    static char body [5000];
+    broker_settings_t settings = usual_settings ();
+    settings.body_max = 4096;
+    start_with (settings);
+    worker_of (1, "Arith", 1);
+    peer_t *caller = client ();
+    buffer_t *out = records ();
+    wire_write_request (out, 1, text_of ("Arith.Add"), 5000, body, sizeof body, false, NULL);
+    say (caller, out);
+    check_reply (only (caller, WIRE_REPLY), 1, WEFT_TOO_LARGE, 0, "5000 bytes; the limit is 4096");
+    finish ();
+}
+
+TEST (a_worker_that_reads_slowly_is_not_flooded)
+{
+    static char body [3000];
+    broker_settings_t settings = usual_settings ();
+    settings.outbox_max = 20000;
+    start_with (settings);
+    peer_t *worker = worker_of (1, "Arith", 100), *caller = client ();
+    for (uint64_t id = 1; id <= 20; id++) {
+        buffer_t *out = records ();
+        wire_write_request (out, id, text_of ("Arith.Add"), 5000, body, sizeof body, false, NULL);
+        say (caller, out);
+    }
+    CHECK (!broker_next_doomed (broker));
+    CHECK (broker_gauges (broker).queued > 10);
+    CHECK_INT (listen_to (worker), 20); /* as it reads, the rest comes */
+    finish ();
+}
