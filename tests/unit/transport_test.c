@@ -5,11 +5,15 @@
 #include "transport.h"
 #include <errno.h>
 #include <poll.h>
+#include <string.h>
 
-/*  A bound ROUTER and a DEALER that is connected to it. */
+/*  A bound ROUTER and a DEALER that is connected to it; what came last: from whom, or why not. */
 typedef struct {
     void *context, *router, *dealer, *router_monitor, *dealer_monitor;
     char endpoint [WEFT_ENDPOINT_MAX + 1];
+    message_t message;
+    zmq_msg_t id;
+    const char *fault;
 } pair_t;
 
 static void wait_event (void *monitor, transport_event_kind_t kind, transport_event_t *event)
@@ -27,6 +31,9 @@ static void pair_open (pair_t *self)
 {
     size_t size = sizeof self->endpoint;
     transport_event_t event;
+    message_init (&self->message);
+    zmq_msg_init (&self->id);
+    self->fault = "";
     self->context = transport_context_acquire ();
     self->router = transport_socket (self->context, ZMQ_ROUTER, 0);
     self->router_monitor = transport_monitor_open (self->context, self->router);
@@ -38,70 +45,84 @@ static void pair_open (pair_t *self)
     wait_event (self->dealer_monitor, TRANSPORT_READY, &event);
 }
 
+static void close_one (void **socket, void **monitor)
+{
+    if (!*socket)
+        return;
+    transport_monitor_close (*socket, monitor);
+    zmq_close (*socket);
+    *socket = NULL;
+}
+
 static void pair_close (pair_t *self)
 {
-    if (self->dealer) {
-        transport_monitor_close (self->dealer, &self->dealer_monitor);
-        zmq_close (self->dealer);
-    }
-    if (self->router) {
-        transport_monitor_close (self->router, &self->router_monitor);
-        zmq_close (self->router);
-    }
+    message_clear (&self->message);
+    zmq_msg_close (&self->id);
+    close_one (&self->dealer, &self->dealer_monitor);
+    close_one (&self->router, &self->router_monitor);
     transport_context_release ();
 }
 
-static int receive (void *socket, zmq_msg_t *id, message_t *message, const char **fault)
+/*  What is there already: 1, 0 or -1, as transport_receive. */
+static int receive_now (pair_t *self, void *socket)
+{
+    return transport_receive (socket, socket == self->router ? &self->id : NULL, &self->message, &self->fault);
+}
+
+static int receive (pair_t *self, void *socket)
 {
     zmq_pollitem_t item = {socket, 0, ZMQ_POLLIN, 0};
     CHECK (zmq_poll (&item, 1, 5000) == 1);
-    return transport_receive (socket, id, message, fault);
+    return receive_now (self, socket);
+}
+
+/*  Sends the message to the peer that was heard last. */
+static int answer (pair_t *self)
+{
+    return transport_send (self->router, zmq_msg_data (&self->id), zmq_msg_size (&self->id), &self->message);
+}
+
+static void check_frame (pair_t *self, int frame, const char *text)
+{
+    zmq_msg_t *got = &self->message.frames [frame];
+    CHECK_MEM (zmq_msg_data (got), zmq_msg_size (got), text, strlen (text));
 }
 
 TEST (a_message_keeps_its_frames_and_names_its_connection)
 {
     pair_t pair;
-    message_t message;
-    zmq_msg_t id;
-    const char *fault;
     transport_event_t event;
     pair_open (&pair);
-    message_init (&message);
-    zmq_msg_init (&id);
-    CHECK_INT (transport_receive (pair.router, &id, &message, &fault), 0);
-    message_add_bytes (&message, "records", 7);
-    message_add_bytes (&message, "body", 4);
-    CHECK_INT (transport_send (pair.dealer, NULL, 0, &message), 0);
-    CHECK_INT (message.count, 0);
+    CHECK_INT (receive_now (&pair, pair.router), 0);
+    message_add_bytes (&pair.message, "records", 7);
+    message_add_bytes (&pair.message, "body", 4);
+    CHECK_INT (transport_send (pair.dealer, NULL, 0, &pair.message), 0);
+    CHECK_INT (pair.message.count, 0);
 
-    CHECK_INT (receive (pair.router, &id, &message, &fault), 1);
-    CHECK_INT (message.count, 2);
-    CHECK_MEM (zmq_msg_data (&message.frames [1]), zmq_msg_size (&message.frames [1]), "body", 4);
-    CHECK_STR (transport_peer_address (&message.frames [0]), "127.0.0.1");
-    const int fd = transport_fd (&message.frames [0]);
-    CHECK_INT (transport_send (pair.router, zmq_msg_data (&id), zmq_msg_size (&id), &message), 0);
-    CHECK_INT (receive (pair.dealer, NULL, &message, &fault), 1);
-    message_clear (&message);
+    CHECK_INT (receive (&pair, pair.router), 1);
+    CHECK_INT (pair.message.count, 2);
+    check_frame (&pair, 1, "body");
+    CHECK_STR (transport_peer_address (&pair.message.frames [0]), "127.0.0.1");
+    const int fd = transport_fd (&pair.message.frames [0]);
+    CHECK_INT (answer (&pair), 0);
+    CHECK_INT (receive (&pair, pair.dealer), 1);
+    message_clear (&pair.message);
 
     /* the close names the same descriptor, and the peer is unreachable then */
-    transport_monitor_close (pair.dealer, &pair.dealer_monitor);
-    zmq_close (pair.dealer);
-    pair.dealer = NULL;
+    close_one (&pair.dealer, &pair.dealer_monitor);
     wait_event (pair.router_monitor, TRANSPORT_LOST, &event);
     CHECK_INT (event.fd, fd);
     const int64_t end_us = clock_now_us () + 5000000;
     int rc;
     do { /* the pipe goes a moment after the connection, and only once it was read to its end */
-        message_clear (&message);
-        CHECK_INT (transport_receive (pair.router, &id, &message, &fault), 0);
-        message_add_bytes (&message, "late", 4);
-        rc = transport_send (pair.router, zmq_msg_data (&id), zmq_msg_size (&id), &message);
+        message_clear (&pair.message);
+        CHECK_INT (receive_now (&pair, pair.router), 0);
+        message_add_bytes (&pair.message, "late", 4);
+        rc = answer (&pair);
     } while ((rc == 0 || errno == EAGAIN) && clock_now_us () < end_us);
     CHECK_INT (rc, -1);
     CHECK_INT (errno, EHOSTUNREACH);
-    CHECK_INT (message.count, 1);
-    message_clear (&message);
-    zmq_msg_close (&id);
+    CHECK_INT (pair.message.count, 1);
     pair_close (&pair);
 }
 
@@ -110,49 +131,33 @@ TEST (what_came_before_the_end_of_a_connection_can_be_read_after_it)
 {
     const int linger_ms = 1000;
     pair_t pair;
-    message_t message;
-    zmq_msg_t id;
-    const char *fault;
     transport_event_t event;
     pair_open (&pair);
-    message_init (&message);
-    zmq_msg_init (&id);
     CHECK (zmq_send (pair.dealer, "hello", 5, 0) == 5);
-    CHECK_INT (receive (pair.router, &id, &message, &fault), 1);
-    CHECK_INT (transport_receive (pair.dealer, NULL, &(message_t){0}, &fault), 0); /* read to its end */
-    CHECK_INT (transport_send (pair.router, zmq_msg_data (&id), zmq_msg_size (&id), &message), 0);
+    CHECK_INT (receive_now (&pair, pair.dealer), 0); /* read to its end */
+    CHECK_INT (receive (&pair, pair.router), 1);
+    CHECK_INT (answer (&pair), 0);
     zmq_setsockopt (pair.router, ZMQ_LINGER, &linger_ms, sizeof linger_ms);
-    transport_monitor_close (pair.router, &pair.router_monitor);
-    zmq_close (pair.router);
-    pair.router = NULL;
+    close_one (&pair.router, &pair.router_monitor);
     wait_event (pair.dealer_monitor, TRANSPORT_LOST, &event);
     poll (NULL, 0, 20); /* the dealer is told a moment after the monitor, and to ask it would be to read */
-    CHECK_INT (transport_receive (pair.dealer, NULL, &message, &fault), 1);
-    CHECK_MEM (zmq_msg_data (&message.frames [0]), zmq_msg_size (&message.frames [0]), "hello", 5);
-    message_clear (&message);
-    zmq_msg_close (&id);
+    CHECK_INT (receive_now (&pair, pair.dealer), 1);
+    check_frame (&pair, 0, "hello");
     pair_close (&pair);
 }
 
 TEST (too_many_frames_are_dropped_whole)
 {
     pair_t pair;
-    message_t message;
-    zmq_msg_t id;
-    const char *fault = "";
     pair_open (&pair);
-    message_init (&message);
-    zmq_msg_init (&id);
     for (int i = 0; i < 5000; i++)
         CHECK (zmq_send (pair.dealer, "x", 1, i < 4999 ? ZMQ_SNDMORE : 0) == 1);
     CHECK (zmq_send (pair.dealer, "next", 4, 0) == 4);
-    CHECK_INT (receive (pair.router, &id, &message, &fault), -1);
-    CHECK_STR (fault, "more than 64 frames");
-    CHECK_INT (message.count, 0);
-    CHECK_INT (receive (pair.router, &id, &message, &fault), 1);
-    CHECK_MEM (zmq_msg_data (&message.frames [0]), zmq_msg_size (&message.frames [0]), "next", 4);
-    message_clear (&message);
-    zmq_msg_close (&id);
+    CHECK_INT (receive (&pair, pair.router), -1);
+    CHECK_STR (pair.fault, "more than 64 frames");
+    CHECK_INT (pair.message.count, 0);
+    CHECK_INT (receive (&pair, pair.router), 1);
+    check_frame (&pair, 0, "next");
     pair_close (&pair);
 }
 
@@ -165,8 +170,7 @@ TEST (a_refused_connection_is_an_event)
     CHECK (zmq_connect (dealer, "ipc:///nonexistent/weft") == 0);
     wait_event (monitor, TRANSPORT_FAILED, &event);
     CHECK_STR (event.endpoint, "ipc:///nonexistent/weft");
-    transport_monitor_close (dealer, &monitor);
-    zmq_close (dealer);
+    close_one (&dealer, &monitor);
     transport_context_release ();
 }
 
