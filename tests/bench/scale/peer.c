@@ -3,15 +3,17 @@
  *  peer.c - a real client or worker beside the herd: what its calls cost while the mesh is large.
  *
  *      weft-scale-peer work BROKER SERVICE
- *      weft-scale-peer list BROKER SERVICE
  *      weft-scale-peer call BROKER SERVICE direct|routed OUTSTANDING SECONDS [ENDPOINTS]
  *
- *  `work` serves SERVICE.Add until SIGTERM. `list` watches SERVICE and says how many workers came, in how many seconds. `call`
- *  keeps OUTSTANDING calls of SERVICE.Add open, checks each answer, and prints one line: calls, calls a second, p50 and p99
- *  in microseconds, its own CPU in microseconds a call, its memory, and to how many workers it is connected. With ENDPOINTS it
- *  first calls until it has that many connections, and takes the workers in turn. */
+ *  `work` serves SERVICE.Add until SIGTERM, and prints "ready" once it is registered. `call` keeps OUTSTANDING calls of
+ *  SERVICE.Add open, checks each answer, and prints one line: calls, calls a second, p50 and p99 in microseconds, its own CPU
+ *  in microseconds a call, its memory, and to how many workers it is connected. With ENDPOINTS it first calls until it has that
+ *  many connections, and takes the workers in turn. */
 
 #include <weft.h>
+#include <pthread.h>
+#include <semaphore.h>
+#include <signal.h>
 #include <stdatomic.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -69,38 +71,19 @@ static weft_status_t add (weft_request_t *request, const void *args, void *reply
 static int work (const char *broker, const char *service)
 {
     static const weft_method_t methods [] = {WEFT_METHOD ("Add", add, add_args, weft_int64, WEFT_IDEMPOTENT), {0}};
+    sigset_t ends;
+    int number;
+    sigemptyset (&ends);
+    sigaddset (&ends, SIGTERM);
+    pthread_sigmask (SIG_BLOCK, &ends, NULL); /* in the worker's threads too */
     weft_worker_t *worker = weft_worker_new (broker, NULL);
-    if (!worker || weft_worker_add (worker, service, methods, NULL) != WEFT_OK)
+    if (!worker || weft_worker_add (worker, service, methods, NULL) != WEFT_OK ||
+        weft_worker_start (worker, 20000) != WEFT_OK)
         fail ("worker", weft_worker_error (worker));
-    const int code = weft_worker_run (worker);
+    puts ("ready");
+    fflush (stdout);
+    sigwait (&ends, &number);
     weft_worker_destroy (&worker);
-    return code;
-}
-
-/*  list ----------------------------------------------------------------------------------------------------------- */
-
-static void count_alive (const char *service, const char *worker, const char *state, const char *endpoint, void *arg)
-{
-    (void) service;
-    (void) worker;
-    (void) endpoint;
-    atomic_fetch_add ((atomic_size_t *) arg, strcmp (state, "alive") == 0);
-}
-
-static int list (const char *broker, const char *service)
-{
-    static atomic_size_t alive;
-    weft_client_t *client = weft_client_new (broker, NULL);
-    if (!client)
-        fail ("client", weft_client_error ());
-    weft_client_set_watcher (client, count_alive, &alive);
-    const int64_t since_ns = now_ns ();
-    const weft_status_t status = weft_client_discover (client, service, 60000);
-    const int64_t took_ns = now_ns () - since_ns;
-    if (status != WEFT_OK)
-        fail (service, weft_status_str (status));
-    weft_client_destroy (&client); /* which tells all changes first */
-    printf ("workers=%zu seconds=%.6f rss_kib=%ld\n", atomic_load (&alive), (double) took_ns / 1e9, resident_kib ());
     return 0;
 }
 
@@ -114,6 +97,7 @@ typedef struct {
     uint32_t *latencies_ns;
     size_t room;
     atomic_size_t calls, open;
+    sem_t all_ended;
 } run_t;
 
 /*  One of the calls that are kept open. */
@@ -155,8 +139,8 @@ static void on_done (weft_call_t *call, void *arg)
         run->latencies_ns [n] = (uint32_t) (at_ns - slot->sent_ns);
     if (at_ns < run->end_ns)
         start (slot);
-    else
-        atomic_fetch_sub (&run->open, 1);
+    else if (atomic_fetch_sub (&run->open, 1) == 1)
+        sem_post (&run->all_ended);
 }
 
 /*  One at a time, by the thread that waits. */
@@ -180,7 +164,6 @@ static void run_alone (run_t *run)
 static void run_many (run_t *run, size_t outstanding)
 {
     slot_t *slots = calloc (outstanding, sizeof *slots);
-    const struct timespec nap = {0, 1000000};
     if (!slots)
         fail ("call", "out of memory");
     atomic_store (&run->open, outstanding);
@@ -188,8 +171,7 @@ static void run_many (run_t *run, size_t outstanding)
         slots [i] = (slot_t){.run = run, .args = {0, (int64_t) i}};
         start (&slots [i]);
     }
-    while (atomic_load (&run->open) > 0)
-        nanosleep (&nap, NULL);
+    sem_wait (&run->all_ended);
     free (slots);
 }
 
@@ -213,6 +195,7 @@ static int call (const char *broker, const char *service, bool direct, size_t ou
 {
     const weft_client_options_t options = {.call = {.timeout_ms = 20000, .connect_timeout_ms = 20000}};
     static run_t run;
+    sem_init (&run.all_ended, 0, 0);
     run.client = weft_client_new (broker, &options);
     if (!run.client)
         fail ("client", weft_client_error ());
@@ -256,12 +239,10 @@ int main (int argc, char **argv)
     }
     if (argc == 4 && strcmp (argv [1], "work") == 0)
         return work (argv [2], argv [3]);
-    if (argc == 4 && strcmp (argv [1], "list") == 0)
-        return list (argv [2], argv [3]);
     if ((argc == 7 || argc == 8) && strcmp (argv [1], "call") == 0)
         return call (argv [2], argv [3], strcmp (argv [4], "direct") == 0, (size_t) atol (argv [5]), atof (argv [6]),
                      argc == 8 ? (size_t) atol (argv [7]) : 0);
-    fprintf (stderr, "usage: weft-scale-peer work|list BROKER SERVICE\n"
+    fprintf (stderr, "usage: weft-scale-peer work BROKER SERVICE\n"
                      "       weft-scale-peer call BROKER SERVICE direct|routed OUTSTANDING SECONDS [ENDPOINTS]\n");
     return 2;
 }
