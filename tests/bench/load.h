@@ -14,9 +14,10 @@
  *      for (each of load.outstanding calls) load_start (call), send (call->number);
  *      for (each answer) {
  *          load_check_add (call->number, sum);
- *          if (load_next (&load, call)) send (call->number); else it is one less; at none: load_end (&load)
+ *          if (load_next (&load, call)) send (call->number); else it is one less; at none: load_end ()
  *      }
- */
+ *
+ *  which is load_call_on where one thread sends and receives. */
 
 #ifndef LOAD_H_INCLUDED
 #define LOAD_H_INCLUDED
@@ -119,6 +120,26 @@ static inline bool load_next (load_t *load, load_call_t *call)
     call->started_ns = now_ns;
     call->number += 0x10000;
     return phase != LOAD_OVER;
+}
+
+/*  All of a loader's calls, from one thread that blocks where it receives. `receive_answer` checks an answer and says
+ *  which call it ends. */
+static inline void __attribute__ ((noreturn))
+load_call_on (load_t *load, void *socket, void (*send_call) (void *socket, uint64_t number),
+              load_call_t *(*receive_answer) (void *socket))
+{
+    for (int i = 0; i < load->outstanding; i++) {
+        load_start (&load->calls [i]);
+        send_call (socket, load->calls [i].number);
+    }
+    for (int open = load->outstanding; open > 0;) {
+        load_call_t *call = receive_answer (socket);
+        if (load_next (load, call))
+            send_call (socket, call->number);
+        else
+            open--;
+    }
+    load_end ();
 }
 
 /*  The work. `add` is number + LOAD_ADDEND. `echo` sends a known pattern that begins with the number. */

@@ -165,22 +165,6 @@ static load_call_t *receive_answer (void *socket)
     return call;
 }
 
-static void call_on (void *socket)
-{
-    for (int i = 0; i < load.outstanding; i++) {
-        load_start (&load.calls [i]);
-        send_call (socket, load.calls [i].number);
-    }
-    for (int open = load.outstanding; open > 0;) {
-        load_call_t *call = receive_answer (socket);
-        if (load_next (&load, call))
-            send_call (socket, call->number);
-        else
-            open--;
-    }
-    load_end ();
-}
-
 int main (int argc, char **argv)
 {
     load_begin (&load, argc, argv);
@@ -188,7 +172,7 @@ int main (int argc, char **argv)
     const bool broker = strcmp (load.role, "broker") == 0, server = strcmp (load.role, "server") == 0;
     void *socket = open_socket (broker || server ? ZMQ_ROUTER : ZMQ_DEALER, broker || server);
     if (strcmp (load.role, "client") == 0)
-        call_on (socket);
+        load_call_on (&load, socket, send_call, receive_answer);
     if (strcmp (load.role, "worker") == 0)
         join (socket);
     load_ready ();

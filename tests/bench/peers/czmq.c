@@ -71,7 +71,7 @@ static void serve (zsock_t *socket)
     }
 }
 
-static void send_call (zsock_t *socket, uint64_t number)
+static void send_call (void *socket, uint64_t number)
 {
     zmsg_t *message = zmsg_new ();
     zmsg_addmem (message, &number, sizeof number);
@@ -87,7 +87,7 @@ static void send_call (zsock_t *socket, uint64_t number)
     must (zmsg_send (&message, socket) == 0, "send");
 }
 
-static load_call_t *receive_answer (zsock_t *socket)
+static load_call_t *receive_answer (void *socket)
 {
     zmsg_t *message = zmsg_recv (socket);
     must (message, "receive");
@@ -112,22 +112,6 @@ static load_call_t *receive_answer (zsock_t *socket)
     return call;
 }
 
-static void call_on (zsock_t *socket)
-{
-    for (int i = 0; i < load.outstanding; i++) {
-        load_start (&load.calls [i]);
-        send_call (socket, load.calls [i].number);
-    }
-    for (int open = load.outstanding; open > 0;) {
-        load_call_t *call = receive_answer (socket);
-        if (load_next (&load, call))
-            send_call (socket, call->number);
-        else
-            open--;
-    }
-    load_end ();
-}
-
 int main (int argc, char **argv)
 {
     load_begin (&load, argc, argv);
@@ -139,7 +123,7 @@ int main (int argc, char **argv)
     zsock_t *socket = zsock_new (server ? ZMQ_ROUTER : ZMQ_DEALER);
     must (socket && zsock_attach (socket, load.address, server) == 0, load.address);
     if (!server)
-        call_on (socket);
+        load_call_on (&load, socket, send_call, receive_answer);
     load_ready ();
     serve (socket);
     return 2;
