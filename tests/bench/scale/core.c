@@ -12,6 +12,7 @@
 #include "broker.h"
 #include "log.h"
 #include "mp.h"
+#include "records.h"
 #include "wire.h"
 #include <stdio.h>
 #include <stdlib.h>
@@ -104,15 +105,6 @@ static void meter_end (const char *name)
 }
 
 /*  Messages ------------------------------------------------------------------------------------------------------- */
-
-static buffer_t *records (void)
-{
-    static buffer_t buffer;
-    if (!buffer.max)
-        buffer_init (&buffer, SIZE_MAX);
-    buffer_clear (&buffer);
-    return &buffer;
-}
 
 static void make (message_t *message, const buffer_t *from)
 {

@@ -23,6 +23,7 @@
 #include "deadlines.h"
 #include "list.h"
 #include "mp.h"
+#include "records.h"
 #include "wire.h"
 #include <arpa/inet.h>
 #include <errno.h>
@@ -131,15 +132,6 @@ static void greet (light_t *self)
     static const char router [] = "\5READY\13Socket-Type\0\0\0\6ROUTER\10Identity\0\0\0";
     buffer_append (&self->out, greeting, sizeof greeting);
     add_frame (self, COMMAND, self->role == CALLER ? router : dealer, sizeof dealer); /* with the last zero */
-}
-
-static buffer_t *records (void)
-{
-    static buffer_t buffer;
-    if (!buffer.max)
-        buffer_init (&buffer, SIZE_MAX);
-    buffer_clear (&buffer);
-    return &buffer;
 }
 
 static void say (light_t *self, const buffer_t *what)
