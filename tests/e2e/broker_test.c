@@ -7,7 +7,6 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/stat.h>
 
 #define BROKER(mesh, ...) mesh_run (mesh, NULL, "weft-broker", __VA_ARGS__, NULL)
 #define ANY_PORT          "tcp://127.0.0.1:*"
@@ -130,29 +129,23 @@ TEST (an_endpoint_in_use_is_named_and_exits_with_1)
     mesh_destroy (&mesh);
 }
 
-static bool is_written (void *arg)
-{
-    struct stat info;
-    return stat (arg, &info) == 0 && info.st_size > 0;
-}
-
 TEST (a_terminated_broker_lets_what_is_in_flight_finish)
 {
     mesh_t *mesh = mesh_new ();
-    char log [300];
-    snprintf (log, sizeof log, "%s/log", mesh_folder (mesh));
-    setenv ("WEFT_TEST_LOG", log, 1);
+    const call_log_t log = call_log (mesh);
     process_t *broker = mesh_broker (mesh, NULL, NULL);
     mesh_worker (mesh, NULL);
-    unsetenv ("WEFT_TEST_LOG");
     weft_client_t *client = client_of (mesh);
     const weft_call_options_t options = {.via = WEFT_VIA_BROKER};
-    weft_call_t *call = start_count (client, "Count.Next", "x", 300, &options);
-    await ("the handler", is_written, log);
+    weft_call_t *call = start_count (client, "Count.Next", "x", 10000, &options);
+    call_log_await (&log, 1);
     process_signal (broker, SIGTERM);
+    process_said (broker, "stopping: calls in flight may finish");
+    call_log_let_go (&log);
     CHECK (weft_call_wait (call, 10000));
     check_outcome (call, WEFT_OK, WEFT_EXECUTED_YES);
     CHECK_INT (process_wait (broker), 0);
+    unsetenv ("WEFT_TEST_LOG");
     weft_call_destroy (&call);
     weft_client_destroy (&client);
     mesh_destroy (&mesh);
