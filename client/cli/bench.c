@@ -370,6 +370,7 @@ static int measure (bench_t *self)
     self->request.options = &call;
     if (code == EXITS_OK)
         code = make_drivers (self);
+    self->interrupts = cli_catch_interrupts (); /* until here there is nothing to report, and one ends the program */
     if (code == EXITS_OK)
         code = warm_up (self);
     if (self->series)
@@ -405,12 +406,11 @@ static int run_with (bench_t *self)
 static int run (cli_t *cli)
 {
     const options_t *const options = &cli->options;
-    bench_t self = {.cli = cli, .ended = -1};
+    bench_t self = {.cli = cli, .interrupts = -1, .ended = -1};
     int code = check_flags (cli);
     if (code != EXITS_OK)
         return code;
     plan (&self);
-    self.interrupts = cli_catch_interrupts ();
     if (open_file (&self, options->series, &self.series, &code) &&
         open_file (&self, options->distribution, &self.distribution, &code))
         code = run_with (&self);

@@ -2,6 +2,7 @@
  *
  *  cli_bench_test.c - weft bench against a real worker: its two loops, what a stall shows as, what it writes and how it ends. */
 
+#include "calling.h"
 #include "command_line.h"
 #include <signal.h>
 #include <stdio.h>
@@ -45,11 +46,6 @@ static bool has_row (void *path)
         lines += c == '\n';
     fclose (file);
     return lines > 1;
-}
-
-static bool is_there (void *path)
-{
-    return access (path, F_OK) == 0;
 }
 
 TEST (bench_counts_every_call_and_names_failures)
@@ -238,12 +234,42 @@ TEST (bench_ends_with_ctrl_c_and_the_figures_so_far)
         free (out);
         CHECK_INT (unlink (path), 0);
     }
-    process_t *const warming = mesh_start (mesh, "weft", "bench", ADD, "--warmup", "600s", "--series", path, "-b",
-                                           mesh_endpoint (mesh), NULL);
-    await ("it has begun", is_there, path);
-    process_signal (warming, SIGINT);
-    CHECK_INT (process_wait (warming), 1);
-    process_said (warming, "interrupted while warming up: nothing was measured");
+    mesh_destroy (&mesh);
+}
+
+/*  Starts to bench calls that are noted, of `ms` each, and waits until so many have begun: the first is one by itself. */
+static process_t *bench_noted (mesh_t *mesh, const call_log_t *log, int64_t ms, int calls)
+{
+    char args [32];
+    mesh_broker (mesh, NULL, NULL);
+    mesh_worker (mesh, NULL);
+    unsetenv ("WEFT_TEST_LOG");
+    snprintf (args, sizeof args, "[\"x\", %lld]", (long long) ms);
+    process_t *const bench = mesh_start (mesh, "weft", "bench", "Count.Next", args, "--warmup", "600s", "-t", "600s", "-b",
+                                         mesh_endpoint (mesh), NULL);
+    call_log_await (log, calls);
+    return bench;
+}
+
+TEST (bench_that_ends_while_it_warms_up_has_measured_nothing)
+{
+    mesh_t *mesh = mesh_new ();
+    const call_log_t log = call_log (mesh);
+    process_t *const bench = bench_noted (mesh, &log, 0, 2);
+    process_signal (bench, SIGINT);
+    CHECK_INT (process_wait (bench), 1);
+    process_said (bench, "interrupted while warming up: nothing was measured");
+    mesh_destroy (&mesh);
+}
+
+TEST (bench_does_not_wait_for_its_first_call_after_ctrl_c)
+{
+    mesh_t *mesh = mesh_new ();
+    const call_log_t log = call_log (mesh);
+    process_t *const bench = bench_noted (mesh, &log, 600000, 1);
+    process_signal (bench, SIGINT);
+    CHECK_INT (process_wait (bench), 128 + SIGINT);
+    call_log_let_go (&log);
     mesh_destroy (&mesh);
 }
 
