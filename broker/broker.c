@@ -191,11 +191,6 @@ const void *peer_routing_id (const peer_t *peer, size_t *size)
     return peer->routing_id;
 }
 
-const char *peer_name (const peer_t *peer)
-{
-    return peer->name;
-}
-
 /*  Sending ------------------------------------------------------------------------------------------------------ */
 
 buffer_t *peer_open_record (broker_t *self, peer_t *peer)
@@ -257,12 +252,6 @@ void peer_adopt (broker_t *self, peer_t *peer, zmq_msg_t *frame, zmq_msg_t *atta
         return;
     outbox_adopt (&peer->outbox, frame, attachment);
     written (self, peer);
-}
-
-void broker_again (broker_t *self, peer_t *peer)
-{
-    if (!list_linked (&peer->dirty) && !list_linked (&peer->doomed))
-        list_push (&self->dirty, &peer->dirty);
 }
 
 peer_t *broker_next_dirty (broker_t *self)
@@ -372,8 +361,6 @@ static bool check_hello (broker_t *self, const peer_t *peer, const wire_hello_t 
     if (codec_choose (hello) == CODEC_UNKNOWN)
         return refuse (refusal, WEFT_INVALID, "unknown codec \"%.*s\"; known: " CODEC_NAMES,
                        QUOTED (hello->codecs [0]));
-    if (hello->name.size > WEFT_PEER_NAME_MAX)
-        return refuse (refusal, WEFT_INVALID, "a name longer than %d", WEFT_PEER_NAME_MAX);
     if (self->draining)
         return refuse (refusal, WEFT_DRAINING, "the broker is stopping");
     return true;

@@ -64,9 +64,8 @@ void broker_tick (broker_t *self, int64_t now_us);
 int64_t broker_next_us (const broker_t *self);
 
 /*  A peer that something waits for: it leaves that list; what broker_take does not take puts it back only with the
- *  next record (or broker_again). NULL: none. */
+ *  next record. NULL: none. */
 peer_t *broker_next_dirty (broker_t *self);
-void broker_again (broker_t *self, peer_t *peer);
 
 /*  True if a whole message, or much, waits for somebody: it should be taken before more is handed over. */
 bool broker_pressed (const broker_t *self);
@@ -98,6 +97,5 @@ broker_gauges_t broker_gauges (const broker_t *self);
 /*  A peer as its shell sees it. */
 void **peer_shell (peer_t *peer);
 const void *peer_routing_id (const peer_t *peer, size_t *size);
-const char *peer_name (const peer_t *peer);
 
 #endif

@@ -158,9 +158,3 @@ void contracts_release (contracts_t *self, contract_t **contract)
     self->bytes -= released->size;
     contract_free (released);
 }
-
-const wire_method_t *contract_find (const contract_t *self, text_t name)
-{
-    const wire_method_t key = {.name = name};
-    return bsearch (&key, self->methods, self->count, sizeof *self->methods, method_compare);
-}

@@ -37,8 +37,6 @@ contract_t *contracts_get (contracts_t *self, const wire_service_t *service, ref
 /*  One reference less; the last one frees it. Nulls the pointer. */
 void contracts_release (contracts_t *self, contract_t **contract);
 
-const wire_method_t *contract_find (const contract_t *self, text_t name);
-
 /*  Order of texts, as bytes. */
 int text_compare (text_t a, text_t b);
 

@@ -292,13 +292,3 @@ void log_to_stderr (weft_log_level_t level, bool json)
     state.json = json;
     pthread_mutex_unlock (&state.lock);
 }
-
-bool log_level_parse (const char *name, weft_log_level_t *level)
-{
-    for (int i = 0; i < 4; i++)
-        if (strcmp (name, level_names [i]) == 0) {
-            *level = (weft_log_level_t) i;
-            return true;
-        }
-    return false;
-}

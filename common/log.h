@@ -66,7 +66,4 @@ void log_event (log_site_t *site, weft_log_level_t level, const char *message, c
 #define LOG_LINES_PER_SECOND 50
 void log_to_stderr (weft_log_level_t level, bool json);
 
-/*  "debug", "info", "warning", "error" → level; false for anything else. */
-bool log_level_parse (const char *name, weft_log_level_t *level);
-
 #endif

@@ -383,11 +383,6 @@ void mp_write_double (buffer_t *buffer, double value)
     write_number (buffer, 0xcb, bits, 8);
 }
 
-void mp_write_uint32_fixed (buffer_t *buffer, uint32_t value)
-{
-    write_number (buffer, 0xce, value, 4);
-}
-
 void mp_write_uint64_fixed (buffer_t *buffer, uint64_t value)
 {
     write_number (buffer, 0xcf, value, 8);

@@ -76,7 +76,6 @@ void mp_write_bool (buffer_t *buffer, bool value);
 void mp_write_uint (buffer_t *buffer, uint64_t value);
 void mp_write_int (buffer_t *buffer, int64_t value);
 void mp_write_double (buffer_t *buffer, double value);
-void mp_write_uint32_fixed (buffer_t *buffer, uint32_t value); /* ce + 4 */
 void mp_write_uint64_fixed (buffer_t *buffer, uint64_t value); /* cf + 8 */
 void mp_write_str (buffer_t *buffer, const char *data, size_t size);
 void mp_write_text (buffer_t *buffer, const char *text); /* NUL-terminated; NULL is "" */

@@ -56,6 +56,26 @@ TEST (n11_a_peer_that_speaks_something_else_is_refused_clearly)
     finish ();
 }
 
+TEST (a_name_is_as_long_as_its_bound_and_no_longer)
+{
+    static const char *const codecs [] = {"msgpack", NULL};
+    char name [WEFT_PEER_NAME_MAX + 2];
+    start ();
+    peer_t *peer = stranger ();
+    memset (name, 'n', sizeof name);
+    name [WEFT_PEER_NAME_MAX + 1] = '\0';
+    buffer_t *out = records ();
+    wire_write_hello (out, "client", codecs, name, NULL);
+    say (peer, out);
+    check_refused (peer, WEFT_INVALID, "HELLO's name is longer than 63 bytes");
+    out = records ();
+    wire_write_hello (out, "client", codecs, name + 1, NULL);
+    say (peer, out);
+    only (peer, WIRE_WELCOME);
+    CHECK_STR (peer->name, name + 1);
+    finish ();
+}
+
 TEST (s3_an_unknown_codec_is_refused_with_the_known_ones)
 {
     start ();

@@ -347,7 +347,7 @@ TEST (fixed_widths_stay_fixed_and_can_be_patched)
     buffer_t buffer;
     uint64_t number;
     buffer_init (&buffer, 100);
-    mp_write_uint32_fixed (&buffer, 1);
+    buffer_append (&buffer, "\xce\0\0\0\x01", 5);
     mp_write_uint64_fixed (&buffer, 1);
     CHECK_MEM (buffer.data, buffer.size, "\xce\0\0\0\x01\xcf\0\0\0\0\0\0\0\x01", 14);
     mp_put32 (buffer.data + 1, 0x01020304);
