@@ -8,17 +8,21 @@
 #include "deadlines.h"
 #include "requests.h"
 
-#define INDEX_SIZE     4096 /* chains of open requests; a power of two */
+#define INDEX_BITS     12
+#define INDEX_SIZE     (1 << INDEX_BITS) /* chains of open requests */
+#define GOLDEN         0x9e3779b97f4a7c15u
 #define SWEEP_MIN_US   1000 /* between two looks at all requests */
 #define SPARES_MAX     (8 * 1024 * 1024)
 #define LEDGER_MIN_US  1000 /* shorter times are not worth their bytes */
 
 /*  ------------------------------------------------------------------ the index of open requests  */
 
+/*  Ids are the senders' choice, so which of them share a chain is a secret: the topmost bits of a product are
+ *  made of all bits of both its factors. */
 static weft_request_t **chain_of (const requests_t *self, const session_link_t *link, uint64_t id)
 {
-    const uint64_t hash = (id + link->serial * 0x9e3779b97f4a7c15u) * 0xd6e8feb86659fd93u;
-    return &self->index [(hash >> 32) & (INDEX_SIZE - 1)];
+    const uint64_t hash = (id + link->serial * GOLDEN) * self->factor;
+    return &self->index [hash >> (64 - INDEX_BITS)];
 }
 
 static weft_request_t **place_of (const requests_t *self, const session_link_t *link, uint64_t id)
@@ -394,6 +398,7 @@ int64_t requests_oldest_us (const requests_t *self, int64_t now_us)
 bool requests_init (requests_t *self, const requests_options_t *options)
 {
     *self = (requests_t){.options = *options, .sweep_us = DEADLINES_NEVER};
+    self->factor = (2 * options->seed + 1) * GOLDEN;
     list_init (&self->open);
     executor_batch_init (&self->soon);
     executor_batch_init (&self->away);

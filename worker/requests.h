@@ -22,12 +22,14 @@ typedef struct {
     size_t body_max;
     int64_t handler_timeout_us;         /* 0: none */
     int64_t (*clock_us) (void);         /* for handlers; NULL: the system's */
+    uint64_t seed;                      /* of the index */
 } requests_options_t;
 
 typedef struct {
     requests_options_t options;
     list_t open;                /* oldest first */
     weft_request_t **index;     /* open ones by link and id, in chains */
+    uint64_t factor;            /* says in which; odd */
     weft_request_t *made;       /* every request object there is */
     executor_batch_t soon, away; /* to be run: here or elsewhere, when all is read; elsewhere */
     weft_request_t *idle;       /* objects for the next ones */

@@ -648,7 +648,8 @@ bool session_init (session_t *self, const session_options_t *options)
 {
     const requests_options_t limits = {.body_max = options->body_max,
                                        .handler_timeout_us = options->handler_timeout_us,
-                                       .clock_us = options->clock_us};
+                                       .clock_us = options->clock_us,
+                                       .seed = options->seed};
 
     *self = (session_t){.options = *options, .state = SESSION_JOINING};
     if (!requests_init (&self->requests, &limits))

@@ -443,6 +443,31 @@ TEST (a_body_over_the_limit_is_too_large_and_nothing_ran)
     fixture_close (&f);
 }
 
+/*  Whatever ids a caller takes: each REQUEST and CANCEL looks its own up. */
+TEST (ids_that_look_alike_are_found_as_fast_as_others)
+{
+    enum { COUNT = 1000, CHAINS = 4096 };
+    fixture_t f;
+    session_options_t options = fixture_options (&f);
+    options.queue_max = COUNT;
+    fixture_open_with (&f, options);
+    session_link_t *caller = fixture_caller (&f);
+    for (unsigned shift = 0; shift <= 48; shift += 4) {
+        for (uint64_t id = 1; id <= COUNT; id++)
+            fixture_request (&f, caller, id << shift, "T.Add", 1000, "\x92\x07\x06", 3, NULL);
+        CHECK_INT (session_in_flight (&f.session), COUNT);
+        for (int chain = 0; chain < CHAINS; chain++) {
+            int length = 0;
+            for (weft_request_t *at = f.session.requests.index [chain]; at; at = at->next_in_index)
+                length++;
+            CHECK (length <= 8);
+        }
+        fixture_run (&f);
+        outbox_clear (&caller->outbox);
+    }
+    fixture_close (&f);
+}
+
 TEST (callers_are_bounded)
 {
     fixture_t f;
