@@ -477,6 +477,14 @@ bool client_asleep (weft_client_t *self)
     return asleep;
 }
 
+bool client_rests (weft_client_t *self)
+{
+    pthread_mutex_lock (&self->lock);
+    const bool rests = self->rests;
+    pthread_mutex_unlock (&self->lock);
+    return rests;
+}
+
 static uint64_t counter (weft_client_t *self, const uint64_t *count)
 {
     pthread_mutex_lock (&self->lock);

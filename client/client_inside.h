@@ -19,4 +19,7 @@ uint64_t client_gathered (weft_client_t *self);
 /*  Does somebody lead, and sleep? */
 bool client_asleep (weft_client_t *self);
 
+/*  Is the background thread idle: does it neither lead nor run callbacks? */
+bool client_rests (weft_client_t *self);
+
 #endif

@@ -32,15 +32,6 @@ enum {
     LOOK       /* the background thread */
 };
 
-/*  Lets go of the lock. */
-static unsigned listen (weft_client_t *self, waiter_t *me, int64_t until_us)
-{
-    pthread_mutex_unlock (&self->lock);
-    const unsigned tune = bell_wait (&me->bell, until_us);
-    pthread_mutex_lock (&self->lock);
-    return tune;
-}
-
 static void wake_leader (weft_client_t *self)
 {
     if (self->leader && self->asleep)
@@ -377,12 +368,11 @@ static bool in_company (const weft_client_t *self)
     return self->channel.open > 1 ? self->uncollected > 0 : self->uncollected > 1 && fresh;
 }
 
-/*  Not while the background thread drives: it would be the one to send what was forgotten. */
+/*  Not while the background thread drives, or runs callbacks: it is the one to send what was forgotten. */
 static bool may_gather (const weft_client_t *self)
 {
     const channel_t *channel = &self->channel;
-    return in_company (self) && self->has_thread && self->leader != &self->background &&
-           channel->now_us >= self->gather_after_us &&
+    return in_company (self) && self->rests && channel->now_us >= self->gather_after_us &&
            (!self->gathered_us || channel->now_us - self->gathered_us < GATHER_US) &&
            list_empty (&channel->done) && channel->command_count == 0 &&
            (!self->leader || sleep_limit_us (self, DEADLINES_NEVER) >= self->sleeps_until_us);
@@ -463,6 +453,17 @@ static int64_t next_look_us (const weft_client_t *self, int64_t looked_us, int64
     return self->left_us > looked_us ? now_us + GRACE_US : since_us + HOUSEKEEPING_US;
 }
 
+/*  Lets go of the lock. */
+static void rest (weft_client_t *self, int64_t until_us)
+{
+    self->rests = true;
+    self->rests_until_us = until_us;
+    pthread_mutex_unlock (&self->lock);
+    bell_wait (&self->background.bell, until_us);
+    pthread_mutex_lock (&self->lock);
+    self->rests = false;
+}
+
 static void *run_background (void *arg)
 {
     weft_client_t *self = arg;
@@ -478,9 +479,9 @@ static void *run_background (void *arg)
         }
         if (self->gathered_us && now_us - self->gathered_us >= GRACE_US)
             push_out (self);
-        self->rests_until_us = next_look_us (self, looked_us, now_us);
+        const int64_t until_us = next_look_us (self, looked_us, now_us);
         looked_us = now_us;
-        listen (self, &self->background, self->rests_until_us);
+        rest (self, until_us);
     }
     pthread_mutex_unlock (&self->lock);
     return NULL;

@@ -15,7 +15,8 @@
  *  While finished calls lie about that nobody has looked at, their owner will soon look at the next: what it
  *  starts in between is *gathered*, to leave in one message when it waits, or after some microseconds with the
  *  next start. Where that goes wrong, since the owner has other things to do, the background thread sends what
- *  was gathered, and nothing is held back for a while. A call that is alone leaves at once.
+ *  was gathered, and nothing is held back for a while; nor is anything while it is not at rest itself. A call
+ *  that is alone leaves at once.
  *
  *  Callbacks run without the lock, on a thread that drives; it gives up the lead meanwhile.
  *
@@ -63,7 +64,8 @@ struct weft_client {
     uint64_t turns;
 
     waiter_t background;
-    int64_t rests_until_us; /* the background thread, when it does not lead */
+    bool rests;             /* the background thread: it neither leads nor runs callbacks */
+    int64_t rests_until_us;
     uint64_t rouses;        /* how often it was woken to lead */
     pthread_t thread;
     bool has_thread, own_loop, kicked, stopping, destroyed;
