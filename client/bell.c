@@ -8,6 +8,7 @@
 #include <sys/syscall.h>
 #include <time.h>
 #include <unistd.h>
+#include "clock.h"
 #include "deadlines.h"
 
 #define QUIET     0u
@@ -26,15 +27,6 @@ void bell_ring (bell_t *self, unsigned tune)
         futex (self, FUTEX_WAKE_BITSET, 1, NULL);
 }
 
-static bool is_over (int64_t until_us)
-{
-    struct timespec now;
-    if (until_us == DEADLINES_NEVER)
-        return false;
-    clock_gettime (CLOCK_MONOTONIC, &now);
-    return (int64_t) now.tv_sec * 1000000 + now.tv_nsec / 1000 >= until_us;
-}
-
 unsigned bell_wait (bell_t *self, int64_t until_us)
 {
     const struct timespec at = {until_us / 1000000, until_us % 1000000 * 1000};
@@ -44,7 +36,8 @@ unsigned bell_wait (bell_t *self, int64_t until_us)
         return atomic_exchange_explicit (&self->state, QUIET, memory_order_acq_rel); /* rung before */
     do
         futex (self, FUTEX_WAIT_BITSET, LISTENING, until_us == DEADLINES_NEVER ? NULL : &at);
-    while (atomic_load_explicit (&self->state, memory_order_acquire) == LISTENING && !is_over (until_us));
+    while (atomic_load_explicit (&self->state, memory_order_acquire) == LISTENING &&
+           (until_us == DEADLINES_NEVER || clock_now_us () < until_us));
     state = atomic_exchange_explicit (&self->state, QUIET, memory_order_acq_rel);
     return state == LISTENING ? 0 : state;
 }
