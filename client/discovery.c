@@ -131,8 +131,8 @@ static endpoint_state_t state_of (const char *name)
     return strcmp (name, "draining") == 0 ? ENDPOINT_DRAINING : ENDPOINT_GONE;
 }
 
-/*  1: something changed; 0: nothing new, or a row that makes no sense; -1: out of memory. Who is not a member becomes one
- *  only if `join`. */
+/*  1: something changed; 0: nothing new, or a row that makes no sense; -1: out of memory. Who is not a
+ *  member becomes one only if `join`. */
 static int apply_row (discovery_t *self, const worker_row *row, bool join, endpoints_t *endpoints)
 {
     const endpoint_state_t state = state_of (row->state);
@@ -156,7 +156,7 @@ static int apply_row (discovery_t *self, const worker_row *row, bool join, endpo
     return found ? changed : join;
 }
 
-/*  A list that comes ----------------------------------------------------------------------------------------------- */
+/*  A list that comes. */
 
 /*  One more row of it, or a change of one. False: out of memory, or the list is too long. */
 static bool note_row (discovery_t *self, const worker_row *row, endpoints_t *endpoints)
@@ -206,22 +206,32 @@ static int by_uuid (const void *a, const void *b)
     return strcmp ((*(endpoint_t *const *) a)->uuid, (*(endpoint_t *const *) b)->uuid);
 }
 
-/*  The list is whole: who is on it are the members from now on, with those before if they are not to be doubted. */
-static bool merge_coming (discovery_t *self, bool keep_unnamed, endpoints_t *endpoints, discovery_observer_fn *observer,
-                          void *arg)
+/*  Whoever is on it, by UUID; to be freed. NULL: out of memory. */
+static endpoint_t **sort_coming (const discovery_t *self)
+{
+    endpoint_t **sorted = calloc (self->listed_now.count + 1, sizeof *sorted);
+    size_t count = 0, position = 0;
+    for (endpoint_t *endpoint; sorted && (endpoint = table_next (&self->listed_now, &position));)
+        sorted [count++] = endpoint;
+    if (sorted)
+        qsort (sorted, count, sizeof *sorted, by_uuid);
+    return sorted;
+}
+
+/*  The list is whole: who is on it are the members from now on, with those before if they are not to be
+ *  doubted. */
+static bool merge_coming (discovery_t *self, bool keep_unnamed, endpoints_t *endpoints,
+                          discovery_observer_fn *observer, void *arg)
 {
     const size_t named_count = self->listed_now.count, capacity = named_count + self->count + 1;
-    endpoint_t **named = calloc (named_count + 1, sizeof *named), **merged = calloc (capacity, sizeof *merged);
-    size_t count = 0, position = 0, old = 0, new = 0;
+    endpoint_t **named = sort_coming (self), **merged = calloc (capacity, sizeof *merged);
+    size_t count = 0, old = 0, new = 0;
     if (!named || !merged) {
         free (named);
         free (merged);
         return false;
     }
-    for (endpoint_t *endpoint; (endpoint = table_next (&self->listed_now, &position));)
-        named [new++] = endpoint;
-    qsort (named, named_count, sizeof *named, by_uuid);
-    for (new = 0; old < self->count || new < named_count;) {
+    while (old < self->count || new < named_count) {
         endpoint_t *before = old < self->count ? self->members [old] : NULL;
         endpoint_t *now = new < named_count ? named [new] : NULL;
         const int order = !before ? 1 : !now ? -1 : strcmp (before->uuid, now->uuid);
@@ -283,8 +293,8 @@ static bool apply_rows (discovery_t *self, const watch_item *change, endpoints_t
     return true;
 }
 
-static bool complete (discovery_t *self, endpoints_t *endpoints, int64_t now_us, discovery_observer_fn *observer,
-                      void *arg)
+static bool complete (discovery_t *self, endpoints_t *endpoints, int64_t now_us,
+                      discovery_observer_fn *observer, void *arg)
 {
     if (!merge_coming (self, self->cut_off, endpoints, observer, arg))
         return false;
@@ -296,12 +306,12 @@ static bool complete (discovery_t *self, endpoints_t *endpoints, int64_t now_us,
     return true;
 }
 
-discovery_result_t discovery_apply (discovery_t *self, const watch_item *change,
-                                    endpoints_t *endpoints, int64_t now_us, discovery_observer_fn *observer,
-                                    void *arg)
+discovery_result_t discovery_apply (discovery_t *self, const watch_item *change, endpoints_t *endpoints,
+                                    int64_t now_us, discovery_observer_fn *observer, void *arg)
 {
     const bool begins = change->full && !self->coming;
-    if (!begins && ((!self->coming && self->state != DISCOVERY_WATCHING) || change->previous != self->revision))
+    if (!begins &&
+        ((!self->coming && self->state != DISCOVERY_WATCHING) || change->previous != self->revision))
         return DISCOVERY_GAP;
     if (begins) {
         drop_coming (self, endpoints);
