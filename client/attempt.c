@@ -92,8 +92,8 @@ static inline const wire_options_t *options_of (const weft_call_t *call, wire_op
     return options;
 }
 
-ALWAYS_INLINE void write_request (channel_t *self, weft_call_t *call, link_t *link, uint64_t id, const void *body,
-                           size_t size)
+ALWAYS_INLINE void write_request (channel_t *self, weft_call_t *call, link_t *link, uint64_t id,
+                                  const void *body, size_t size)
 {
     const text_t method = {call->method, call->service.size + 1 + call->name.size};
     wire_options_t room;
@@ -330,8 +330,8 @@ APART static void untaken (channel_t *self, attempt_t *attempt, size_t size)
 }
 
 /*  What a call becomes, wherever it ends. */
-static inline void conclude (channel_t *self, weft_call_t *call, weft_status_t status, weft_executed_t executed,
-                             weft_origin_t origin, int64_t code)
+static inline void conclude (channel_t *self, weft_call_t *call, weft_status_t status,
+                             weft_executed_t executed, weft_origin_t origin, int64_t code)
 {
     call->state = CALL_ENDED;
     call->status = status;
@@ -522,7 +522,8 @@ static weft_executed_t executed_with_parts (const weft_call_t *call, const weft_
     bool perhaps = false;
     for (size_t i = 0; i < call->part_count; i++) {
         const weft_call_t *other = call->parts [i];
-        perhaps = perhaps || (other->state == CALL_ENDED ? other->executed != WEFT_EXECUTED_NO : other->attempts > 0);
+        perhaps = perhaps ||
+                  (other->state == CALL_ENDED ? other->executed != WEFT_EXECUTED_NO : other->attempts > 0);
     }
     return part->executed == WEFT_EXECUTED_NO && perhaps ? WEFT_EXECUTED_MAYBE : part->executed;
 }

@@ -102,7 +102,8 @@ static void drop_extras (weft_call_t *self, call_pool_t *pool)
 
 void call_recycle (weft_call_t *self, call_pool_t *pool)
 {
-    if (self->described || self->parts || self->has_args_frame || self->has_reply_frame || (self->has_arena && self->arena.blocks))
+    if (self->described || self->parts || self->has_args_frame || self->has_reply_frame ||
+        (self->has_arena && self->arena.blocks))
         drop_extras (self, pool);
     if (!pool || pool->free.count >= pool->max) {
         call_free (self);

@@ -54,8 +54,8 @@ typedef struct {
 } call_settings_t;
 
 struct weft_call {
-    /*  Set when the call is asked and started, or as a call that ended leaves them: in no list, on no link, without a
-     *  deadline. */
+    /*  Set when the call is asked and started, or as a call that ended leaves them: in no list, on no link,
+     *  without a deadline. */
     attempt_t attempt;
     deadline_t timer;
     list_node_t node;       /* in one list: a service's waiting, the done, the pool */
@@ -146,8 +146,8 @@ static inline void call_release (weft_call_t *self, call_pool_t *pool)
 bool call_ask (weft_call_t *self, const char *method, const weft_call_options_t *options,
                const call_settings_t *settings);
 
-/*  Large arguments become a frame that can be sent without a copy. False: out of memory. A part of a broadcast has those of the
- *  whole. */
+/*  Large arguments become a frame that can be sent without a copy. False: out of memory. A part of a
+ *  broadcast has those of the whole. */
 bool call_seal_args (weft_call_t *self);
 static inline const void *call_args (const weft_call_t *self, size_t *size)
 {

@@ -193,7 +193,7 @@ static void fail_requests (channel_t *self, list_t *list, const outcome_t *outco
 
 /*  Workers' links. */
 
-/*  Takes the connection down; `connected` if libzmq must be told to. Requests on it are still there. */
+/*  Takes the connection down. Requests on it are still there. */
 static void drop_endpoint (channel_t *self, endpoint_t *endpoint)
 {
     link_t *link = &endpoint->link;
@@ -323,8 +323,7 @@ static void broker_refused (channel_t *self, weft_status_t status, const char *w
 /*  Nothing more comes from a broker that drains, so when nothing is left there the next one is tried. */
 static void leave_draining_broker (channel_t *self)
 {
-    if (self->broker.state == LINK_READY && self->routed == 0 &&
-        self->broker_count > 1)
+    if (self->broker.state == LINK_READY && self->routed == 0 && self->broker_count > 1)
         broker_down (self, "it stops");
 }
 

@@ -6,8 +6,8 @@
  *                      ^                                      |
  *                      `---------- gap; stale; lost ----------'
  *
- *  A long list comes in parts, with changes between them perhaps. What is known of each worker is taken over at once,
- *  but who is on the list is decided by the whole of it.
+ *  A long list comes in parts, with changes between them perhaps. What is known of each worker is taken over
+ *  at once, but who is on the list is decided by the whole of it.
  *
  *  A list once had is kept while it is asked for again, so a broker's absence takes nothing away. Nor does
  *  its return: to a broker that has just started the workers come back one by one, so its first list adds
@@ -75,8 +75,8 @@ static inline bool discovery_fresh (const discovery_t *self, int64_t now_us)
 /*  Are there members that the broker of now has not confirmed? */
 bool discovery_in_doubt (const discovery_t *self);
 
-/*  Takes over what the broker sent. PART: there is more to come before calls can go by it. GAP: something was missed, ask
- *  again. NO_MEMORY: or the list is longer than WEFT_CLIENT_LISTED_MAX. */
+/*  Takes over what the broker sent. PART: there is more to come before calls can go by it. GAP: something was
+ *  missed, ask again. NO_MEMORY: or the list is longer than WEFT_CLIENT_LISTED_MAX. */
 typedef enum { DISCOVERY_OK, DISCOVERY_PART, DISCOVERY_GAP, DISCOVERY_NO_MEMORY } discovery_result_t;
 discovery_result_t discovery_apply (discovery_t *self, const watch_item *change, endpoints_t *endpoints,
                                     int64_t now_us, discovery_observer_fn *observer, void *arg);

@@ -13,10 +13,10 @@
  *  thread.
  *
  *  While finished calls lie about that nobody has looked at, their owner will soon look at the next: what it
- *  starts in between is *gathered*, to leave in one message when it waits, or after some microseconds with the
- *  next start. Where that goes wrong, since the owner has other things to do, the background thread sends what
- *  was gathered, and nothing is held back for a while; nor is anything while it is not at rest itself. A call
- *  that is alone leaves at once.
+ *  starts in between is *gathered*, to leave in one message when it waits, or after some microseconds with
+ *  the next start. Where that goes wrong, since the owner has other things to do, the background thread
+ *  sends what was gathered, and nothing is held back for a while; nor is anything while it is not at rest
+ *  itself. A call that is alone leaves at once.
  *
  *  Callbacks run without the lock, on a thread that drives; it gives up the lead meanwhile.
  *
@@ -98,7 +98,8 @@ void driver_gather (weft_client_t *self);
 /*  The user gives up the handle of a call that is done. */
 void driver_collect (weft_client_t *self, weft_call_t *call);
 
-/*  Without the lock: true if `call` is the one whose callback this thread runs; then its handle is given up. */
+/*  Without the lock: true if `call` is the one whose callback this thread runs; then its handle is given
+ *  up. */
 bool driver_destroys_current (weft_call_t *call);
 
 /*  One turn, without sleeping, unless somebody leads. */

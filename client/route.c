@@ -223,8 +223,8 @@ static bool is_idle (const channel_t *self, const discovery_t *discovery)
     return self->now_us - discovery->used_us >= IDLE_US && discovery_unneeded (discovery);
 }
 
-/*  Forgets the service that nobody used for longest, if that was long. While there is none, nobody looks again before one
- *  can have become so. */
+/*  Forgets the service that nobody used for longest, if that was long. While there is none, nobody looks again
+ *  before one can have become so. */
 static bool make_room (channel_t *self)
 {
     discovery_t *oldest = NULL;
@@ -346,8 +346,8 @@ static void by_service (channel_t *self, weft_call_t *call)
         call_wait_list (self, call, discovery);
 }
 
-/*  Nearly every call: its first try, for any worker of a service whose list is good, and a good worker is there. False: it is
- *  another one, and is still to be routed. */
+/*  Nearly every call: its first try, for any worker of a service whose list is good, and a good worker is
+ *  there. False: it is another one, and is still to be routed. */
 static inline bool route_usual (channel_t *self, weft_call_t *call)
 {
     discovery_t *discovery = recent (self, call->service);

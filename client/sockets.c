@@ -246,8 +246,8 @@ static sent_t send_message (sockets_t *self, channel_t *channel, uint64_t alias,
     return GONE;
 }
 
-/*  Its link has no more to flush until it has left. False: out of memory, as if it were lost on the way: the calls'
- *  deadlines hold. */
+/*  Its link has no more to flush until it has left. False: out of memory, as if it were lost on the way: the
+ *  calls' deadlines hold. */
 static bool set_aside (sockets_t *self, uint64_t alias, message_t *message, int64_t now_us)
 {
     stuck_t *stuck = calloc (1, sizeof *stuck);
@@ -267,8 +267,9 @@ static bool set_aside (sockets_t *self, uint64_t alias, message_t *message, int6
     return true;
 }
 
-/*  Not at every turn: each try looks like something to take in, so the driver would never sleep. Nor does a peer that does not
- *  read cost a try every other millisecond for ever: the next one comes after as long as it has waited. */
+/*  Not at every turn: each try looks like something to take in, so the driver would never sleep. Nor does a
+ *  peer that does not read cost a try every other millisecond for ever: the next one comes after as long as
+ *  it has waited. */
 static void retry_stuck (sockets_t *self, channel_t *channel, int64_t now_us)
 {
     for (deadline_t *due; (due = deadlines_pop (&self->stuck_due, now_us));) {
