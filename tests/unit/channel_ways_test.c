@@ -207,16 +207,23 @@ TEST (a_host_that_swallows_connections_costs_half_the_connect_timeout)
     stage_end ();
 }
 
+/*  Two workers, and a connection to the one that a call was given to; its alias. */
+static uint64_t reach_first (weft_call_t **call, const char *method, const weft_call_options_t *options)
+{
+    stage_begin_listed (NULL, 2);
+    *call = stage_call (method, options);
+    const uint64_t alias = stage_command (CHANNEL_CONNECT)->alias;
+    stage_link (alias, TRANSPORT_READY);
+    return alias;
+}
+
 static char lost_worker [64];
 
 /*  The first attempt is sent to a worker that then goes; where and whether there is another. */
 static const stage_record_t *lose_first (weft_call_t **call, const char *method,
                                          const weft_call_options_t *options)
 {
-    stage_begin_listed (NULL, 2);
-    *call = stage_call (method, options);
-    const uint64_t alias = stage_command (CHANNEL_CONNECT)->alias;
-    stage_link (alias, TRANSPORT_READY);
+    const uint64_t alias = reach_first (call, method, options);
     CHECK (stage_request (method));
     strcpy (lost_worker, (*call)->worker);
     stage_link (alias, TRANSPORT_LOST);
@@ -277,10 +284,8 @@ TEST (failtry_and_request_keys_stay_with_the_worker)
 
 TEST (overloaded_goes_elsewhere_after_a_pause)
 {
-    stage_begin_listed (NULL, 2);
-    weft_call_t *call = stage_call ("Test.Set", &direct);
-    const uint64_t alias = stage_command (CHANNEL_CONNECT)->alias;
-    stage_link (alias, TRANSPORT_READY);
+    weft_call_t *call;
+    const uint64_t alias = reach_first (&call, "Test.Set", &direct);
     buffer_t out;
     wire_info_t info = wire_info_none ();
     info.retry_after_ms = 40;
@@ -299,10 +304,8 @@ TEST (overloaded_goes_elsewhere_after_a_pause)
 
 TEST (work_handed_back_by_a_draining_worker_moves_on_at_once)
 {
-    stage_begin_listed (NULL, 2);
-    weft_call_t *call = stage_call ("Test.Set", NULL);
-    const uint64_t alias = stage_command (CHANNEL_CONNECT)->alias;
-    stage_link (alias, TRANSPORT_READY);
+    weft_call_t *call;
+    const uint64_t alias = reach_first (&call, "Test.Set", NULL);
     const uint64_t id = stage_request ("Test.Set")->id;
     buffer_t out;
     buffer_init (&out, 65536);
@@ -332,10 +335,8 @@ TEST (work_handed_back_by_a_draining_worker_moves_on_at_once)
 
 TEST (a_worker_that_hands_work_back_gets_no_more)
 {
-    stage_begin_listed (NULL, 2);
-    weft_call_t *call = stage_call ("Test.Set", &direct);
-    const uint64_t alias = stage_command (CHANNEL_CONNECT)->alias;
-    stage_link (alias, TRANSPORT_READY);
+    weft_call_t *call;
+    const uint64_t alias = reach_first (&call, "Test.Set", &direct);
     stage_refuse (alias, stage_request ("Test.Set")->id, WEFT_DRAINING, "");
     const uint64_t other = stage_command (CHANNEL_CONNECT)->alias;
     stage_link (other, TRANSPORT_READY);
