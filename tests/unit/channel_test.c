@@ -194,6 +194,25 @@ TEST (a_new_broker_link_is_asked_for_all_lists_again)
     stage_end ();
 }
 
+/*  However much is told of others meanwhile. */
+TEST (who_is_in_doubt_since_a_broker_started_is_asked_about_once_all_had_time_to_return)
+{
+    stage_begin_connected ();
+    stage_link (BROKER, TRANSPORT_LOST);
+    stage_pass (30 * STAGE_MS);
+    stage_link (BROKER, TRANSPORT_READY);
+    const uint64_t watch = stage_request ("weft.Registry.Watch")->id;
+    stage_list (watch, 0, 1, true, (const char *[]){"w2 alive", NULL}, true);
+    stage_pass ((WEFT_TTL_MS - 1000) * STAGE_MS);
+    stage_list (watch, 1, 2, false, (const char *[]){"w3 alive", NULL}, true);
+    stage_free (stage_call ("Test.Get", &direct));
+    CHECK (!stage_request ("weft.Registry.Watch"));
+    stage_pass (1000 * STAGE_MS);
+    stage_free (stage_call ("Test.Get", &direct));
+    CHECK (stage_request ("weft.Registry.Watch"));
+    stage_end ();
+}
+
 TEST (brokers_are_tried_in_turn_with_growing_pauses)
 {
     channel_options_t options = stage_options ();

@@ -193,6 +193,29 @@ TEST (h10_a_connection_that_fails_sends_the_call_to_the_next)
     stage_end ();
 }
 
+TEST (who_could_not_be_reached_is_tried_again_beside_calls_that_others_take)
+{
+    stage_begin_listed (NULL, 2);
+    weft_call_t *call = stage_call ("Test.Set", &direct);
+    char lost [64];
+    const channel_command_t *connect = stage_command (CHANNEL_CONNECT);
+    strcpy (lost, connect->address);
+    stage_link (connect->alias, TRANSPORT_FAILED);
+    const uint64_t other = stage_command (CHANNEL_CONNECT)->alias;
+    stage_link (other, TRANSPORT_READY);
+    stage_reply (other, stage_request ("Test.Set")->id, 4);
+    CHECK_INT (stage_result (call), 4);
+    stage_free (call);
+    stage_pass (1000 * STAGE_MS);
+    call = stage_call ("Test.Set", &direct);
+    CHECK_INT (stage_request ("Test.Set")->alias, other);
+    connect = stage_command (CHANNEL_CONNECT);
+    CHECK (connect);
+    CHECK_STR (connect->address, lost);
+    stage_free (call);
+    stage_end ();
+}
+
 TEST (a_host_that_swallows_connections_costs_half_the_connect_timeout)
 {
     stage_begin_listed (NULL, 2);
