@@ -59,13 +59,15 @@ static const setting_t keys [] = {
 };
 #define KEY_COUNT (sizeof keys / sizeof keys [0])
 
-static bool fail (config_error_t *error, const char *format, ...) __attribute__ ((format (printf, 2, 3)));
-static bool fail (config_error_t *error, const char *format, ...)
+bool config_fail (config_error_t *error, const char *format, ...)
 {
     va_list arguments;
     va_start (arguments, format);
     vsnprintf (error->text, sizeof error->text, format, arguments);
     va_end (arguments);
+    for (char *at = error->text; *at; at++)
+        if (iscntrl ((unsigned char) *at)) /* it quotes a file or a terminal, which may hold anything */
+            *at = '?';
     return false;
 }
 
@@ -182,10 +184,10 @@ static bool set_number (config_t *self, const setting_t *key, const char *text, 
 {
     int64_t value;
     if (!parse_number (text, key->kind == SIZE, &value))
-        return fail (error, "%s: \"%s\" is no %s", key->name, text,
-                     key->kind == SIZE ? "size (bytes, or with K, M or G)" : "whole number");
+        return config_fail (error, "%s: \"%s\" is no %s", key->name, text,
+                            key->kind == SIZE ? "size (bytes, or with K, M or G)" : "whole number");
     if (value < key->min || value > key->max)
-        return fail (error, "%s: %s is out of range: %" PRId64 " to %" PRId64, key->name, text, key->min, key->max);
+        return config_fail (error, "%s: %s is out of range: %" PRId64 " to %" PRId64, key->name, text, key->min, key->max);
     *number_of (self, key) = value;
     return true;
 }
@@ -199,7 +201,7 @@ static bool set_word (config_t *self, const setting_t *key, const char *text, co
         *number_of (self, key) = i;
         return true;
     }
-    return fail (error, "%s: \"%s\" is none of %s", key->name, text, key->help);
+    return config_fail (error, "%s: \"%s\" is none of %s", key->name, text, key->help);
 }
 
 static bool list_add (config_list_t *list, const setting_t *key, const char *text, size_t size, config_error_t *error)
@@ -211,10 +213,10 @@ static bool list_add (config_list_t *list, const setting_t *key, const char *tex
     if (size == 0)
         return true;
     if (list->count == CONFIG_LIST_MAX)
-        return fail (error, "%s: more than %d values", key->name, CONFIG_LIST_MAX);
+        return config_fail (error, "%s: more than %d values", key->name, CONFIG_LIST_MAX);
     list->items [list->count] = strndup (text, size);
     if (!list->items [list->count])
-        return fail (error, "out of memory");
+        return config_fail (error, "out of memory");
     list->count++;
     return true;
 }
@@ -243,7 +245,7 @@ bool config_set (config_t *self, config_source_t source, const char *name, const
     size_t apart;
 
     if (!key)
-        return fail (error, "unknown key \"%s\"; the nearest is \"%s\"", name, nearest (name, &apart));
+        return config_fail (error, "unknown key \"%s\"; the nearest is \"%s\"", name, nearest (name, &apart));
     switch (key->kind) {
         case LIST:
             return set_list (self, source, key, value, error);
@@ -274,12 +276,12 @@ static bool read_variable (config_t *self, const char *variable, config_error_t 
     if (!key_find (name)) {
         const char *likely = nearest (name, &apart);
         if (apart <= 2 && strcmp (name, "config") != 0)
-            fail (warning, "%.*s is no setting; did you mean %s?", (int) (equals - variable), variable, likely);
+            config_fail (warning, "%.*s is no setting; did you mean %s?", (int) (equals - variable), variable, likely);
         return true;
     }
     if (config_set (self, CONFIG_ENVIRONMENT, name, equals + 1, &fault))
         return true;
-    return fail (error, "environment %.*s: %s", (int) (equals - variable), variable, fault.text);
+    return config_fail (error, "environment %.*s: %s", (int) (equals - variable), variable, fault.text);
 }
 
 bool config_read_environment (config_t *self, char *const *environment, config_error_t *warning,
@@ -308,13 +310,13 @@ static int read_flag (config_t *self, const char *flag, const char *following, b
         return 0;
     const char *value = equals ? equals + 1 : following;
     if (!value) {
-        fail (error, "%s needs a value", flag);
+        config_fail (error, "%s needs a value", flag);
         return -1;
     }
     *used = !equals;
     if (config_set (self, CONFIG_FLAG, name, value, &fault))
         return 1;
-    fail (error, "%.*s: %s", (int) size, flag, fault.text);
+    config_fail (error, "%.*s: %s", (int) size, flag, fault.text);
     return -1;
 }
 
@@ -340,7 +342,7 @@ void config_unknown_flag (const char *flag, config_error_t *error)
     respell (likely, '-', '_');
     snprintf (likely, sizeof likely, "%s", nearest (likely, &apart));
     respell (likely, '_', '-');
-    fail (error, "unknown flag %s; the nearest is --%s (--help lists all)", given, likely);
+    config_fail (error, "unknown flag %s; the nearest is --%s (--help lists all)", given, likely);
 }
 
 /*  Together ----------------------------------------------------------------------------------------------------- */
@@ -365,9 +367,9 @@ static bool check_endpoints (const config_list_t *list, const char *key, bool bi
     for (size_t i = 0; i < list->count; i++) {
         const char *endpoint = list->items [i];
         if (strncmp (endpoint, "inproc:", 7) == 0)
-            return fail (error, "%s: \"%s\": expected tcp://host:port or ipc://path", key, endpoint);
+            return config_fail (error, "%s: \"%s\": expected tcp://host:port or ipc://path", key, endpoint);
         if (!transport_endpoint_valid (endpoint, bind, &fault))
-            return fail (error, "%s: \"%s\": %s", key, endpoint, fault);
+            return config_fail (error, "%s: \"%s\": %s", key, endpoint, fault);
     }
     return true;
 }
@@ -375,11 +377,11 @@ static bool check_endpoints (const config_list_t *list, const char *key, bool bi
 static bool check_lists (const config_t *self, config_error_t *error)
 {
     if (self->peer_brokers.count > WEFT_BROKERS_MAX)
-        return fail (error, "peer_brokers: more than %d", WEFT_BROKERS_MAX);
+        return config_fail (error, "peer_brokers: more than %d", WEFT_BROKERS_MAX);
     for (size_t i = 0; i < self->allow_hosts.count; i++)
         if (!hosts_pattern_valid (self->allow_hosts.items [i]))
-            return fail (error, "allow_hosts: \"%s\": expected a name, *.domain, an address, a range as 10.0.0.0/8, or any",
-                         self->allow_hosts.items [i]);
+            return config_fail (error, "allow_hosts: \"%s\": expected a name, *.domain, an address, a range as 10.0.0.0/8, or any",
+                                self->allow_hosts.items [i]);
     return check_endpoints (&self->bind, "bind", true, error)
            && check_endpoints (&self->peer_brokers, "peer_brokers", false, error);
 }
@@ -391,11 +393,11 @@ bool config_check (config_t *self, config_error_t *error)
     if (self->beat_ms == 0)
         self->beat_ms = broker_beat_ms (self->ttl_ms);
     if (self->beat_ms >= self->ttl_ms)
-        return fail (error, "beat_ms (%" PRId64 ") must be less than ttl_ms (%" PRId64 ")", self->beat_ms,
-                     self->ttl_ms);
+        return config_fail (error, "beat_ms (%" PRId64 ") must be less than ttl_ms (%" PRId64 ")", self->beat_ms,
+                            self->ttl_ms);
     if (self->outbox_max < 2 * self->body_max)
-        return fail (error, "outbox_max (%" PRId64 ") must be at least twice body_max (%" PRId64 ")",
-                     self->outbox_max, self->body_max);
+        return config_fail (error, "outbox_max (%" PRId64 ") must be at least twice body_max (%" PRId64 ")",
+                            self->outbox_max, self->body_max);
     return check_lists (self, error);
 }
 

@@ -37,6 +37,9 @@ typedef struct {
     char text [512];
 } config_error_t;
 
+/*  Writes the line, with what cannot be printed as "?". Returns false. */
+bool config_fail (config_error_t *error, const char *format, ...) __attribute__ ((format (printf, 2, 3)));
+
 /*  Defaults; what they need is freed with config_fini. */
 void config_init (config_t *self);
 void config_fini (config_t *self);

@@ -111,12 +111,11 @@ static bool read_arguments (command_t *self, config_t *config, config_error_t *e
         if (read_own_flag (self, &at) || read_word (self, &at))
             continue;
         if (self->argv [at][0] == '-' && strcmp (self->argv [at], "--config") == 0)
-            snprintf (error->text, sizeof error->text, "--config needs a value");
+            config_fail (error, "--config needs a value");
         else if (self->argv [at][0] == '-')
             config_unknown_flag (self->argv [at], error);
         else
-            snprintf (error->text, sizeof error->text, "unknown argument \"%.100s\"; the one command is healthcheck",
-                      self->argv [at]);
+            config_fail (error, "unknown argument \"%.100s\"; the one command is healthcheck", self->argv [at]);
         return false;
     }
 }

@@ -87,6 +87,18 @@ TEST (unknown_names_get_the_nearest_known_one)
     config_fini (&config);
 }
 
+TEST (what_a_line_about_the_config_quotes_is_printable)
+{
+    config_init (&config);
+    CHECK (!config_set (&config, CONFIG_FILE, "ttl_ms\033[31m\n", "1", &fault));
+    CHECK_STR (fault.text, "unknown key \"ttl_ms?[31m?\"; the nearest is \"ttl_ms\"");
+    CHECK (!config_set (&config, CONFIG_FLAG, "ttl_ms", "1\r\177", &fault));
+    CHECK_STR (fault.text, "ttl_ms: \"1??\" is no whole number");
+    config_unknown_flag ("--\002", &fault);
+    CHECK (!strchr (fault.text, '\002'));
+    config_fini (&config);
+}
+
 TEST (variables_of_an_orchestrator_are_left_alone)
 {
     char *const variables [] = {"WEFT_BROKER_PORT_5555_TCP_ADDR=10.0.0.1", "WEFT_BROKER_SERVICE_HOST=10.0.0.1", "WEFT_BROKER=tcp://x:1", NULL};
