@@ -282,6 +282,9 @@ void call_set_text (weft_call_t *self, const char *format, ...)
     va_start (args, format);
     vsnprintf (text, sizeof text, format, args);
     va_end (args);
+    for (char *at = text; *at; at++) /* peers wrote some of it, and it is promised to be one line */
+        if ((unsigned char) *at < ' ' || *at == 127)
+            *at = ' ';
     buffer_clear (&self->text);
     buffer_append (&self->text, text, strlen (text) + 1);
 }

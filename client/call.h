@@ -176,7 +176,7 @@ static inline bool call_take_body (weft_call_t *self, const void *body, size_t s
     return !self->reply.failed;
 }
 
-/*  Sets the text, cut at WEFT_TEXT_MAX. */
+/*  Sets the text: one line, cut at WEFT_TEXT_MAX. */
 void call_set_text (weft_call_t *self, const char *format, ...) __attribute__ ((format (printf, 2, 3)));
 
 #endif

@@ -126,6 +126,17 @@ TEST (n8_an_error_reply_ends_its_call_alone)
     stage_end ();
 }
 
+TEST (what_a_peer_says_of_a_failure_is_one_line_here)
+{
+    const uint64_t alias = stage_begin_connected ();
+    weft_call_t *call = stage_call ("Test.Set", NULL);
+    stage_refuse (alias, stage_request ("Test.Set")->id, WEFT_APP_ERROR, "two\nlines\033[31m\177");
+    stage_check (call, WEFT_APP_ERROR, WEFT_EXECUTED_YES);
+    CHECK_STR (weft_call_text (call), "two lines [31m ");
+    stage_free (call);
+    stage_end ();
+}
+
 TEST (n9_a_body_that_does_not_decode_fails_that_call_and_the_connection_goes_on)
 {
     const uint64_t alias = stage_begin_connected ();
