@@ -272,6 +272,10 @@ bool broker_take (broker_t *self, peer_t *peer, message_t *message, int64_t now_
     const bool taken = outbox_take (&peer->outbox, message);
 
     self->now_us = now_us;
+    if (peer->outbox.failed) {
+        peer_doom (self, peer, "out of memory");
+        return false;
+    }
     if (!list_empty (&peer->listings) && outbox_empty (&peer->outbox))
         watch_taken (self, peer);
     if (peer->worker && peer->worker->server.backlogged && outbox_empty (&peer->outbox)) {

@@ -299,12 +299,14 @@ static void flush_link (sockets_t *self, channel_t *channel, link_t *link, bool 
     message_init (&message);
     while ((!only_full || outbox_full (&link->outbox)) && outbox_take (&link->outbox, &message)) {
         const sent_t sent = send_message (self, channel, alias, &message, now_us);
-        if (sent == FULL && !set_aside (self, alias, &message, now_us))
+        if (sent == FULL && !set_aside (self, alias, &message, now_us)) {
+            link->outbox.failed = true; /* that message is gone: so is the link */
             channel_touch (channel, link);
+        }
         if (sent != SENT)
             return;
     }
-    if (only_full && !outbox_empty (&link->outbox))
+    if (link->outbox.failed || (only_full && !outbox_empty (&link->outbox)))
         channel_touch (channel, link);
 }
 

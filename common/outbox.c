@@ -190,7 +190,7 @@ bool outbox_take (outbox_t *self, message_t *message)
     const size_t attachments_end = closed ? self->parts [self->taken_parts].attachments_end : self->attachment_count;
 
     if (!message_add_bytes (message, self->records.data + self->taken_records, records_end - self->taken_records))
-        return false; /* out of memory: all stays for the next turn */
+        return !(self->failed = true);
     self->taken_records = records_end;
     self->taken_parts += closed;
     take_attachments (self, message, attachments_end);

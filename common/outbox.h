@@ -62,7 +62,7 @@ static inline void outbox_close_record (outbox_t *self, zmq_msg_t *attachment)
 /*  Passes on a records frame that holds one record, moved in, with its attachment or NULL. */
 void outbox_adopt (outbox_t *self, zmq_msg_t *frame, zmq_msg_t *attachment);
 
-/*  Moves the next message to an empty `message`. False when none waits. */
+/*  Moves the next message to an empty `message`. False when none waits, or when there is no memory for it: then it has failed. */
 bool outbox_take (outbox_t *self, message_t *message);
 
 #endif

@@ -59,5 +59,5 @@ sender_result_t sender_flush (sender_t *self, void *socket, const void *routing_
     message_init (&message);
     while (result == SENDER_DONE && outbox_take (outbox, &message))
         result = send_one (self, socket, routing_id, routing_id_size, &message);
-    return result;
+    return result == SENDER_DONE && outbox->failed ? SENDER_LOST : result;
 }
