@@ -13,6 +13,7 @@
 
 #define WINDOW_MAX  1000000 /* more than the call table holds */
 #define OUT_OF_TIME "time was up while the call waited at the broker"
+#define NO_MEMORY   "the broker is out of memory"
 
 /*  Where a request is to go. */
 typedef struct {
@@ -110,14 +111,26 @@ static void note_backlog (const broker_t *self, worker_t *worker)
         worker->server.backlogged = true;
 }
 
-/*  Hands a request to a worker. `frame`: the record's own, if it is alone in there; NULL if not. */
-static void forward (broker_t *self, call_t *call, worker_t *worker, const wire_record_t *record, zmq_msg_t *frame,
+/*  Adds the codec to the options. False: out of memory. */
+static bool name_codec (broker_t *self, codec_t codec, mp_reader_t *options)
+{
+    mp_write_text (map_with (self, *options, "codec"), codec_name (codec));
+    *options = map_reader (&self->map);
+    return !self->map.failed;
+}
+
+/*  Hands a request to a worker. `frame`: the record's own, if it is alone in there; NULL if not. False: out of memory, and the
+ *  worker does not have it. */
+static bool forward (broker_t *self, call_t *call, worker_t *worker, const wire_record_t *record, zmq_msg_t *frame,
                      zmq_msg_t *attachment)
 {
     peer_t *to = worker->owner;
     const uint32_t left_ms = call->arrived_us == self->now_us ? record->remaining_ms : remaining_ms (self, call);
     const bool add_codec = call->codec != CODEC_UNKNOWN && call->codec != to->codec;
+    mp_reader_t options = record->extra;
 
+    if (add_codec && !name_codec (self, call->codec, &options))
+        return false;
     call->sent_us = self->now_us;
     server_give (&worker->server, call);
     self->counters.forwarded++;
@@ -127,16 +140,12 @@ static void forward (broker_t *self, call_t *call, worker_t *worker, const wire_
             wire_patch_remaining (record, left_ms);
         pass_on (self, to, record, frame, attachment);
     } else {
-        mp_reader_t options = record->extra;
-        if (add_codec) {
-            mp_write_text (map_with (self, options, "codec"), codec_name (call->codec));
-            options = map_reader (&self->map);
-        }
         wire_write_request_raw (peer_open_record (self, to), call->id, record->method, left_ms, record->body,
                                 record->body_size, record->attached, options);
         peer_close_record (self, to, attachment);
     }
     note_backlog (self, worker);
+    return true;
 }
 
 /*  The same with a request that was held. */
@@ -150,8 +159,12 @@ static void forward_held (broker_t *self, call_t *call, worker_t *worker)
 
     const int rc = wire_next (&reader, &record, &fault);
     assert (rc == 1); /* it was read before */
-    forward (self, call, worker, &record, call->has_frame ? &call->frame : NULL,
-             call->has_attachment ? &call->attachment : NULL);
+    if (!forward (self, call, worker, &record, call->has_frame ? &call->frame : NULL,
+                  call->has_attachment ? &call->attachment : NULL)) {
+        answer (self, call, WEFT_OVERLOADED, WEFT_EXECUTED_NO, NO_MEMORY);
+        calls_close (&self->calls, call);
+        return;
+    }
     peer_end_run (self);
     calls_drop_held (&self->calls, call);
 }
@@ -255,15 +268,14 @@ static bool place (broker_t *self, call_t *call, const plan_t *plan, const wire_
 {
     server_t *server = lane_server (plan->lane);
 
-    if (server) {
-        forward (self, call, worker_of_server (server), record, frame, attachment);
-        return true;
-    }
+    if (server)
+        return forward (self, call, worker_of_server (server), record, frame, attachment)
+               || refuse (refusal, WEFT_OVERLOADED, NO_MEMORY);
     if (!has_room (self, plan->lane, record->size + (attachment ? zmq_msg_size (attachment) : 0), refusal))
         return false;
     if (!calls_hold (&self->calls, call, record, frame, attachment)
         || !dispatch_queue (&self->dispatch, plan->lane, call))
-        return refuse (refusal, WEFT_OVERLOADED, "the broker is out of memory");
+        return refuse (refusal, WEFT_OVERLOADED, NO_MEMORY);
     self->counters.queued++;
     return true;
 }
@@ -302,7 +314,10 @@ static void route (broker_t *self, peer_t *peer, const wire_record_t *record, co
                                     : self->now_us + (int64_t) record->remaining_ms * 1000;
     call_t *call = calls_open (&self->calls, &peer->caller, record->id, self->now_us, deadline_us);
     if (!call) {
-        refuse (&refusal, WEFT_OVERLOADED, "the broker holds %u calls and takes no more", self->calls.open.count);
+        if (self->calls.open.count < self->settings.calls_max)
+            refuse (&refusal, WEFT_OVERLOADED, NO_MEMORY);
+        else
+            refuse (&refusal, WEFT_OVERLOADED, "the broker holds %u calls and takes no more", self->calls.open.count);
         reject (self, peer, record->id, &refusal);
         return;
     }
@@ -363,7 +378,8 @@ static void return_reply (broker_t *self, call_t *call, const wire_record_t *rec
     mp_reader_t info = record->extra;
     if (waited_us >= 1000) {
         mp_write_uint (map_with (self, info, "broker_us"), (uint64_t) waited_us);
-        info = map_reader (&self->map);
+        if (!self->map.failed) /* the time is not worth a reply */
+            info = map_reader (&self->map);
     }
     wire_write_reply_raw (peer_open_record (self, to), call->client_id, record->status, record->body,
                           record->body_size, record->attached, info);
