@@ -125,7 +125,8 @@ bool channel_connect (channel_t *self, endpoint_t *endpoint)
 {
     const char *address = endpoint_address (endpoint, self->options.reach, self->options.reach_arg);
     if (!address || self->closed || endpoint->link.ending ||
-        self->endpoints.by_alias.count >= WEFT_CLIENT_ENDPOINTS_MAX)
+        self->endpoints.by_alias.count >= WEFT_CLIENT_ENDPOINTS_MAX ||
+        !deadlines_reserve (&self->links, self->links.count + 2)) /* its own, and still the broker's */
         return false;
     const uint64_t alias = ids_put (&self->endpoints.by_alias, endpoint);
     if (!alias)
