@@ -391,9 +391,10 @@ weft_status_t weft_call_read (weft_call_t *self, weft_value_t reply)
     const void *body = body_of (self, &size);
     if (reply.data)
         memset (reply.data, 0, reply.schema->size);
+    self->arena.starved = false;
     if (!codec_decode (self->codec, body, size, reply, &self->arena, &error)) {
-        call_set_text (self, "reading body: %s", error.text);
-        self->status = WEFT_INVALID;
+        call_set_text (self, "reading body: %s", self->arena.starved ? "out of memory" : error.text);
+        self->status = self->arena.starved ? WEFT_OVERLOADED : WEFT_INVALID;
         self->executed = WEFT_EXECUTED_YES;
         self->origin = WEFT_ORIGIN_CLIENT;
     }

@@ -47,8 +47,10 @@ static void fill (arena_t *self, struct arena_block *block)
 static bool add_block (arena_t *self, size_t needed)
 {
     const size_t left = self->max - self->total;
-    if (needed > left)
+    if (needed > left) {
+        self->starved = false;
         return false;
+    }
 
     size_t size = self->blocks ? 2 * self->blocks->size : BLOCK_FIRST;
     if (size > BLOCK_KEPT)
@@ -59,6 +61,7 @@ static bool add_block (arena_t *self, size_t needed)
         size = needed;
 
     struct arena_block *block = malloc (sizeof *block + size);
+    self->starved = !block;
     if (!block)
         return false;
     *block = (struct arena_block){.next = self->blocks, .size = size};

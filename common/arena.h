@@ -6,12 +6,14 @@
 #define ARENA_H_INCLUDED
 
 #include <stdalign.h>
+#include <stdbool.h>
 #include <stddef.h>
 
 typedef struct {
     struct arena_block *blocks;
     unsigned char *at, *end; /* what is left of the first block */
     size_t total, max;       /* bytes in blocks */
+    bool starved;            /* there was no memory for the last block that was wanted */
 } arena_t;
 
 void arena_init (arena_t *self, size_t max);

@@ -22,7 +22,7 @@ void buffer_truncate (buffer_t *self, size_t size)
 {
     if (size < self->size)
         self->size = size;
-    self->failed = false;
+    self->failed = self->starved = false;
 }
 
 static bool grow (buffer_t *self, size_t needed)
@@ -47,10 +47,11 @@ uint8_t *buffer_extend_slow (buffer_t *self, size_t size)
 {
     if (self->failed)
         return NULL;
-    if (size > self->max - self->size || !grow (self, self->size + size)) {
-        self->failed = true;
+    self->failed = size > self->max - self->size;
+    self->starved = !self->failed && !grow (self, self->size + size);
+    self->failed = self->failed || self->starved;
+    if (self->failed)
         return NULL;
-    }
     uint8_t *at = self->data + self->size;
     self->size += size;
     return at;

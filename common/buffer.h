@@ -9,12 +9,12 @@
 #include <stddef.h>
 #include <stdint.h>
 
-/*  Once `failed` (over max, or no memory), appending does nothing more, so a writer may append
+/*  Once `failed` (over max, or no memory: then it has `starved`), appending does nothing more, so a writer may append
  *  a whole record and ask once at the end. */
 typedef struct {
     uint8_t *data;
     size_t size, capacity, max; /* in this order, each at most the next */
-    bool failed;
+    bool failed, starved;
 } buffer_t;
 
 void buffer_init (buffer_t *self, size_t max);
@@ -24,7 +24,7 @@ void buffer_fini (buffer_t *self);
 static inline void buffer_clear (buffer_t *self)
 {
     self->size = 0;
-    self->failed = false;
+    self->failed = self->starved = false;
 }
 
 /*  Cuts back to an earlier size and forgets the failure. */

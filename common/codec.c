@@ -46,12 +46,13 @@ bool codec_skip (mp_reader_t *in, uint64_t *elements, unsigned depth, fault_t *f
     return true;
 }
 
-void codec_describe (buffer_t *type, const weft_schema_t *schema)
+bool codec_describe (buffer_t *type, const weft_schema_t *schema)
 {
     buffer_init (type, WEFT_SCHEMA_MAX);
     types_write (type, schema);
-    if (type->failed)
+    if (type->failed && !type->starved)
         buffer_clear (type);
+    return !type->failed;
 }
 
 bool codec_refuse (codec_error_t *error, const char *why, const char *what)

@@ -25,13 +25,14 @@ typedef struct {
     char text [256];
 } codec_error_t;
 
-/*  Appends the body that holds `value`. False: out of memory or bound (then `out->failed`), or the value does
+/*  Appends the body that holds `value`. False: out of memory (then `out->starved`) or bound (then `out->failed`), or the value does
  *  not fit (a NULL string, a loop of arrays, raw with another type than bytes or none); error says, and `out`
  *  holds what it held. */
 bool codec_encode (codec_t codec, weft_value_t value, buffer_t *out, codec_error_t *error);
 
 /*  Decodes a body into the C value, which must be zeroed, and is again after a failure. Strings, bytes and
- *  arrays point into `arena` or into the body itself, so both must live as long as the value. */
+ *  arrays point into `arena` or into the body itself, so both must live as long as the value. Whether it failed
+ *  for want of memory alone, `arena->starved` says, which is to be false before. */
 bool codec_decode (codec_t codec, const void *body, size_t size, weft_value_t value, arena_t *arena,
                    codec_error_t *error);
 

@@ -384,9 +384,10 @@ APART static bool decode_json (const void *body, size_t size, weft_value_t value
 {
     buffer_t made, type;
     buffer_init (&made, arena->max);
-    codec_describe (&type, value.schema);
 
-    bool fits = json_to_mp_known (body, size, type.data, type.size, &made, error);
+    bool fits = codec_describe (&type, value.schema)
+                    ? json_to_mp_known (body, size, type.data, type.size, &made, error)
+                    : codec_refuse (error, "out of memory", "");
     if (fits && made.size) {
         void *kept = arena_alloc (arena, made.size);
         if (kept)
@@ -394,6 +395,7 @@ APART static bool decode_json (const void *body, size_t size, weft_value_t value
         fits = kept ? decode_msgpack (kept, made.size, value, arena, error)
                     : codec_refuse (error, "too large when decoded", "");
     }
+    arena->starved |= made.starved || type.starved;
     buffer_fini (&made);
     buffer_fini (&type);
     return fits;

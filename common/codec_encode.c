@@ -273,10 +273,11 @@ APART static bool encode_json (weft_value_t value, buffer_t *out, codec_error_t 
 {
     buffer_t body, type;
     buffer_init (&body, out->max);
-    codec_describe (&type, value.schema);
 
-    bool fits = encode_msgpack (value, &body, error);
-    out->failed |= body.failed;
+    bool fits = codec_describe (&type, value.schema) ? encode_msgpack (value, &body, error)
+                                                     : codec_refuse (error, "out of memory", "");
+    out->failed |= body.failed || type.failed;
+    out->starved |= body.starved || type.starved;
     if (fits && body.size)
         fits = json_from_mp (body.data, body.size, type.data, type.size, false, out, error);
     buffer_fini (&body);

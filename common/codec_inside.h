@@ -38,8 +38,8 @@ static inline bool in_field (fault_t *fault, const weft_field_t *field)
     return fault_in_field (fault, field->name, strlen (field->name));
 }
 
-/*  The type as bytes; left empty, which means any, if it cannot be had. */
-void codec_describe (buffer_t *type, const weft_schema_t *schema);
+/*  The type as bytes; left empty, which means any, if it is too long. False: out of memory. */
+bool codec_describe (buffer_t *type, const weft_schema_t *schema);
 
 /*  False, for whoever says why. */
 bool codec_refuse (codec_error_t *error, const char *why, const char *what);

@@ -51,6 +51,8 @@ static bool misfit (parser_t *self, const types_view_t *type, const char *got)
 
 static bool no_room (parser_t *self)
 {
+    const bool full = (self->out->failed && !self->out->starved) || (self->pieces.failed && !self->pieces.starved);
+    self->out->starved = !full;
     return fault_set (&self->fault, "out of memory or larger than %zu bytes", self->out->max);
 }
 

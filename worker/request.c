@@ -159,8 +159,13 @@ static void encode_reply (weft_request_t *self, weft_value_t reply)
     error.text [0] = '\0';
     if (codec_encode (self->codec, reply, &self->reply, &error))
         return;
-    const bool too_large = self->reply.failed;
+    const bool starved = self->reply.starved, too_large = self->reply.failed && !starved;
     buffer_clear (&self->reply);
+    if (starved) {
+        snprintf (self->text, sizeof self->text, "out of memory for the reply");
+        outcome (self, WEFT_INTERNAL, WEFT_EXECUTED_YES, WEFT_ORIGIN_WORKER);
+        return;
+    }
     if (too_large)
         snprintf (self->text, sizeof self->text, "the reply of %s is over the limit of %zu bytes",
                   self->method->full_name, self->reply.max);
@@ -190,12 +195,15 @@ void request_run (weft_request_t *self)
     codec_error_t error;
 
     error.text [0] = '\0';
-    if (!args.data || !reply.data) {
+    self->arena.starved = false;
+    const bool room = args.data && reply.data;
+    const bool fits = room && codec_decode (self->codec, self->body, self->body_size, args, &self->arena, &error);
+    if (!room || (!fits && self->arena.starved)) {
         snprintf (self->text, sizeof self->text, "out of memory");
         outcome (self, WEFT_OVERLOADED, WEFT_EXECUTED_NO, WEFT_ORIGIN_WORKER);
         return;
     }
-    if (!codec_decode (self->codec, self->body, self->body_size, args, &self->arena, &error)) {
+    if (!fits) {
         snprintf (self->text, sizeof self->text, "reading body: %s", error.text);
         outcome (self, WEFT_INVALID, WEFT_EXECUTED_NO, WEFT_ORIGIN_WORKER);
         return;

@@ -169,8 +169,8 @@ typedef struct {
 WEFT_EXPORT weft_ledger_t weft_call_ledger (const weft_call_t *self);
 
 /*  Decodes the reply into a zeroed C value; what it points to lives as long as the call. If the body does
- *  not decode the call becomes INVALID, executed yes, "reading body: ...", and that is returned; a call
- *  that is not OK returns its status. */
+ *  not decode the call becomes INVALID, executed yes, "reading body: ...", and that is returned (OVERLOADED if it
+ *  was for want of memory); a call that is not OK returns its status. */
 WEFT_EXPORT weft_status_t weft_call_read (weft_call_t *self, weft_value_t reply);
 
 /*  Replies of a BROADCAST: how many, and each as a finished call owned by this one; NULL beyond. */
