@@ -26,14 +26,14 @@ static weft_status_t add (weft_request_t *request, const void *args, void *reply
 {
     const pair *in = args;
     (void) request;
-    *(int64_t *) reply = in->a + in->b;
+    *(int64_t *) reply = (int64_t) ((uint64_t) in->a + (uint64_t) in->b);
     return WEFT_OK;
 }
 
 static weft_status_t divide (weft_request_t *request, const void *args, void *reply)
 {
     const pair *in = args;
-    if (in->b == 0)
+    if (in->b == 0 || (in->a == INT64_MIN && in->b == -1))
         return weft_request_fail (request, 33, "division\nby zero");
     *(int64_t *) reply = in->a / in->b;
     return WEFT_OK;
@@ -53,7 +53,7 @@ static weft_status_t fill (weft_request_t *request, const void *args, void *repl
     weft_bytes *out = reply;
     out->size = (size_t) *size;
     out->data = weft_request_alloc (request, out->size);
-    return WEFT_OK;
+    return out->data ? WEFT_OK : WEFT_OVERLOADED;
 }
 
 /*  Returns the status that it is given, as its own. */

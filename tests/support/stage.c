@@ -261,7 +261,9 @@ uint64_t stage_connect (const char *worker)
 void stage_begin (const channel_options_t *options)
 {
     channel_options_t used = options ? *options : stage_options ();
-    stage = (stage_t){.now_us = 1000 * STAGE_MS};
+    stage.now_us = 1000 * STAGE_MS;
+    stage.record_count = stage.record_at = stage.command_count = stage.command_at = 0;
+    stage.unreachable = NULL;
     call_pool_init (&stage.pool, 100);
     used.reach = reach;
     used.pool = &stage.pool;

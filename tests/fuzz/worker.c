@@ -1,0 +1,490 @@
+/* SPDX-License-Identifier: MPL-2.0
+ *
+ *  worker.c - a worker's session between its broker and three direct callers who say what the fuzzer likes, while its handlers take
+ *  their time, and connections and time come and go.
+ *
+ *  Held against it: what it sends is well-formed; who asks is answered once, over the connection that asked, and nobody else
+ *  is; after a drain it is done and holds nothing. */
+
+#include "input.h"
+#include "session_fixture.h"
+
+#define CALLERS     3
+#define LINKS       (CALLERS + 1) /* 0: the broker */
+#define IDS_MAX     4096          /* of one link: beyond, nothing new is asked */
+#define RUNNING_MAX 2             /* as the executor has lanes */
+
+/*  An id that was asked under, on the connection of now. */
+typedef struct {
+    uint64_t id;
+    unsigned asked;     /* so often, at most */
+    bool certain;       /* and surely once: an answer is due */
+    unsigned answered;
+} ask_t;
+
+typedef struct {
+    session_link_t *link;   /* NULL: not connected */
+    uint64_t next_id;
+    ask_t asks [IDS_MAX];
+    size_t ask_count;
+} player_t;
+
+static fixture_t fixture;
+static player_t players [LINKS];
+static weft_request_t *running [RUNNING_MAX];
+static size_t running_count;
+
+/*  ------------------------------------------------------------------ what it says  */
+
+static ask_t *ask_find (player_t *self, uint64_t id)
+{
+    for (size_t i = self->ask_count; i-- > 0;)
+        if (self->asks [i].id == id)
+            return &self->asks [i];
+    return NULL;
+}
+
+static void hear_record (player_t *self, const wire_record_t *record)
+{
+    wire_register_t registered;
+    wire_refused_t refused;
+    wire_load_t load;
+    wire_info_t info;
+    wire_hello_t hello;
+    wire_welcome_t welcome;
+    uint64_t sequence;
+    const char *fault = "";
+    text_t text;
+    ask_t *ask;
+
+    switch (record->kind) {
+    case WIRE_REPLY:
+    case WIRE_ITEM:
+        ask = ask_find (self, record->id);
+        CHECK (ask && ask->answered < ask->asked);
+        ask->answered += record->kind == WIRE_REPLY;
+        CHECK (mp_left (&record->extra) == 0 || wire_read_info (record->extra, &info));
+        break;
+    case WIRE_HELLO:
+        CHECK (wire_read_hello (record, &hello, &fault));
+        break;
+    case WIRE_REGISTER:
+        if (!wire_read_register (record, &registered, &fault))
+            CHECK_STR (fault, "");
+        CHECK_INT (registered.service_count, 1);
+        break;
+    case WIRE_BEAT:
+        CHECK (wire_read_beat (record, &sequence, &load));
+        break;
+    case WIRE_WELCOME:
+        CHECK (wire_read_welcome (record, &welcome));
+        break;
+    case WIRE_REFUSED:
+        CHECK (wire_read_refused (record, &refused));
+        break;
+    case WIRE_DRAINING:
+    case WIRE_GOODBYE:
+        CHECK (wire_read_text (record, &text));
+        break;
+    default:
+        CHECK_INT (record->kind, WIRE_CREDIT);
+    }
+}
+
+static void hear (player_t *self)
+{
+    message_t message;
+    wire_record_t record;
+    zmq_msg_t *attachment;
+    const char *fault = "";
+    int got;
+
+    if (!self->link || self->link->outbox.failed)
+        return;
+    message_init (&message);
+    while (outbox_take (&self->link->outbox, &message)) {
+        message_cursor_t cursor = message_cursor (&message);
+        while ((got = message_next (&cursor, &record, &attachment, &fault)) > 0)
+            hear_record (self, &record);
+        CHECK_STR (got < 0 ? fault : "", "");
+        CHECK_INT (message.next, message.count);
+        message_clear (&message);
+    }
+    message_fini (&message);
+}
+
+/*  ------------------------------------------------------------------ who comes and goes  */
+
+static void come (player_t *self)
+{
+    self->link = session_peer_open (&fixture.session, NULL);
+    self->next_id = 1;
+    self->ask_count = 0;
+}
+
+static void part (player_t *self)
+{
+    if (self->link)
+        session_peer_lost (&fixture.session, self->link, fixture.now_us);
+    self->link = NULL;
+}
+
+static void connect_broker (void)
+{
+    if (fixture.session.standing.state != STANDING_OPENING)
+        return;
+    players [0].ask_count = 0;
+    players [0].next_id = 1;
+    players [0].link = &fixture.session.link;
+    session_link_ready (&fixture.session, fixture.now_us);
+}
+
+static void lose_broker (void)
+{
+    if (fixture.session.standing.state == STANDING_OPENING || players [0].link)
+        session_link_lost (&fixture.session, WEFT_BROKER_LOST, "gone", fixture.now_us);
+    players [0].link = NULL;
+}
+
+/*  What an honest shell does after each event. */
+static void shell (void)
+{
+    const char *endpoint;
+    standing_command_t command;
+    session_link_t *link;
+
+    fixture_take (&fixture);
+    if (players [0].link && players [0].link->outbox.failed)
+        lose_broker ();
+    while ((command = session_command (&fixture.session, &endpoint)) != STANDING_NOTHING)
+        if (command == STANDING_CLOSE)
+            players [0].link = NULL;
+        else {
+            CHECK (endpoint && *endpoint);
+            players [0].link = NULL; /* it is opened: not there yet */
+        }
+    while ((link = session_next_dirty (&fixture.session)) != NULL) {
+    }
+    for (int i = 1; i < LINKS; i++)
+        if (players [i].link && (players [i].link->state == LINK_GONE || players [i].link->outbox.failed))
+            part (&players [i]);
+}
+
+/*  ------------------------------------------------------------------ what they say  */
+
+static uint64_t pick_id (input_t *input, player_t *self)
+{
+    const unsigned how = input_below (input, 8);
+    if (how == 7)
+        return input_number (input);
+    if (how > 4 && self->ask_count)
+        return self->asks [input_below (input, 256) % self->ask_count].id;
+    return self->next_id++;
+}
+
+static void write_request (input_t *input, player_t *self, buffer_t *out)
+{
+    static const char *const methods [] = {
+        "T.Add", "T.AddHere", "T.Echo", "T.Fill", "T.Say", "T.Nothing", "T.Meta", "T.Divide", "T.None", "U.X", "bad",
+        "weft.Worker.Ping", "weft.Worker.Stats", "weft.Worker.Describe", "weft.Worker.Odd"};
+    static const char *const codecs [] = {"msgpack", "json", "raw", "xml"};
+    static const uint32_t times [] = {5000, WIRE_NO_DEADLINE, 1, 100, 0, 60000};
+    static const uint8_t meta [] = "\x81\xa6" "colour" "\xa1x";
+    const char *const method = methods [input_below (input, 15)];
+    const uint64_t id = pick_id (input, self);
+    const unsigned how = input_byte (input);
+    const wire_options_t options = {.worker = text_of (how & 16 ? UUID : ""),
+                                    .codec = text_of (how & 32 ? codecs [input_below (input, 4)] : ""),
+                                    .request_key = text_of (how & 64 ? "key" : ""),
+                                    .meta = mp_reader (meta, how & 64 ? sizeof meta - 1 : 0)};
+    size_t size;
+    const uint8_t *body = input_bytes (input, &size);
+    wire_write_request (out, id, text_of (method), times [how % 6], body, size, how & 128, &options);
+}
+
+/*  What only a caller, or only a broker, has to say comes from both. */
+static void write_record (input_t *input, player_t *self, buffer_t *out)
+{
+    static const char *const roles [] = {"client", "client", "worker", "broker"};
+    static const char *const codecs [] = {"msgpack", "json", "raw", "xml", NULL};
+    static const char *const brokers [] = {"tcp://three:3", "odd", NULL};
+    const unsigned what = input_below (input, 16), how = input_byte (input);
+    const char *const codec [] = {codecs [how / 4 % 4], NULL};
+    size_t size;
+    const uint8_t *bytes;
+
+    switch (what) {
+    case 0:
+        wire_write_hello (out, roles [how % 4], codec, "x", how & 64 ? UUID : how & 128 ? "another" : NULL);
+        break;
+    case 1:
+    case 2:
+    case 3:
+    case 4:
+    case 5:
+        write_request (input, self, out);
+        break;
+    case 6:
+        wire_write_cancel (out, pick_id (input, self));
+        break;
+    case 7:
+        wire_write_welcome (out, text_of (codecs [how % 4]), input_number (input), 10, "s", how & 8 ? brokers : NULL);
+        break;
+    case 8:
+        wire_write_beat_ok (out, how % 4, input_number (input), input_number (input), how & 8 ? brokers : NULL);
+        break;
+    case 9:
+        wire_write_refused (out, (weft_status_t) (how % 32), "no");
+        break;
+    case 10:
+        if (how % 4) {
+            wire_write_draining (out, "soon");
+            break;
+        }
+        mp_write_array (out, 3); /* an order */
+        mp_write_uint (out, WIRE_DRAINING);
+        mp_write_text (out, "go");
+        mp_write_text (out, UUID);
+        break;
+    case 11:
+        wire_write_goodbye (out, "now");
+        break;
+    case 12:
+        wire_write_credit (out, how & 1 ? 0 : pick_id (input, self), input_number (input));
+        break;
+    case 13:
+    case 14:
+        bytes = input_bytes (input, &size);
+        buffer_append (out, bytes, size);
+        break;
+    default:
+        wire_write_reply (out, how, WEFT_OK, "x", 1, false, NULL);
+        wire_write_item (out, how, 1, "x", 1, false);
+    }
+}
+
+/*  ------------------------------------------------------------------ what must come of it  */
+
+static void expect_answer (player_t *self, uint64_t id, bool certain)
+{
+    ask_t *ask = ask_find (self, id);
+    if (!ask) {
+        ask = &self->asks [self->ask_count++];
+        *ask = (ask_t){.id = id};
+    }
+    ask->asked++;
+    ask->certain = ask->certain || certain;
+}
+
+/*  Reads what is about to be said. Nothing is certain behind a record that may end the connection. */
+static void expect (player_t *self, message_t *message)
+{
+    message_cursor_t cursor = message_cursor (message);
+    wire_record_t record;
+    zmq_msg_t *attachment;
+    const char *fault;
+    bool certain = self->link->broker ? standing_connected (&fixture.session.standing) && fixture.session.standing.welcome
+                                      : self->link->state == LINK_WELCOME;
+
+    while (message_next (&cursor, &record, &attachment, &fault) > 0)
+        if (record.kind == WIRE_REQUEST)
+            expect_answer (self, record.id, certain);
+        else if (record.kind != WIRE_CANCEL && record.kind != WIRE_CREDIT && record.kind != WIRE_REPLY)
+            certain = false;
+}
+
+static void spoil (input_t *input, buffer_t *out)
+{
+    for (unsigned n = input_below (input, 4); n > 0 && out->size; n--) {
+        const size_t at = input_number (input) % out->size;
+        switch (input_below (input, 3)) {
+        case 0:
+            out->data [at] = input_byte (input);
+            break;
+        case 1:
+            buffer_truncate (out, at);
+            break;
+        default:
+            buffer_append (out, "\xdd\xff\xff\xff\xff", 1 + at % 5);
+        }
+    }
+}
+
+static void speak (input_t *input, player_t *self)
+{
+    static const uint8_t attachment [200];
+    const unsigned how = input_byte (input);
+    buffer_t out = fixture_records ();
+    message_t message;
+
+    if (self->ask_count < IDS_MAX - 1500) { /* a frame of raw bytes holds fewer */
+        for (unsigned n = 1 + how % 4; n > 0; n--)
+            write_record (input, self, &out);
+        if (how & 4)
+            spoil (input, &out);
+        message_init (&message);
+        CHECK (message_add_bytes (&message, out.data, out.size));
+        for (unsigned n = how >> 6; n > 0; n--)
+            CHECK (message_add_bytes (&message, attachment, how % sizeof attachment));
+        expect (self, &message);
+        fixture.may_run = how & 8;
+        fixture_receive (&fixture, self->link, &message);
+        message_fini (&message);
+    }
+    buffer_fini (&out);
+}
+
+/*  ------------------------------------------------------------------ the game  */
+
+static void begin_one (void)
+{
+    if (running_count == RUNNING_MAX || fixture_take (&fixture) == 0)
+        return;
+    weft_request_t *request = fixture_begin (&fixture);
+    if (request)
+        running [running_count++] = request;
+}
+
+static void end_one (unsigned which)
+{
+    if (running_count == 0)
+        return;
+    weft_request_t *request = running [which % running_count];
+    running_count--;
+    running [which % (running_count + 1)] = running [running_count];
+    fixture_end (&fixture, request);
+}
+
+static void act (input_t *input)
+{
+    const unsigned what = input_byte (input);
+    player_t *self = &players [what % LINKS];
+
+    switch (what / LINKS) {
+    case 0:
+        if (self == &players [0])
+            lose_broker ();
+        else
+            part (self);
+        break;
+    case 1:
+        hear (self);
+        break;
+    case 2:
+    case 3:
+        fixture_tick (&fixture, (int64_t) 1 << input_below (input, 25));
+        break;
+    case 4:
+    case 5:
+    case 6:
+        begin_one ();
+        break;
+    case 7:
+    case 8:
+    case 9:
+        end_one (what % LINKS);
+        break;
+    case 10:
+        if (input_below (input, 8) == 0)
+            session_drain (&fixture.session, fixture.now_us);
+        break;
+    case 11:
+        if (self->link)
+            session_receive_fault (&fixture.session, self->link, "too many frames", fixture.now_us);
+        break;
+    case 12:
+    case 13:
+        if (session_next_us (&fixture.session) != DEADLINES_NEVER)
+            fixture_next (&fixture);
+        break;
+    default:
+        if (!self->link && self == &players [0])
+            connect_broker ();
+        else if (!self->link)
+            come (self);
+        if (self->link)
+            speak (input, self);
+    }
+    shell ();
+}
+
+static session_options_t options_of (input_t *input)
+{
+    session_options_t options = fixture_options (&fixture);
+    const unsigned how = input_byte (input);
+    if (how & 1)
+        options.handler_timeout_us = 50 * MS;
+    if (how & 2)
+        options.body_max = 100;
+    if (how & 4)
+        options.queue_max = 0;
+    if (how & 8)
+        options.peers_max = 1;
+    if (how & 16)
+        options.beat_ms = 1 + how / 32;
+    return options;
+}
+
+/*  Everything that was let in is run, and then everybody has been answered. */
+static void settle (void)
+{
+    while (running_count || fixture_take (&fixture)) {
+        begin_one ();
+        end_one (0);
+        shell ();
+    }
+    session_settle (&fixture.session);
+    shell ();
+    for (int i = 0; i < LINKS; i++) {
+        hear (&players [i]);
+        for (size_t n = 0; players [i].link && n < players [i].ask_count; n++)
+            if (i == 0 ? standing_connected (&fixture.session.standing) : players [i].link->state == LINK_WELCOME)
+                CHECK (!players [i].asks [n].certain || players [i].asks [n].answered > 0);
+    }
+    CHECK_INT (session_in_flight (&fixture.session), 0);
+    CHECK_INT (fixture.session.requests.stuck, 0);
+}
+
+/*  Whatever was: who comes now is served. */
+static void check_serves (void)
+{
+    for (int i = 1; i < LINKS; i++)
+        part (&players [i]);
+    session_link_t *caller = fixture_caller (&fixture);
+    fixture_request (&fixture, caller, 1, "T.Nothing", 1000, NULL, 0, NULL);
+    fixture_run (&fixture);
+    CHECK_INT (fixture_one (&fixture, caller, WIRE_REPLY)->status, WEFT_OK);
+    session_peer_lost (&fixture.session, caller, fixture.now_us);
+}
+
+static void drain (void)
+{
+    session_drain (&fixture.session, fixture.now_us);
+    for (int turn = 0; turn < 100 && fixture.session.state != SESSION_DONE; turn++) {
+        shell ();
+        fixture_tick (&fixture, 100 * MS);
+    }
+    CHECK_INT (fixture.session.state, SESSION_DONE);
+    CHECK (session_next_us (&fixture.session) == DEADLINES_NEVER);
+}
+
+int LLVMFuzzerTestOneInput (const uint8_t *data, size_t size)
+{
+    input_t input = input_of (data, size);
+
+    running_count = 0;
+    for (int i = 0; i < LINKS; i++)
+        players [i].link = NULL;
+    fixture_open_with (&fixture, options_of (&input));
+    while (input_left (&input) && fixture.session.state != SESSION_DONE)
+        act (&input);
+    input_over ();
+    settle ();
+    if (fixture.session.state == SESSION_SERVING || fixture.session.state == SESSION_JOINING)
+        check_serves ();
+    drain ();
+    for (int i = 1; i < LINKS; i++)
+        part (&players [i]);
+    fixture_close (&fixture);
+    return 0;
+}
