@@ -187,7 +187,7 @@ void attempt_begin (channel_t *self, weft_call_t *call, link_t *link, endpoint_t
     if (endpoint) {
         memcpy (call->worker, endpoint->uuid, sizeof call->worker);
         endpoint_begin (endpoint, self->now_us);
-    } else
+    } else if (!call->same)
         memcpy (call->worker, call->only, sizeof call->worker);
     if (link_takes (link)) {
         link_aim (link, &attempt->request);
@@ -458,11 +458,31 @@ static retry_question_t question_of (channel_t *self, const weft_call_t *call, o
     return (retry_question_t){.mode = call->settings.retry,
                               .status = moved || too_soon ? WEFT_WORKER_LOST : outcome->status,
                               .executed = outcome->executed,
+                              .before = call->executed_before,
                               .left = outcome->left,
                               .idempotent = is_idempotent (self, call),
                               .offered = is_offered (self, call),
                               .keyed = call->request_key.size > 0,
                               .attempts = call->attempts};
+}
+
+/*  Its worker may have run it, was to be asked by the request key what came of that, and could not be. */
+static bool was_asked_again (const weft_call_t *call, const outcome_t *outcome)
+{
+    const weft_status_t status = outcome->status;
+    const bool given_up = status == WEFT_DEADLINE_EXCEEDED || status == WEFT_CANCELLED || status == WEFT_SHUTDOWN;
+    return call->same && call->request_key.size && call->executed_before == WEFT_EXECUTED_MAYBE &&
+           outcome->executed == WEFT_EXECUTED_NO && !given_up;
+}
+
+/*  Then the outcome is that of the attempt that may have run. */
+APART static void conclude_in_vain (channel_t *self, weft_call_t *call, const outcome_t *outcome)
+{
+    const weft_status_t status = call->status;
+    const char *text = weft_call_text (call);
+    const size_t prefix = strlen (weft_status_str (status)) + 2;
+    call_set_text (call, "%.500s; asked again: %s: %s", strlen (text) > prefix ? text + prefix : "", weft_status_str (outcome->status), outcome->text);
+    conclude (self, call, status, WEFT_EXECUTED_MAYBE, outcome->origin, 0);
 }
 
 static void back_off (channel_t *self, weft_call_t *call, int64_t delay_us)
@@ -491,10 +511,13 @@ void call_fail (channel_t *self, weft_call_t *call, outcome_t *outcome)
         call_end (self, call, outcome);
         return;
     }
+    if (!was_asked_again (call, outcome)) {
+        call->status = outcome->status;
+        call_set_text (call, "%s: %s", weft_status_str (outcome->status), outcome->text);
+    }
     if (outcome->executed == WEFT_EXECUTED_MAYBE)
         call->executed_before = WEFT_EXECUTED_MAYBE;
     call->same = verdict == RETRY_SAME;
-    call_set_text (call, "%s: %s", weft_status_str (outcome->status), outcome->text);
     back_off (self, call, delay_us);
 }
 
@@ -555,11 +578,15 @@ void call_end (channel_t *self, weft_call_t *call, const outcome_t *outcome)
 {
     assert (call->state != CALL_ENDED);
     leave_all (self, call);
-    if (outcome->status == WEFT_OK)
-        buffer_clear (&call->text);
-    else
-        call_set_text (call, "%s", outcome->text);
-    conclude (self, call, outcome->status, outcome->executed, outcome->origin, outcome->code);
+    if (was_asked_again (call, outcome))
+        conclude_in_vain (self, call, outcome);
+    else {
+        if (outcome->status == WEFT_OK)
+            buffer_clear (&call->text);
+        else
+            call_set_text (call, "%s", outcome->text);
+        conclude (self, call, outcome->status, outcome->executed, outcome->origin, outcome->code);
+    }
     cancel_parts (self, call);
     hand_back (self, call);
 }

@@ -242,6 +242,8 @@ bool call_ask (weft_call_t *self, const char *method, const weft_call_options_t 
         take_settings (&self->settings, options);
         if (options->worker && !take_worker (self, options->worker))
             return flawed (self, "worker \"%.80s\" is no UUID", options->worker);
+        if (options->request_key && strlen (options->request_key) > WEFT_REQUEST_KEY_MAX)
+            return flawed (self, "request_key \"%.40s...\" has more than 255 bytes", options->request_key);
         if ((options->key || options->request_key || options->meta) && !take_strings (self, options))
             return false;
     }

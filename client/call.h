@@ -88,7 +88,7 @@ struct weft_call {
     weft_call_t *first;     /* part that replied first: its body is the call's */
 
     /*  What came of it. */
-    weft_status_t status;
+    weft_status_t status;   /* before the end: of the last attempt that counts */
     weft_executed_t executed;
     weft_origin_t origin;
     atomic_bool done;

@@ -52,10 +52,11 @@ retry_verdict_t retry_decide (const retry_question_t *question)
         question->executed == WEFT_EXECUTED_YES || !is_passing (question))
         return RETRY_END;
     const retry_verdict_t next = question->mode == WEFT_RETRY_FAILTRY ? RETRY_SAME : RETRY_OTHER;
-    if (question->executed == WEFT_EXECUTED_NO)
+    const bool not_run = question->executed == WEFT_EXECUTED_NO;
+    if (not_run && question->before == WEFT_EXECUTED_NO)
         return next;
-    if (question->keyed)
-        return RETRY_SAME; /* only that worker remembers what it answered */
+    if (question->keyed && !(not_run && question->idempotent))
+        return RETRY_SAME; /* only the worker that may have run it remembers what it answered */
     return question->idempotent ? next : RETRY_END;
 }
 

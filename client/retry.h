@@ -34,6 +34,7 @@ typedef struct {
     weft_retry_t mode;
     weft_status_t status;
     weft_executed_t executed;
+    weft_executed_t before; /* by the attempts before it: NO or MAYBE */
     bool left;          /* it was sent: connecting that fails is not an attempt */
     bool idempotent;    /* the service declared it so */
     bool offered;       /* some worker has this method, says the list: another may, if this one has not */

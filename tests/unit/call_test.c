@@ -66,6 +66,23 @@ TEST (a_call_used_again_after_a_large_body_takes_bodies)
     call_pool_fini (&pool);
 }
 
+TEST (a_request_key_has_at_most_255_bytes)
+{
+    char key [258];
+    call_pool_t pool;
+    call_pool_init (&pool, 1);
+    memset (key, 'k', sizeof key);
+    for (size_t size = 255; size < 257; size++) {
+        key [size] = '\0';
+        weft_call_t *call = call_new (&pool);
+        CHECK (call_ask (call, "A.b", &(weft_call_options_t){.request_key = key}, &settings));
+        CHECK_INT (call->flaw, size == 255 ? WEFT_OK : WEFT_INVALID);
+        call_release (call, &pool);
+        key [size] = 'k';
+    }
+    call_pool_fini (&pool);
+}
+
 TEST (a_call_used_again_is_blank)
 {
     const char *const meta [] = {"a=b", NULL};

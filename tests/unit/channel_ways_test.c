@@ -305,6 +305,126 @@ TEST (failtry_and_request_keys_stay_with_the_worker)
     }
 }
 
+/*  A keyed call that is not idempotent was sent to "w2" or "w1" over `alias`, and may have run there. */
+static const weft_call_options_t keyed = {.via = WEFT_VIA_DIRECT, .request_key = "order 66"};
+
+static weft_call_t *lose_keyed (const weft_call_options_t *options, uint64_t *alias)
+{
+    stage_begin_listed (NULL, 2);
+    weft_call_t *call = stage_call ("Test.Set", options);
+    *alias = stage_command (CHANNEL_CONNECT)->alias;
+    stage_link (*alias, TRANSPORT_READY);
+    CHECK (stage_request ("Test.Set"));
+    strcpy (lost_worker, call->worker);
+    stage_link (*alias, TRANSPORT_LOST);
+    stage_pass (10 * STAGE_MS);
+    return call;
+}
+
+TEST (a_keyed_call_that_may_have_run_goes_to_nobody_else_though_its_worker_cannot_be_asked)
+{
+    uint64_t alias;
+    weft_call_t *call = lose_keyed (&keyed, &alias);
+    int tries = 0;
+    for (const channel_command_t *connect; (connect = stage_command (CHANNEL_CONNECT)); tries++) {
+        CHECK (strstr (connect->address, lost_worker));
+        stage_link (connect->alias, TRANSPORT_FAILED);
+        stage_pass (20 * STAGE_MS);
+    }
+    CHECK (tries > 1);
+    stage_check (call, WEFT_WORKER_LOST, WEFT_EXECUTED_MAYBE);
+    stage_check_text (call, "the connection was lost; asked again: WORKER_LOST: cannot connect");
+    stage_free (call);
+    stage_end ();
+}
+
+TEST (a_keyed_call_whose_worker_turns_it_down_afterwards_may_still_have_run)
+{
+    uint64_t alias;
+    weft_call_t *call = lose_keyed (&keyed, &alias);
+    alias = stage_connect (lost_worker);
+    for (int i = 0; i < 2; i++) {
+        const stage_record_t *request = stage_request ("Test.Set");
+        CHECK (request && request->alias == alias);
+        stage_refuse (alias, request->id, WEFT_OVERLOADED, "the queue is full");
+        stage_pass (40 * STAGE_MS);
+    }
+    stage_check (call, WEFT_WORKER_LOST, WEFT_EXECUTED_MAYBE);
+    stage_check_text (call, "the connection was lost; asked again: OVERLOADED: the queue is full");
+    stage_free (call);
+    stage_end ();
+}
+
+TEST (an_idempotent_keyed_call_goes_elsewhere_when_its_worker_cannot_be_asked)
+{
+    stage_begin_listed (NULL, 2);
+    weft_call_t *call = stage_call ("Test.Get", &keyed);
+    uint64_t alias = stage_command (CHANNEL_CONNECT)->alias;
+    stage_link (alias, TRANSPORT_READY);
+    CHECK (stage_request ("Test.Get"));
+    strcpy (lost_worker, call->worker);
+    stage_link (alias, TRANSPORT_LOST);
+    stage_pass (10 * STAGE_MS);
+    const channel_command_t *connect = stage_command (CHANNEL_CONNECT);
+    CHECK (connect && strstr (connect->address, lost_worker));
+    stage_link (connect->alias, TRANSPORT_FAILED);
+    connect = stage_command (CHANNEL_CONNECT);
+    CHECK (connect && !strstr (connect->address, lost_worker));
+    stage_free (call);
+    stage_end ();
+}
+
+TEST (a_keyed_call_through_the_broker_names_its_worker_and_asks_there_again)
+{
+    static const weft_call_options_t keyed_routed = {.via = WEFT_VIA_BROKER, .request_key = "order 66"};
+    char worker [64];
+    stage_begin_listed (NULL, 3);
+    weft_call_t *call = stage_call ("Test.Set", &keyed_routed);
+    const stage_record_t *request = stage_request ("Test.Set");
+    CHECK (request && request->alias == BROKER && request->worker [0] == 'w');
+    strcpy (worker, request->worker);
+    stage_link (BROKER, TRANSPORT_LOST);
+    CHECK (!stage_done (call));
+    do
+        stage_pass (10 * STAGE_MS);
+    while (!stage_command (CHANNEL_OPEN_BROKER));
+    stage_link (BROKER, TRANSPORT_READY);
+    stage_welcome (BROKER);
+    request = stage_request ("Test.Set");
+    CHECK (request && request->alias == BROKER);
+    CHECK_STR (request->worker, worker);
+    CHECK_STR (request->request_key, "order 66");
+    stage_reply (BROKER, request->id, 3);
+    CHECK_INT (stage_result (call), 3);
+    CHECK_STR (weft_call_worker (call), worker);
+    stage_free (call);
+    stage_end ();
+}
+
+TEST (a_keyed_call_whose_worker_is_gone_from_the_list_is_for_nobody_else)
+{
+    static const weft_call_options_t automatic = {.request_key = "order 66"};
+    char gone [80];
+    stage_begin_listed (NULL, 2);
+    weft_call_t *call = stage_call ("Test.Set", &automatic);
+    const uint64_t alias = stage_command (CHANNEL_CONNECT)->alias;
+    stage_link (alias, TRANSPORT_READY);
+    CHECK (stage_request ("Test.Set"));
+    strcpy (lost_worker, call->worker);
+    snprintf (gone, sizeof gone, "%s gone", lost_worker);
+    stage_list (1, 1, 2, false, (const char *[]){gone, NULL}, true);
+    stage_link (alias, TRANSPORT_LOST);
+    stage_pass (20 * STAGE_MS);
+    const stage_record_t *request = stage_request ("Test.Set");
+    CHECK (request && request->alias == BROKER); /* which may know it still */
+    CHECK_STR (request->worker, lost_worker);
+    stage_refuse (BROKER, request->id, WEFT_NO_WORKERS, "it is not here");
+    stage_check (call, WEFT_WORKER_LOST, WEFT_EXECUTED_MAYBE);
+    stage_check_text (call, "asked again: NO_WORKERS: it is not here");
+    stage_free (call);
+    stage_end ();
+}
+
 TEST (overloaded_goes_elsewhere_after_a_pause)
 {
     weft_call_t *call;

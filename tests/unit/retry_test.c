@@ -35,6 +35,19 @@ TEST (what_may_have_run_is_repeated_only_if_that_is_safe)
     CHECK_INT (retry_decide (&question), RETRY_OTHER);
 }
 
+TEST (what_may_have_run_before_counts_though_the_last_attempt_did_not)
+{
+    retry_question_t question = after (WEFT_DRAINING, WEFT_EXECUTED_NO);
+    question.before = WEFT_EXECUTED_MAYBE;
+    CHECK_INT (retry_decide (&question), RETRY_END);
+    question.keyed = true;
+    CHECK_INT (retry_decide (&question), RETRY_SAME);
+    question.idempotent = true; /* it could not be asked: another may as well run it */
+    CHECK_INT (retry_decide (&question), RETRY_OTHER);
+    question.executed = WEFT_EXECUTED_MAYBE;
+    CHECK_INT (retry_decide (&question), RETRY_SAME);
+}
+
 TEST (what_ran_is_never_repeated)
 {
     for (int status = 0; status < WEFT_STATUS_COUNT; status++) {

@@ -28,7 +28,8 @@ typedef struct weft_call weft_call_t;
 typedef enum { WEFT_VIA_DEFAULT, WEFT_VIA_AUTO, WEFT_VIA_DIRECT, WEFT_VIA_BROKER } weft_via_t;
 
 /*  Who gets it. DEFAULT is the client's, which is P2C. Through the broker, DEFAULT, P2C, RANDOM, ROUND_ROBIN,
- *  WEIGHTED and LEAST leave the choice to the broker (late binding); the others choose a worker here. */
+ *  WEIGHTED and LEAST leave the choice to the broker (late binding), unless the call has a request key; the
+ *  others choose a worker here. */
 typedef enum {
     WEFT_BALANCE_DEFAULT,
     WEFT_BALANCE_P2C,         /* better of two at random, by outstanding × latency */
@@ -59,7 +60,8 @@ typedef struct {
     weft_retry_t retry;
     const char *key;        /* for HASH */
     const char *worker;     /* only this worker (UUID) */
-    const char *request_key; /* the caller's name for this piece of work */
+    const char *request_key; /* the caller's name for this piece of work, at most WEFT_REQUEST_KEY_MAX bytes:
+                                what may have run is tried again, at the same worker */
     const char *const *meta; /* "key=value", NULL-terminated; the handler can read them */
 } weft_call_options_t;
 

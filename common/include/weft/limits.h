@@ -13,6 +13,7 @@
 #define WEFT_METHOD_NAME_MAX 255 /* "Service.Method" */
 #define WEFT_PEER_NAME_MAX 63    /* the name in HELLO */
 #define WEFT_ENDPOINT_MAX 255    /* "tcp://host:port" */
+#define WEFT_REQUEST_KEY_MAX 255 /* a request key */
 #define WEFT_TEXT_MAX 1023       /* an error's text; longer ones are cut */
 
 /*  Frames and values. */
