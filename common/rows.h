@@ -160,11 +160,13 @@ typedef struct {
     uint64_t in_flight, capacity, finished, refused, late, malformed;
     method_stats_row *methods;
     size_t method_count;
+    uint64_t again;
+    bool has_again;
 } stats_reply;
 WEFT_SCHEMA (stats_reply, WEFT_FIELD (uuid, weft_string), WEFT_FIELD (in_flight, weft_uint64),
              WEFT_FIELD (capacity, weft_uint64), WEFT_FIELD (finished, weft_uint64), WEFT_FIELD (refused, weft_uint64),
              WEFT_FIELD (late, weft_uint64), WEFT_FIELD (malformed, weft_uint64),
-             WEFT_ARRAY (methods, method_stats_row, method_count))
+             WEFT_ARRAY (methods, method_stats_row, method_count), WEFT_OPTIONAL (again, weft_uint64, has_again))
 
 typedef struct {
     definition_row *services;

@@ -64,6 +64,8 @@ static weft_status_t stats (weft_request_t *request, const void *args, void *rep
     out->refused = session->requests.refused;
     out->late = session->requests.late;
     out->malformed = session->stats.malformed;
+    out->again = session->requests.again;
+    out->has_again = true;
     return WEFT_OK;
 }
 

@@ -246,7 +246,6 @@ bool request_drop (weft_request_t *self)
 {
     int expected = REQUEST_WAITING;
 
-    atomic_store_explicit (&self->cancelled, true, memory_order_relaxed);
     if (!atomic_compare_exchange_strong (&self->state, &expected, REQUEST_DROPPED))
         return false;
     drop_input (self); /* it may wait long for its turn to be thrown away */

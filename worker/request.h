@@ -8,6 +8,8 @@
  *         |
  *         '--- cancelled, drained, expired ---> DROPPED           (the session's thread)
  *
+ *  One that waits for another's reply, by its request key, is REPEATING: only the session knows it; see keyed.h.
+ *
  *  Session and executor meet only in `state` and `cancelled`, which are atomic: whoever takes a request
  *  out of WAITING decides its fate. Everything else belongs to the thread that runs it while RUNNING and to
  *  the session's at any other time; the fields under "session" are always the session's. */
@@ -28,7 +30,7 @@
 
 #define REQUEST_ROOM 256
 
-enum { REQUEST_WAITING, REQUEST_RUNNING, REQUEST_DONE, REQUEST_EXPIRED, REQUEST_DROPPED };
+enum { REQUEST_WAITING, REQUEST_RUNNING, REQUEST_DONE, REQUEST_EXPIRED, REQUEST_DROPPED, REQUEST_REPEATING };
 
 struct weft_request {
     executor_job_t job;         /* first: a job is its request */
@@ -64,9 +66,12 @@ struct weft_request {
     struct session_link *link;  /* the sender; NULL once nobody waits for the reply */
     list_node_t of_link, of_session;
     weft_request_t *next_in_index, *next_made, *next_idle;
+    struct work *work;          /* that of its request key; NULL: it has none */
+    list_node_t of_work;        /* while REPEATING */
     bool listed;                /* among the open ones; not while it just runs where it was read */
     bool large;                 /* its reply was sent as a frame of its own */
     bool overdue;               /* answered HANDLER_TIMEOUT while it went on */
+    bool unwanted;              /* by its sender, while others waited for its work */
 };
 
 /*  A request with nothing in it; NULL when out of memory. Requests are made once and used many times. */
@@ -106,7 +111,7 @@ void request_serve (executor_job_t *job);
 void request_run_job (executor_job_t *job);
 void request_end_job (executor_job_t *job);
 
-/*  On the session's thread: takes it out of WAITING. False: too late, it runs or ran. */
+/*  On the session's thread: takes it out of WAITING. False: it waits no more, nothing has happened. */
 bool request_drop (weft_request_t *self);
 
 #endif

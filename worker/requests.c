@@ -6,7 +6,8 @@
 #include <stdlib.h>
 #include <string.h>
 #include "deadlines.h"
-#include "requests.h"
+#include "keyed.h"
+#include "requests_inside.h"
 
 #define INDEX_BITS     12
 #define INDEX_SIZE     (1 << INDEX_BITS) /* chains of open requests */
@@ -108,15 +109,21 @@ static wire_info_t info_of (weft_status_t status, weft_executed_t executed, weft
     return info;
 }
 
-void requests_turn_down (requests_t *self, session_link_t *link, uint64_t id, weft_status_t status,
-                         int64_t queue_us, const char *text)
+void requests_turn_down_as (requests_t *self, session_link_t *link, uint64_t id, weft_status_t status,
+                            weft_executed_t executed, int64_t queue_us, const char *text)
 {
-    wire_info_t info = info_of (status, WEFT_EXECUTED_NO, WEFT_ORIGIN_WORKER, text);
+    wire_info_t info = info_of (status, executed, WEFT_ORIGIN_WORKER, text);
 
     self->refused++;
     info.queue_us = queue_us > 0 ? (uint64_t) queue_us : 0;
     wire_write_reply (link_open_record (link), id, status, NULL, 0, false, &info);
     link_close_record (link, NULL);
+}
+
+void requests_turn_down (requests_t *self, session_link_t *link, uint64_t id, weft_status_t status,
+                         int64_t queue_us, const char *text)
+{
+    requests_turn_down_as (self, link, id, status, WEFT_EXECUTED_NO, queue_us, text);
 }
 
 /*  It ran, but its reply cannot be sent. */
@@ -138,17 +145,32 @@ static void fit_reply (weft_request_t *request)
     spoil (request, WEFT_TOO_LARGE);
 }
 
+static void tell_times (wire_info_t *info, weft_status_t status, int64_t queue_us, int64_t handler_us)
+{
+    if (status != WEFT_OK || queue_us >= LEDGER_MIN_US)
+        info->queue_us = queue_us > 0 ? (uint64_t) queue_us : 0;
+    if (status != WEFT_OK || handler_us >= LEDGER_MIN_US)
+        info->handler_us = handler_us > 0 ? (uint64_t) handler_us : 0;
+}
+
 /*  What is to be said of one that ran. */
 static wire_info_t info_of_request (const weft_request_t *request, int64_t queue_us, int64_t handler_us)
 {
     wire_info_t info = info_of (request->status, request->executed, request->origin, request->text);
 
     info.code = request->status == WEFT_APP_ERROR ? request->code : 0;
-    if (request->status != WEFT_OK || queue_us >= LEDGER_MIN_US)
-        info.queue_us = queue_us > 0 ? (uint64_t) queue_us : 0;
-    if (request->status != WEFT_OK || handler_us >= LEDGER_MIN_US)
-        info.handler_us = handler_us > 0 ? (uint64_t) handler_us : 0;
+    tell_times (&info, request->status, queue_us, handler_us);
     return info;
+}
+
+static bool make_frame (requests_t *self, weft_request_t *request, zmq_msg_t *frame)
+{
+    request->large = spares_frame (self->spares, &request->reply, frame);
+    if (!request->large) {
+        snprintf (request->text, sizeof request->text, "out of memory for the reply");
+        spoil (request, WEFT_INTERNAL);
+    }
+    return request->large;
 }
 
 /*  Answers a request whose handler has returned, or that failed before. */
@@ -160,12 +182,7 @@ static void answer (requests_t *self, weft_request_t *request)
     zmq_msg_t frame;
 
     fit_reply (request);
-    bool attached = request->reply.size > WEFT_BODY_INLINE_MAX;
-    if (attached && !spares_frame (self->spares, &request->reply, &frame)) {
-        snprintf (request->text, sizeof request->text, "out of memory for the reply");
-        spoil (request, WEFT_INTERNAL);
-        attached = false;
-    }
+    const bool attached = request->reply.size > WEFT_BODY_INLINE_MAX && make_frame (self, request, &frame);
     const bool plain = request->status == WEFT_OK && queue_us < LEDGER_MIN_US && handler_us < LEDGER_MIN_US;
     wire_info_t info;
     if (!plain)
@@ -173,12 +190,22 @@ static void answer (requests_t *self, weft_request_t *request)
     wire_write_reply (link_open_record (link), request->id, request->status, request->reply.data,
                       request->reply.size, attached, plain ? NULL : &info);
     link_close_record (link, attached ? &frame : NULL);
-    request->large = attached;
     if (attached)
         zmq_msg_close (&frame);
 }
 
 /*  ------------------------------------------------------------------ ends of requests  */
+
+/*  It has not begun, and will not. Its work may be done for another request with its key; not in a drain, in which they
+ *  go all together. */
+static void turn_down_unbegun (requests_t *self, weft_request_t *request, weft_status_t status, const char *text,
+                               int64_t now_us)
+{
+    const bool wanted = request->work && status != WEFT_DRAINING && keyed_is_wanted (request);
+
+    requests_turn_down_as (self, request->link, request->id, status, wanted ? WEFT_EXECUTED_MAYBE : WEFT_EXECUTED_NO,
+                           now_us - request->arrived_us, text);
+}
 
 /*  Drops a request that waits; false if it was too late for that. The executor will hand it back. */
 static bool drop (requests_t *self, weft_request_t *request, weft_status_t status, const char *text,
@@ -187,15 +214,22 @@ static bool drop (requests_t *self, weft_request_t *request, weft_status_t statu
     if (!request_drop (request))
         return false;
     if (request->link)
-        requests_turn_down (self, request->link, request->id, status, now_us - request->arrived_us, text);
+        turn_down_unbegun (self, request, status, text, now_us);
     unlist (self, request);
     self->dropped++;
+    if (request->work)
+        keyed_never_ran (self, request);
     return true;
 }
 
 void requests_cancel (requests_t *self, weft_request_t *request, int64_t now_us)
 {
-    drop (self, request, WEFT_CANCELLED, "cancelled before it began", now_us);
+    if (atomic_load (&request->state) == REQUEST_REPEATING)
+        keyed_cancel (self, request, now_us);
+    else if (request->work && keyed_is_wanted (request))
+        request->unwanted = true;
+    else if (!drop (self, request, WEFT_CANCELLED, "cancelled before it began", now_us))
+        atomic_store (&request->cancelled, true);
 }
 
 void requests_drop_waiting (requests_t *self, weft_status_t status, const char *text, int64_t now_us)
@@ -217,7 +251,12 @@ void requests_orphan (requests_t *self, session_link_t *link, int64_t now_us)
     while ((node = list_first (&link->requests)) != NULL) {
         weft_request_t *request = CONTAINER_OF (node, weft_request_t, of_link);
         detach (self, request);
-        drop (self, request, WEFT_CANCELLED, "", now_us);
+        if (atomic_load (&request->state) == REQUEST_REPEATING)
+            keyed_leave (self, request);
+        else if (request->work && keyed_is_wanted (request))
+            continue;
+        else if (!drop (self, request, WEFT_CANCELLED, "", now_us) && !request->work)
+            atomic_store (&request->cancelled, true);
     }
 }
 
@@ -230,7 +269,7 @@ void requests_cancel_all (requests_t *self)
 }
 
 /*  It ran to its end. */
-static void count (requests_t *self, weft_request_t *request)
+static void count (requests_t *self, weft_request_t *request, int64_t now_us)
 {
     const int64_t begun_us = atomic_load_explicit (&request->begun_us, memory_order_relaxed);
     const int64_t took_us = request->ended_us - begun_us;
@@ -239,10 +278,19 @@ static void count (requests_t *self, weft_request_t *request)
     self->stuck -= request->overdue;
     pace_note (&request->method->pace, took_us);
     method_count (request->method, request->status != WEFT_OK, took_us);
-    if (request->link)
+    self->late += !request->link;
+    if (request->work)
+        keyed_ran (self, request, now_us);
+    else if (request->link)
         answer (self, request);
-    else
-        self->late++;
+}
+
+static void expired (requests_t *self, weft_request_t *request, int64_t now_us)
+{
+    if (request->link)
+        turn_down_unbegun (self, request, WEFT_DEADLINE_EXCEEDED, "out of time before it began", now_us);
+    if (request->work)
+        keyed_never_ran (self, request);
 }
 
 void requests_finished (requests_t *self, weft_request_t *request, int64_t now_us)
@@ -253,10 +301,9 @@ void requests_finished (requests_t *self, weft_request_t *request, int64_t now_u
         self->dropped--;
     else {
         if (state == REQUEST_DONE)
-            count (self, request);
-        else if (request->link)
-            requests_turn_down (self, request->link, request->id, WEFT_DEADLINE_EXCEEDED,
-                                now_us - request->arrived_us, "out of time before it began");
+            count (self, request, now_us);
+        else
+            expired (self, request, now_us);
         unlist (self, request);
     }
     put_idle (self, request);
@@ -272,10 +319,14 @@ static void time_out_handler (requests_t *self, weft_request_t *request, int64_t
     request->overdue = true;
     self->stuck++;
     atomic_store (&request->cancelled, true);
-    if (!request->link)
+    if (!request->link && !request->work)
         return;
     snprintf (text, sizeof text, "handler timeout: %s ran longer than %lld ms", request->method->full_name,
               (long long) (self->options.handler_timeout_us / 1000));
+    if (request->work)
+        keyed_timed_out (self, request, text);
+    if (!request->link)
+        return;
     info = info_of (WEFT_HANDLER_TIMEOUT, WEFT_EXECUTED_YES, WEFT_ORIGIN_WORKER, text);
     info.handler_us = (uint64_t) (now_us - atomic_load (&request->begun_us));
     wire_write_reply (link_open_record (request->link), request->id, WEFT_HANDLER_TIMEOUT, NULL, 0, false,
@@ -293,6 +344,8 @@ static int64_t look_at (requests_t *self, weft_request_t *request, int64_t now_u
 
     if (request->overdue)
         return due_us;
+    if (atomic_load (&request->state) == REQUEST_REPEATING)
+        return keyed_look_at (self, request, now_us);
     if (atomic_load (&request->state) == REQUEST_WAITING) {
         if (now_us < request->deadline_us) {
             if (limit_us && limit_us < request->deadline_us - now_us)
@@ -314,8 +367,9 @@ static int64_t look_at (requests_t *self, weft_request_t *request, int64_t now_u
 void requests_sweep (requests_t *self, int64_t now_us)
 {
     list_node_t *next, *node = list_first (&self->open);
-    int64_t first_us = DEADLINES_NEVER;
 
+    replies_expire (&self->replies, now_us);
+    int64_t first_us = replies_next_us (&self->replies);
     for (; node; node = next) {
         next = list_after (&self->open, node);
         const int64_t due_us = look_at (self, CONTAINER_OF (node, weft_request_t, of_session), now_us);
@@ -373,11 +427,16 @@ static void enlist (requests_t *self, weft_request_t *request, int64_t now_us)
     sweep_for (self, request, now_us);
 }
 
+static void give_out (requests_t *self, weft_request_t *request, pace_place_t place)
+{
+    request->job.cost_ns = request->method->pace.mean_ns;
+    executor_batch_add (place == PACE_AWAY ? &self->away : &self->soon, &request->job);
+}
+
 void requests_put (requests_t *self, weft_request_t *request, pace_place_t place, int64_t now_us)
 {
     enlist (self, request, now_us);
-    request->job.cost_ns = request->method->pace.mean_ns;
-    executor_batch_add (place == PACE_AWAY ? &self->away : &self->soon, &request->job);
+    give_out (self, request, place);
 }
 
 void requests_adopt (requests_t *self, weft_request_t *request, int64_t now_us)
@@ -393,6 +452,43 @@ int64_t requests_oldest_us (const requests_t *self, int64_t now_us)
     return first ? now_us - CONTAINER_OF (first, weft_request_t, of_session)->arrived_us : 0;
 }
 
+/*  ------------------------------------------------------------------ for keyed.c  */
+
+void requests_enlist (requests_t *self, weft_request_t *request, int64_t now_us)
+{
+    enlist (self, request, now_us);
+}
+
+void requests_retire (requests_t *self, weft_request_t *request)
+{
+    unlist (self, request);
+    put_idle (self, request);
+}
+
+void requests_give_out (requests_t *self, weft_request_t *request)
+{
+    give_out (self, request, pace_place (&request->method->pace));
+}
+
+wire_info_t requests_info (weft_status_t status, weft_executed_t executed, weft_origin_t origin, const char *text,
+                           int64_t queue_us, int64_t handler_us)
+{
+    wire_info_t info = info_of (status, executed, origin, text);
+
+    tell_times (&info, status, queue_us, handler_us);
+    return info;
+}
+
+bool requests_frame (requests_t *self, weft_request_t *request, zmq_msg_t *frame)
+{
+    return request->reply.size > WEFT_BODY_INLINE_MAX && make_frame (self, request, frame);
+}
+
+void requests_answer (requests_t *self, weft_request_t *request)
+{
+    answer (self, request);
+}
+
 /*  ------------------------------------------------------------------ making and freeing  */
 
 bool requests_init (requests_t *self, const requests_options_t *options)
@@ -402,6 +498,7 @@ bool requests_init (requests_t *self, const requests_options_t *options)
     list_init (&self->open);
     executor_batch_init (&self->soon);
     executor_batch_init (&self->away);
+    replies_init (&self->replies, &options->replies, options->seed);
     self->index = calloc (INDEX_SIZE, sizeof *self->index);
     self->spares = spares_new (SPARES_MAX);
     if (self->index && self->spares)
@@ -418,6 +515,7 @@ void requests_fini (requests_t *self)
         self->made = request->next_made;
         request_free (request);
     }
+    replies_fini (&self->replies);
     spares_destroy (&self->spares);
     free (self->index);
     *self = (requests_t){0};

@@ -8,13 +8,14 @@
  *    dropped while it waits (cancelled, drained, out of time)               executed no
  *    ended by its handler, or by the limit on handlers                      executed yes
  *
- *  unless its sender is gone; then nobody is answered. It stays in `open` from arrival until it is answered or
+ *  unless its sender is gone; then nobody is answered. One with a request key may get the reply of another: see keyed.h. It stays in `open` from arrival until it is answered or
  *  its handler has returned, whichever is later. */
 
 #ifndef REQUESTS_H_INCLUDED
 #define REQUESTS_H_INCLUDED
 
 #include "link.h"
+#include "replies.h"
 #include "request.h"
 #include "spares.h"
 
@@ -22,7 +23,8 @@ typedef struct {
     size_t body_max;
     int64_t handler_timeout_us;         /* 0: none */
     int64_t (*clock_us) (void);         /* for handlers; NULL: the system's */
-    uint64_t seed;                      /* of the index */
+    replies_limits_t replies;
+    uint64_t seed;                      /* of the index, and of the replies */
 } requests_options_t;
 
 typedef struct {
@@ -34,10 +36,12 @@ typedef struct {
     executor_batch_t soon, away; /* to be run: here or elsewhere, when all is read; elsewhere */
     weft_request_t *idle;       /* objects for the next ones */
     spares_t *spares;           /* memory for large replies */
+    replies_t replies;          /* to requests with a key */
     size_t dropped;             /* dropped ones that the executor still holds */
     size_t stuck;               /* answered HANDLER_TIMEOUT, and still running */
     int64_t sweep_us;           /* when some request may run out of time */
     uint64_t finished, refused, late;
+    uint64_t again;             /* replies told without a run of their own */
 } requests_t;
 
 /*  False: out of memory; then nothing is left to free. */

@@ -11,6 +11,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include "keyed.h"
 #include "session.h"
 
 #define LINGER_US      100000  /* callers that had not heard of the drain may be on their way this long */
@@ -133,25 +134,29 @@ static const char *obstacle (const session_t *self, const wire_record_t *record,
 }
 
 /*  False if its options ask for what is not here, and it was turned down. */
-static bool read_options (session_t *self, session_link_t *link, const wire_record_t *record, codec_t *codec)
+static bool read_options (session_t *self, session_link_t *link, const wire_record_t *record,
+                          wire_options_t *said, codec_t *codec)
 {
-    wire_options_t options;
     char text [WEFT_TEXT_MAX + 1];
 
-    if (!wire_read_options (record->extra, &options)) {
+    if (!wire_read_options (record->extra, said)) {
         requests_turn_down (&self->requests, link, record->id, WEFT_INVALID, 0, "malformed options");
         return false;
     }
-    if (options.worker.size && !text_is (options.worker, self->options.identity.uuid)) {
+    if (said->worker.size && !text_is (said->worker, self->options.identity.uuid)) {
         requests_turn_down (&self->requests, link, record->id, WEFT_NO_WORKERS, 0, "this is another worker");
         return false;
     }
-    if (options.codec.size)
-        *codec = codec_find (options.codec);
+    if (said->request_key.size > WEFT_REQUEST_KEY_MAX) {
+        requests_turn_down (&self->requests, link, record->id, WEFT_INVALID, 0, "the request key has more than 255 bytes");
+        return false;
+    }
+    if (said->codec.size)
+        *codec = codec_find (said->codec);
     if (*codec != CODEC_UNKNOWN)
         return true;
     snprintf (text, sizeof text, "unknown codec \"%.*s\"; known: " CODEC_NAMES,
-              (int) (options.codec.size < 63 ? options.codec.size : 63), options.codec.data);
+              (int) (said->codec.size < 63 ? said->codec.size : 63), said->codec.data);
     requests_turn_down (&self->requests, link, record->id, WEFT_INVALID, 0, text);
     return false;
 }
@@ -165,23 +170,63 @@ static pace_place_t place_for (const session_t *self, const method_t *method)
     return place == PACE_HERE && !self->reading.may_run ? PACE_SOON : place;
 }
 
-static void admit (session_t *self, session_link_t *link, const wire_record_t *record, zmq_msg_t *attachment,
-                   method_t *method, codec_t codec)
+/*  It was let in, unless it is NULL: there was no memory. */
+static void let_run (session_t *self, session_link_t *link, const wire_record_t *record, weft_request_t *request)
 {
-    weft_request_t *request =
-        requests_admit (&self->requests, link, record, attachment, method, codec, self->now_us);
-
     if (!request) {
         requests_turn_down (&self->requests, link, record->id, WEFT_OVERLOADED, 0, "out of memory");
         return;
     }
-    const pace_place_t place = place_for (self, method);
+    const pace_place_t place = place_for (self, request->method);
     if (place == PACE_HERE)
         self->reading.found = request;
     else
         requests_put (&self->requests, request, place, self->now_us);
     if (link->broker)
         window_came (&self->window, link->requests.count + self->unsent + (place == PACE_HERE), self->now_us);
+}
+
+static bool has_key (const method_t *method, const wire_options_t *options)
+{
+    return options->request_key.size > 0 && !method->service->built_in;
+}
+
+/*  One with options. */
+static void admit_described (session_t *self, session_link_t *link, const wire_record_t *record,
+                             zmq_msg_t *attachment, method_t *method, codec_t codec)
+{
+    requests_t *requests = &self->requests;
+    wire_options_t options;
+
+    if (!read_options (self, link, record, &options, &codec))
+        return;
+    const bool keyed = has_key (method, &options);
+    const text_t key = options.request_key;
+    if (keyed && keyed_repeat (requests, link, record, attachment, method, codec, key, true, self->now_us))
+        return;
+    let_run (self, link, record,
+             keyed ? keyed_admit (requests, link, record, attachment, method, codec, key, self->now_us)
+                   : requests_admit (requests, link, record, attachment, method, codec, self->now_us));
+}
+
+/*  What is remembered can be told though nothing new is taken, and what is under way waited for if there is room.
+ *  False: it is none of these. */
+static bool repeat_only (session_t *self, session_link_t *link, const wire_record_t *record,
+                         zmq_msg_t *attachment, weft_status_t why)
+{
+    wire_options_t options;
+    method_t *method;
+    codec_t codec = link->broker ? self->standing.codec : link->codec;
+
+    if ((why != WEFT_DRAINING && why != WEFT_OVERLOADED) || mp_left (&record->extra) == 0
+        || (method = services_find (self->options.services, record->method)) == NULL
+        || !wire_read_options (record->extra, &options) || options.request_key.size > WEFT_REQUEST_KEY_MAX
+        || (options.worker.size && !text_is (options.worker, self->options.identity.uuid)) || !has_key (method, &options))
+        return false;
+    if (options.codec.size)
+        codec = codec_find (options.codec);
+    return keyed_repeat (&self->requests, link, record, attachment, method, codec, options.request_key,
+                         requests_held (&self->requests) < room_of (&self->options), self->now_us);
 }
 
 /*  Most calls are for the method of the last one. */
@@ -205,15 +250,19 @@ static void on_request (session_t *self, session_link_t *link, const wire_record
     }
     const char *why = obstacle (self, record, &status);
     if (why) {
-        requests_turn_down (&self->requests, link, record->id, status, 0, why);
+        if (!repeat_only (self, link, record, attachment, status))
+            requests_turn_down (&self->requests, link, record->id, status, 0, why);
         return;
     }
     method_t *method = method_of (self, link, record->method);
     codec_t codec = link->broker ? self->standing.codec : link->codec;
     if (!method)
         turn_down_name (self, link, record);
-    else if (mp_left (&record->extra) == 0 || read_options (self, link, record, &codec))
-        admit (self, link, record, attachment, method, codec);
+    else if (mp_left (&record->extra) == 0)
+        let_run (self, link, record,
+                 requests_admit (&self->requests, link, record, attachment, method, codec, self->now_us));
+    else
+        admit_described (self, link, record, attachment, method, codec);
 }
 
 static void on_cancel (session_t *self, session_link_t *link, const wire_record_t *record)
@@ -649,6 +698,7 @@ bool session_init (session_t *self, const session_options_t *options)
     const requests_options_t limits = {.body_max = options->body_max,
                                        .handler_timeout_us = options->handler_timeout_us,
                                        .clock_us = options->clock_us,
+                                       .replies = options->replies,
                                        .seed = options->seed};
 
     *self = (session_t){.options = *options, .state = SESSION_JOINING};

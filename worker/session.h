@@ -30,6 +30,7 @@ typedef struct {
     int64_t beat_ms;                    /* 0: as the broker says; else no longer than this */
     size_t body_max, peers_max;
     uint64_t seed;
+    replies_limits_t replies;           /* to be remembered under request keys */
     int64_t (*clock_us) (void);         /* for handlers; NULL: the system's */
 } session_options_t;
 

@@ -225,6 +225,8 @@ static bool take_options (weft_worker_t *self, const weft_worker_options_t *opti
                          error)
         || !take_number (&own->drain_timeout_ms, "drain_timeout_ms", WEFT_DRAIN_TIMEOUT_MS, INT32_MAX, error)
         || !take_number (&own->beat_ms, "beat_ms", 0, INT32_MAX, error)
+        || !take_number (&own->replies_max, "replies_max", WEFT_REPLIES_MAX, INT32_MAX, error)
+        || !take_number (&own->replies_age_ms, "replies_age_ms", WEFT_REPLIES_AGE_MS, INT32_MAX, error)
         || !bindings_check (own->bind, own->advertise, error) || !take_labels (self, own->labels, error))
         return false;
     if (own->body_max == 0)
@@ -260,6 +262,7 @@ static session_options_t session_options (weft_worker_t *self)
         .body_max = options->body_max,
         .peers_max = WEFT_WORKER_PEERS_MAX,
         .seed = clock_seed (),
+        .replies = {(size_t) options->replies_max, options->replies_bytes_max, options->replies_age_ms * 1000LL},
     };
 }
 

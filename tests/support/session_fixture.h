@@ -80,6 +80,17 @@ static weft_status_t meta_of (weft_request_t *request, const void *args, void *r
     return WEFT_OK;
 }
 
+/*  Which run this is, of all. */
+static int64_t fixture_runs;
+
+static weft_status_t count_runs (weft_request_t *request, const void *args, void *reply)
+{
+    (void) request;
+    (void) args;
+    *(int64_t *) reply = ++fixture_runs;
+    return WEFT_OK;
+}
+
 static const weft_method_t test_methods [] = {
     WEFT_METHOD ("Add", add, pair, weft_int64, WEFT_IDEMPOTENT),
     WEFT_METHOD ("AddHere", add, pair, weft_int64, WEFT_INLINE),
@@ -89,6 +100,8 @@ static const weft_method_t test_methods [] = {
     WEFT_METHOD ("Say", say, weft_int64, weft_none, 0),
     WEFT_METHOD ("Nothing", nothing, weft_none, weft_none, 0),
     WEFT_METHOD ("Meta", meta_of, weft_none, weft_bytes, 0),
+    WEFT_METHOD ("Count", count_runs, weft_int64, weft_int64, 0),
+    WEFT_METHOD ("CountHere", count_runs, weft_int64, weft_int64, WEFT_INLINE),
     WEFT_METHOD_END};
 
 /*  ------------------------------------------------------------------ the session  */

@@ -398,7 +398,7 @@ TEST (n15_unknown_service_and_method_each_have_their_own_status)
     CHECK_INT (reply->status, WEFT_UNIMPLEMENTED);
     CHECK_STR (
         reply->text,
-        "service \"T\" has no method \"Power\"; known: Add, AddHere, Divide, Echo, Fill, Say, Nothing, Meta");
+        "service \"T\" has no method \"Power\"; known: Add, AddHere, Divide, Echo, Fill, Say, Nothing, Meta, Count, CountHere");
     reply = refusal_of (&f, caller, "weft.Worker.Fly");
     CHECK_INT (reply->status, WEFT_UNIMPLEMENTED);
     CHECK_STR (reply->text, "service \"weft.Worker\" has no method \"Fly\"; known: Ping, Stats, Describe");
@@ -505,6 +505,7 @@ TEST (n16_a_worker_tells_of_itself)
     CHECK_INT (reply->status, WEFT_OK);
     CHECK (
         strstr ((const char *) reply->body, "\"in_flight\":0,\"capacity\":2,\"finished\":2,\"refused\":0"));
+    CHECK (strstr ((const char *) reply->body, "],\"again\":0}"));
     CHECK (strstr ((const char *) reply->body, "{\"name\":\"T.Divide\",\"calls\":1,\"errors\":1,"));
     const char *add_at = strstr ((const char *) reply->body, "T.Add\"");
     CHECK (add_at && add_at < strstr ((const char *) reply->body, "T.Divide"));

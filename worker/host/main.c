@@ -66,6 +66,9 @@ static const char help_text [] =
     "      --label KEY=VALUE        repeatable\n"
     "      --name NAME              for people (weft-worker)\n"
     "      --body-max BYTES         of a body (16777216)\n"
+    "      --replies-max N          replies kept for repeated request keys (10000)\n"
+    "      --replies-bytes-max BYTES  of all of them (67108864)\n"
+    "      --replies-age-ms N       how long they are kept (600000)\n"
     "      --log-level LEVEL        debug, info, warning or error (info)\n"
     "      --log-format FORMAT      text or json (text)\n"
     "      --check                  check flags and services, then exit\n"
@@ -90,7 +93,7 @@ static int complain (int code, const char *format, ...)
 enum {
     FLAG_LOAD = 256, FLAG_EXEC, FLAG_METHOD, FLAG_IDEMPOTENT, FLAG_TEXT, FLAG_PROCESSES, FLAG_CONCURRENCY,
     FLAG_QUEUE_MAX, FLAG_HANDLER_TIMEOUT, FLAG_DRAIN_TIMEOUT, FLAG_WAIT, FLAG_BIND, FLAG_ADVERTISE, FLAG_LABEL,
-    FLAG_NAME, FLAG_BODY_MAX, FLAG_LOG_LEVEL, FLAG_LOG_FORMAT, FLAG_CHECK, FLAG_HELP, FLAG_VERSION
+    FLAG_NAME, FLAG_BODY_MAX, FLAG_REPLIES_MAX, FLAG_REPLIES_BYTES_MAX, FLAG_REPLIES_AGE, FLAG_LOG_LEVEL, FLAG_LOG_FORMAT, FLAG_CHECK, FLAG_HELP, FLAG_VERSION
 };
 
 static const struct option flags [] = {
@@ -111,6 +114,9 @@ static const struct option flags [] = {
     {"label", required_argument, NULL, FLAG_LABEL},
     {"name", required_argument, NULL, FLAG_NAME},
     {"body-max", required_argument, NULL, FLAG_BODY_MAX},
+    {"replies-max", required_argument, NULL, FLAG_REPLIES_MAX},
+    {"replies-bytes-max", required_argument, NULL, FLAG_REPLIES_BYTES_MAX},
+    {"replies-age-ms", required_argument, NULL, FLAG_REPLIES_AGE},
     {"log-level", required_argument, NULL, FLAG_LOG_LEVEL},
     {"log-format", required_argument, NULL, FLAG_LOG_FORMAT},
     {"check", no_argument, NULL, FLAG_CHECK},
@@ -250,6 +256,14 @@ static bool read_flag (host_t *host, int flag)
             right = read_number (flag, 1, INT_MAX, &number);
             worker->body_max = (size_t) number;
             return right;
+        case FLAG_REPLIES_MAX:
+            return read_number (flag, 1, INT_MAX, &worker->replies_max);
+        case FLAG_REPLIES_BYTES_MAX:
+            right = read_number (flag, 1, INT_MAX, &number);
+            worker->replies_bytes_max = (size_t) number;
+            return right;
+        case FLAG_REPLIES_AGE:
+            return read_number (flag, 1, INT_MAX, &worker->replies_age_ms);
         case FLAG_LOG_LEVEL:
             right = read_choice (flag, levels, "debug, info, warning or error", &number);
             host->level = (weft_log_level_t) number;

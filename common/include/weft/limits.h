@@ -55,6 +55,9 @@
 #define WEFT_WORKER_PEERS_MAX 10000      /* direct connections; REFUSED beyond */
 #define WEFT_HANDLER_TIMEOUT_MS 0        /* 0: only the caller's deadline */
 #define WEFT_DRAIN_TIMEOUT_MS 30000      /* what runs longer is abandoned */
+#define WEFT_REPLIES_MAX 10000           /* to requests with a key; the oldest is forgotten beyond, here and in bytes */
+#define WEFT_REPLIES_BYTES_MAX (64 * 1024 * 1024)
+#define WEFT_REPLIES_AGE_MS 600000       /* ten minutes; older ones are forgotten */
 
 /*  Client (defaults). */
 #define WEFT_CALL_TIMEOUT_MS 5000

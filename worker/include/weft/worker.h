@@ -40,7 +40,9 @@ typedef struct weft_request weft_request_t;
  *  threads, now this, now that, several at once; on that which reads the sockets while handlers
  *  of its method are quick. It may block: another thread then reads on, after a millisecond or
  *  two, or six if all calls were quick before; and calls of a method known to be slow are left to
- *  other threads at once. */
+ *  other threads at once.
+ *  A request with a request key runs once: whoever asks again for the same method with the same key
+ *  gets the first reply, while it is remembered (weft_worker_options_t). */
 typedef weft_status_t (weft_handler_fn) (weft_request_t *request, const void *args, void *reply);
 
 /*  What a method promises. */
@@ -77,6 +79,10 @@ typedef struct {
     int drain_timeout_ms;   /* default WEFT_DRAIN_TIMEOUT_MS */
     int beat_ms;            /* wished-for beat interval; the broker decides; default: the broker's */
     size_t body_max;        /* default WEFT_BODY_MAX */
+    /* replies to requests with a request key that are remembered, to be given again; beyond, the oldest go */
+    int replies_max;        /* how many; default WEFT_REPLIES_MAX */
+    size_t replies_bytes_max; /* what they take in all; default WEFT_REPLIES_BYTES_MAX */
+    int replies_age_ms;     /* how long; default WEFT_REPLIES_AGE_MS */
 } weft_worker_options_t;
 
 /*  Makes a worker for the brokers in `brokers` (comma-separated endpoints; it uses one at a
@@ -133,7 +139,8 @@ WEFT_EXPORT weft_status_t weft_request_fail (weft_request_t *self, int64_t code,
 /*  Memory that lives until the reply is sent, zeroed; NULL when there is none. */
 WEFT_EXPORT void *weft_request_alloc (weft_request_t *self, size_t size);
 
-/*  True once the caller cancelled, went away or ran out of time: work may stop. Cheap. */
+/*  True once the caller cancelled, went away or ran out of time: work may stop. Cheap. A caller with a
+ *  request key that loses its connection may come again for the reply, so that does not count. */
 WEFT_EXPORT bool weft_request_cancelled (const weft_request_t *self);
 
 /*  Milliseconds left of the caller's deadline, never negative; pass it on to calls of your own. */
