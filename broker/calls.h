@@ -51,6 +51,7 @@ struct call {
     zmq_msg_t attachment;
     bool has_attachment;
     codec_t codec;              /* of its body; CODEC_UNKNOWN: its options say */
+    bool keyed;                 /* it has a request key: its client may come again for the reply */
     size_t bytes;               /* held, as counted against the bound */
 };
 

@@ -322,6 +322,7 @@ static void route (broker_t *self, peer_t *peer, const wire_record_t *record, co
         return;
     }
     call->codec = plan.codec;
+    call->keyed = options->request_key.size > 0;
     if (!place (self, call, &plan, record, frame, attachment, &refusal)) {
         reject (self, peer, call->client_id, &refusal);
         calls_close (&self->calls, call);
@@ -479,7 +480,7 @@ void routing_caller_lost (broker_t *self, peer_t *peer)
         if (call->flow) {
             dispatch_unqueue (&self->dispatch, call);
             calls_close (&self->calls, call);
-        } else
+        } else if (!call->keyed)
             tell_worker_cancel (self, call);
     }
 }

@@ -360,6 +360,38 @@ TEST (a_lost_client_has_its_calls_dropped_and_cancelled)
     finish ();
 }
 
+static void say_keyed_call (peer_t *peer, uint64_t id)
+{
+    const wire_options_t options = {.request_key = text_of ("order 66")};
+    buffer_t *out = records ();
+    wire_write_request (out, id, text_of ("Arith.Add"), 5000, "\x01", 1, false, &options);
+    say (peer, out);
+}
+
+TEST (a_lost_clients_call_with_a_request_key_goes_on)
+{
+    start ();
+    peer_t *worker = worker_of (1, "Arith", 2), *caller = client ();
+    say_keyed_call (caller, 1);
+    const uint64_t id = only (worker, WIRE_REQUEST)->id;
+    say_call (caller, 2, "Arith.Add", 5000);
+    const uint64_t other = only (worker, WIRE_REQUEST)->id;
+    lose (caller);
+    CHECK_INT (only (worker, WIRE_CANCEL)->id, other);
+    say_reply (worker, id);
+    say_reply (worker, other);
+    CHECK_INT (broker_gauges (broker).calls, 0);
+
+    caller = client (); /* in the same memory: these have none */
+    for (uint64_t call = 1; call <= 2; call++) {
+        say_call (caller, call, "Arith.Add", 5000);
+        only (worker, WIRE_REQUEST);
+    }
+    lose (caller);
+    CHECK_INT (listen_to (worker), 2);
+    finish ();
+}
+
 TEST (n10_a_lost_worker_ends_its_calls_in_the_same_turn)
 {
     start ();
