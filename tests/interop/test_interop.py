@@ -215,6 +215,16 @@ class Calls(mesh.Mesh):
         self.killer(self.broker)
         self.assertEqual(self.fails("BROKER_LOST", "Count.Next", ["t", 15000], via="broker", timeout=20).executed, 1)
 
+    def test_a_request_key_brings_the_first_reply_again(self):
+        for via in self.both():
+            how = {"via": via, "worker": self.c_worker.uuid, "request_key": "work " + via}
+            first = self.client.call("Count.Next", ["k", 0], **how)
+            self.assertEqual(self.client.call("Count.Next", ["k", 0], **how), first)
+            self.assertEqual(self.client.call("Count.Next", ["k", 0], **{**how, "request_key": how["request_key"].encode()}), first)
+            self.assertEqual(self.fails("INVALID", "Count.Next", ["other", 0], **how).executed, 0)
+            self.assertEqual(self.fails("INVALID", "Count.Next", ["k", 0], **{**how, "request_key": 256 * "k"}).executed, 0)
+            self.assertNotEqual(self.client.call("Count.Next", ["k", 0], **{**how, "request_key": ""}), first)
+
     def test_weft_worker_is_at_every_worker(self):
         for via in self.both():
             uuid, age_ms = self.client.call("weft.Worker.Ping", via=via, worker=self.c_worker.uuid)[:2]

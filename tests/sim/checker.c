@@ -212,7 +212,7 @@ void checker_begins (process_t *worker, int64_t number, int64_t now_us)
     trace_mix ((uint64_t) number << 8 | (uint64_t) worker->index);
     const uint64_t here = (uint64_t) worker->index << 32 | worker->lives;
     for (int i = 0; i < record->runs && i < RUNS_MAX; i++)
-        if (record->ran_at [i] == here && !job_is_idempotent (record->kind) && !record->options.request_key)
+        if (record->ran_at [i] == here && (!job_is_idempotent (record->kind) || record->options.request_key))
             violated ("call %lld of %s runs twice at %s", (long long) number, job_methods [record->kind].name,
                       worker->name);
     if (record->runs < RUNS_MAX)
@@ -347,12 +347,13 @@ void checker_client_bounds (process_t *client, size_t open)
 
 /*  Outcomes -------------------------------------------------------------------------------------------------------- */
 
-static void check_answer (const record_t *record, weft_call_t *call)
+static void check_answer (record_t *record, weft_call_t *call)
 {
+    const int64_t number = load_work (record)->number;
     job_reply reply = {0};
     if (weft_call_read (call, WEFT_OUT (job_reply, &reply)) != WEFT_OK)
         violated ("the reply of call %lld cannot be read: %s", (long long) record->number, weft_call_text (call));
-    if (reply.number != record->number || reply.answer != job_answer (record->number, record->kind)
+    if (reply.number != number || reply.answer != job_answer (number, record->kind)
         || reply.pad.size != record->pad_size)
         violated ("call %lld got a wrong answer: %lld for call %lld, with %zu bytes instead of %zu",
                   (long long) record->number, (long long) reply.answer, (long long) reply.number, reply.pad.size,
@@ -388,15 +389,34 @@ static void check_text (const record_t *record, weft_call_t *call)
                   (long long) record->number, (long long) (record->deadline_us - lost_us) / 1000);
 }
 
+/*  Under one key, whatever is told of the run is told again. */
+static void check_same (record_t *record, weft_call_t *call)
+{
+    record_t *work = load_work (record);
+    const char *text = weft_call_text (call);
+
+    if (!record->options.request_key || record->executed != WEFT_EXECUTED_YES
+        || record->options.balance == WEFT_BALANCE_BROADCAST)
+        return;
+    if (work->told && (work->told_status != record->status || strncmp (work->told_text, text, sizeof work->told_text - 1) != 0))
+        violated ("call %lld asked for work again that ended with %s (%s), and was told %s (%s)", (long long) record->number,
+                  weft_status_str (work->told_status), work->told_text, weft_status_str (record->status), text);
+    work->told = true;
+    work->told_status = record->status;
+    snprintf (work->told_text, sizeof work->told_text, "%s", text);
+}
+
 static bool may_end_with (const record_t *record, weft_status_t status)
 {
+    const int64_t number = record->original ? record->original->number : record->number;
+
     switch (status) {
     case WEFT_APP_ERROR:
         return record->kind == JOB_FAIL;
     case WEFT_OK:
         return record->kind != JOB_FAIL;
     case WEFT_CANCELLED:
-        return record->cancelled || record->number % 3 == 0; /* those handlers look */
+        return record->cancelled || number % 3 == 0; /* those handlers look */
     case WEFT_HANDLER_TIMEOUT:
         return profile.handler_timeout_us > 0;
     case WEFT_INVALID:
@@ -419,7 +439,8 @@ static void check_time (const record_t *record)
     if (world.now_us > due_us + LATE_US + client->lag_us)
         violated ("call %lld ended %lld ms after its deadline", (long long) record->number,
                   (long long) (world.now_us - record->deadline_us) / 1000);
-    if (record->status == WEFT_DEADLINE_EXCEEDED && world.now_us < record->deadline_us)
+    const bool told_again = record->original && record->executed == WEFT_EXECUTED_MAYBE; /* of a handler that gave up */
+    if (record->status == WEFT_DEADLINE_EXCEEDED && world.now_us < record->deadline_us && !told_again)
         violated ("call %lld ended with DEADLINE_EXCEEDED %lld us before its deadline", (long long) record->number,
                   (long long) (record->deadline_us - world.now_us));
 }
@@ -453,8 +474,9 @@ void checker_outcome (record_t *record, weft_call_t *call)
         violated ("call %lld was sent %d times", (long long) record->number, weft_call_attempts (call));
     if (record->status == WEFT_OK)
         check_answer (record, call);
-    if (record->status == WEFT_APP_ERROR && weft_call_code (call) != job_answer (record->number, record->kind))
+    if (record->status == WEFT_APP_ERROR && weft_call_code (call) != job_answer (load_work (record)->number, record->kind))
         violated ("call %lld got a wrong code", (long long) record->number);
+    check_same (record, call);
     const bool well = record->status == WEFT_OK || record->status == WEFT_APP_ERROR
                       || (profile.crowded && record->status == WEFT_OVERLOADED)
                       || (record->status == WEFT_NO_SERVICE && is_fresh (&world.processes [0]));
@@ -467,14 +489,15 @@ void checker_outcome (record_t *record, weft_call_t *call)
 void checker_judge (void)
 {
     for (int64_t i = 1; i <= load_count (); i++) {
-        const record_t *record = load_record (i);
+        record_t *record = load_record (i);
+        const int runs = load_work (record)->runs;
         summary.abandoned += record->abandoned;
         if (!record->ended)
             continue;
         if (record->executed == WEFT_EXECUTED_NO && record->runs > 0)
             violated ("call %lld ended with %s, executed no, but ran %d times", (long long) i,
                       weft_status_str (record->status), record->runs);
-        if (record->executed == WEFT_EXECUTED_YES && record->runs == 0)
+        if (record->executed == WEFT_EXECUTED_YES && runs == 0)
             violated ("call %lld ended with %s, executed yes, but never ran", (long long) i,
                       weft_status_str (record->status));
         if (record->status == WEFT_OK && record->executed != WEFT_EXECUTED_YES)

@@ -93,8 +93,10 @@ static void choose_way (record_t *record)
     snprintf (record->key, sizeof record->key, "%llu", (unsigned long long) roll (1000));
     if (options->balance == WEFT_BALANCE_HASH)
         options->key = record->key;
-    if (chance (profile.keyed_per_mille))
-        options->request_key = record->key;
+    if (chance (profile.keyed_per_mille)) {
+        snprintf (record->request_key, sizeof record->request_key, "work %lld", (long long) record->number);
+        options->request_key = record->request_key;
+    }
     if (!strict && chance (profile.broadcast_per_mille))
         options->balance = WEFT_BALANCE_BROADCAST;
     process_t *worker = &world.processes [1 + roll ((uint64_t) profile.workers)];
@@ -122,28 +124,57 @@ static void cancel (void *arg, uint64_t tag)
     client_process_cancel (record->client, record->call);
 }
 
+static void start (record_t *record);
+
 static void call_once (process_t *client)
 {
     record_t *record = record_new (client);
-    codec_error_t error;
 
     record->kind = some_kind ();
     choose_way (record);
     record->strict = strict;
-    record->may_run_again = job_is_idempotent (record->kind) || record->options.request_key;
+    record->may_run_again = job_is_idempotent (record->kind);
+    record->pad_size = chance (profile.big_per_mille) ? (size_t) between (4000, PAD_MAX) : (size_t) roll (40);
+    start (record);
+}
+
+/*  The same work again, with its key, at the worker that may have done it. */
+static void call_again (process_t *client, record_t *original, const char *worker)
+{
+    record_t *record = record_new (client);
+
+    record->original = original;
+    record->kind = original->kind;
+    record->options = original->options;
+    record->options.via = some_via ();
+    record->options.timeout_ms = some_timeout_ms ();
+    snprintf (record->worker, sizeof record->worker, "%s", worker);
+    record->options.worker = record->worker;
+    record->pad_size = original->pad_size;
+    start (record);
+    if (record->deadline_us > original->deadline_us) /* messages tell of the original, by its number */
+        original->deadline_us = record->deadline_us;
+}
+
+static void start (record_t *record)
+{
+    process_t *client = record->client;
+    codec_error_t error;
+
     record->started_us = world.now_us;
     record->deadline_us = world.now_us + record->options.timeout_ms * MS;
-    record->pad_size = chance (profile.big_per_mille) ? (size_t) between (4000, PAD_MAX) : (size_t) roll (40);
     weft_call_t *call = record->call = client_process_call (client);
     call->callback_arg = record;
-    const job_args args = {record->number, {padding, record->pad_size}};
+    const job_args args = {load_work (record)->number, {padding, record->pad_size}};
     if (!codec_encode (call->codec, WEFT_IN (job_args, &args), &call->args, &error))
         abort ();
     open_count++;
     trace ("%s begins call %lld: %s, via %d, balance %d, retry %d, %d ms%s%s%s", client->name, (long long) record->number,
            job_methods [record->kind].name, (int) record->options.via, (int) record->options.balance,
            (int) record->options.retry, record->options.timeout_ms, record->options.request_key ? ", keyed" : "",
-           record->options.worker ? ", for one worker" : "", strict ? ", strict" : "");
+           record->options.worker ? ", for one worker" : "", record->strict ? ", strict" : "");
+    if (record->original)
+        trace ("which is call %lld again", (long long) record->original->number);
     client_process_begin (client, call);
     if (!strict && chance (profile.cancel_per_mille))
         world_at (world.now_us + between (1, 300 * MS), cancel, NULL, (uint64_t) record->number);
@@ -213,14 +244,25 @@ const weft_call_options_t *load_options (const weft_call_t *call)
     return &((const record_t *) weft_call_arg (call))->options;
 }
 
+/*  It may have run, and its worker may tell. */
+static bool may_ask_again (const process_t *client, const record_t *record)
+{
+    return !stopped && !strict && !profile.gentle && client->up && record->options.request_key
+           && record->executed != WEFT_EXECUTED_NO && record->options.balance != WEFT_BALANCE_BROADCAST;
+}
+
 void load_done (process_t *client, weft_call_t *call)
 {
     record_t *record = weft_call_arg (call);
+    char worker [40];
 
     checker_outcome (record, call);
     record->call = NULL;
     open_count--;
+    snprintf (worker, sizeof worker, "%s", weft_call_worker (call));
     client_process_release (client, call);
+    if (may_ask_again (client, record) && worker [0] && chance (500))
+        call_again (client, load_work (record), worker);
     if (!stopped && !strict && client->up && chance (profile.follow_per_mille))
         call_once (client);
 }

@@ -11,15 +11,17 @@
 
 #define RUNS_MAX 8
 
-typedef struct {
+typedef struct record record_t;
+struct record {
     /* what was asked */
     int64_t number;
+    record_t *original;         /* the same work, with the same key and arguments, was asked for by this one; or NULL */
     process_t *client;
     job_kind_t kind;
     weft_call_options_t options;
-    char key [16], worker [40];
+    char key [16], request_key [24], worker [40];
     size_t pad_size;
-    bool may_run_again;         /* by its method, its key, or because it is a broadcast */
+    bool may_run_again;         /* by its method */
     bool strict;                /* begun when all was well again: it must succeed */
     int64_t started_us, deadline_us;
     /* what became of it */
@@ -35,7 +37,11 @@ typedef struct {
     uint64_t client_alias;      /* sent last over this */
     int64_t client_lost_us;     /* when the client heard that this is lost; 0: not */
     uint64_t worker_connection; /* the broker gave it to this one last */
-} record_t;
+    /* under its key */
+    bool told;                  /* some caller was told what came of the run: */
+    weft_status_t told_status;
+    char told_text [80];
+};
 
 void load_init (void);
 void load_fini (void);
@@ -48,6 +54,10 @@ void load_strict (void);    /* from now on they must succeed */
 void load_burst (int calls);
 
 record_t *load_record (int64_t number); /* NULL: none such */
+static inline record_t *load_work (record_t *record) /* the first that asked for the same work */
+{
+    return record->original ? record->original : record;
+}
 int64_t load_count (void);
 size_t load_open (void);
 

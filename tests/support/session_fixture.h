@@ -80,13 +80,13 @@ static weft_status_t meta_of (weft_request_t *request, const void *args, void *r
     return WEFT_OK;
 }
 
-/*  Which run this is, of all. */
-static int64_t fixture_runs;
+/*  Which run this is, of all; those of each argument are counted too. */
+static int64_t fixture_runs, fixture_runs_of [100];
 
 static weft_status_t count_runs (weft_request_t *request, const void *args, void *reply)
 {
     (void) request;
-    (void) args;
+    fixture_runs_of [*(const int64_t *) args % 100]++;
     *(int64_t *) reply = ++fixture_runs;
     return WEFT_OK;
 }

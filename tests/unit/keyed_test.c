@@ -2,6 +2,7 @@
  *
  *  keyed_test.c - what a worker makes of requests with a request key. */
 
+#include "dice.h"
 #include "keyed.h"
 #include "session_fixture.h"
 
@@ -511,4 +512,112 @@ TEST (requests_without_a_key_leave_nothing_behind)
     CHECK_INT (fixture_seen (&f, caller), 3);
     CHECK (!f.session.requests.replies.works.entries);
     end (&f);
+}
+
+/*  ------------------------------------------------------------------ all of it at once  */
+
+#define STORM_CALLERS 4
+#define STORM_KEYS    30
+#define STORM_IDS     4000
+
+/*  What each caller still has to hear of. */
+typedef struct {
+    session_link_t *link;
+    uint64_t last_id;
+    bool open [STORM_IDS + 1];
+} storm_caller_t;
+
+static storm_caller_t storm [STORM_CALLERS];
+
+static void hear (fixture_t *f, storm_caller_t *caller)
+{
+    const int count = fixture_seen (f, caller->link);
+    CHECK (count < SEEN_MAX);
+    for (int i = 0; i < count; i++) {
+        if (seen [i].kind != WIRE_REPLY)
+            continue;
+        CHECK (seen [i].id <= caller->last_id && caller->open [seen [i].id]); /* never twice */
+        caller->open [seen [i].id] = false;
+        if (seen [i].status == WEFT_OK)
+            CHECK_INT (seen [i].body_size, 1);
+    }
+}
+
+static void come_anew (fixture_t *f, storm_caller_t *caller)
+{
+    if (caller->link)
+        lose (f, caller->link);
+    memset (caller, 0, sizeof *caller);
+    caller->link = fixture_caller (f);
+}
+
+static void storm_event (fixture_t *f, dice_t *dice, executor_batch_t *running)
+{
+    storm_caller_t *caller = &storm [dice_below (dice, STORM_CALLERS)];
+    char key [16];
+    weft_request_t *request;
+    const uint8_t number = (uint8_t) dice_below (dice, STORM_KEYS);
+
+    switch (dice_below (dice, 12)) {
+        default:
+            snprintf (key, sizeof key, "%d", number);
+            caller->open [++caller->last_id] = true;
+            ask (f, caller->link, caller->last_id, key, number, 1 + (uint32_t) dice_below (dice, 50));
+            break;
+        case 4:
+            fixture_cancel (f, caller->link, 1 + dice_below (dice, caller->last_id + 1));
+            break;
+        case 5:
+            if (dice_below (dice, 10) == 0)
+                come_anew (f, caller);
+            break;
+        case 6:
+        case 7:
+            if (running->count < 2 && fixture_take (f) && (request = fixture_begin (f)) != NULL)
+                executor_batch_add (running, &request->job);
+            break;
+        case 8:
+        case 9:
+            if (running->count)
+                fixture_end (f, CONTAINER_OF (executor_batch_take (running), weft_request_t, job));
+            break;
+        case 10:
+            fixture_tick (f, (int64_t) dice_below (dice, 20 * MS));
+    }
+    for (int i = 0; i < STORM_CALLERS; i++)
+        hear (f, &storm [i]);
+}
+
+TEST (whatever_happens_each_request_is_answered_once_and_no_key_runs_twice)
+{
+    for (uint64_t seed = 1; seed <= 50; seed++) {
+        fixture_t f;
+        dice_t dice;
+        executor_batch_t running;
+        memset (fixture_runs_of, 0, sizeof fixture_runs_of);
+        memset (&f, 0, sizeof f);
+        dice_init (&dice, seed);
+        executor_batch_init (&running);
+        session_options_t options = fixture_options (&f);
+        options.queue_max = 10;
+        options.handler_timeout_us = seed % 2 ? 30 * MS : 0;
+        fixture_open_with (&f, options);
+        fixture_register (&f);
+        memset (storm, 0, sizeof storm);
+        for (int i = 0; i < STORM_CALLERS; i++)
+            come_anew (&f, &storm [i]);
+        for (int i = 0; i < 3000; i++)
+            storm_event (&f, &dice, &running);
+        while (running.count)
+            fixture_end (&f, CONTAINER_OF (executor_batch_take (&running), weft_request_t, job));
+        fixture_run (&f);
+        for (int i = 0; i < STORM_CALLERS; i++) {
+            hear (&f, &storm [i]);
+            for (uint64_t id = 1; id <= storm [i].last_id; id++)
+                CHECK (!storm [i].open [id]);
+        }
+        for (int i = 0; i < STORM_KEYS; i++)
+            CHECK_INT (fixture_runs_of [i], 1);
+        end (&f);
+    }
 }

@@ -15,12 +15,14 @@ static void write_any (buffer_t *out, dice_t *dice)
     static const char *const methods [] = {
         "T.Add",  "T.AddHere", "T.Echo", "T.Power", "U.X", "T", "weft.Worker.Stats", "weft.Worker.Describe",
         "T.Meta", "T.Say"};
+    static const char *const keys [] = {"", "one", "another"};
     static const char *const codecs [] = {"msgpack", "json", "raw", "xml", NULL};
     static const char *const texts [] = {"tcp://three:3", "x", NULL};
     static const uint8_t meta [] = "\x81\xa4zone\xa1x";
     const uint64_t id = dice_below (dice, 40);
     const wire_options_t options = {.codec = text_of (codecs [dice_below (dice, 4)]),
                                     .worker = text_of (dice_below (dice, 4) ? UUID : "other"),
+                                    .request_key = text_of (keys [dice_below (dice, 3)]),
                                     .meta = mp_reader (meta, sizeof meta - 1)};
 
     switch (dice_below (dice, 14)) {
