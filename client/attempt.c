@@ -470,7 +470,8 @@ static retry_question_t question_of (channel_t *self, const weft_call_t *call, o
 static bool was_asked_again (const weft_call_t *call, const outcome_t *outcome)
 {
     const weft_status_t status = outcome->status;
-    const bool given_up = status == WEFT_DEADLINE_EXCEEDED || status == WEFT_CANCELLED || status == WEFT_SHUTDOWN;
+    const bool given_up =
+        status == WEFT_DEADLINE_EXCEEDED || status == WEFT_CANCELLED || status == WEFT_SHUTDOWN;
     return call->same && call->request_key.size && call->executed_before == WEFT_EXECUTED_MAYBE &&
            outcome->executed == WEFT_EXECUTED_NO && !given_up;
 }
@@ -481,7 +482,8 @@ APART static void conclude_in_vain (channel_t *self, weft_call_t *call, const ou
     const weft_status_t status = call->status;
     const char *text = weft_call_text (call);
     const size_t prefix = strlen (weft_status_str (status)) + 2;
-    call_set_text (call, "%.500s; asked again: %s: %s", strlen (text) > prefix ? text + prefix : "", weft_status_str (outcome->status), outcome->text);
+    call_set_text (call, "%.500s; asked again: %s: %s", strlen (text) > prefix ? text + prefix : "",
+                   weft_status_str (outcome->status), outcome->text);
     conclude (self, call, status, WEFT_EXECUTED_MAYBE, outcome->origin, 0);
 }
 

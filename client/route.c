@@ -4,7 +4,8 @@
  *
  *      weft.Registry               → the broker
  *      one worker wanted           → directly if it is known and reachable, else through the broker
- *      via BROKER                  → the broker; with a worker chosen here if the balancing mode or a request key asks for one
+ *      via BROKER                  → the broker; with a worker chosen here if the balancing mode or a
+ *                                      request key asks for one
  *      via AUTO                    → a good endpoint of the list; if there is none, the broker
  *      via DIRECT                  → a good endpoint, else any that was not tried yet */
 
@@ -126,8 +127,8 @@ static void chosen_through_broker (channel_t *self, weft_call_t *call, const cho
     through_broker (self, call, endpoint);
 }
 
-/*  HASH and PRIMARY mean one particular worker; a request key counts at one, which must be known to be asked again. The rest
- *  is left to the broker. */
+/*  HASH and PRIMARY mean one particular worker; a request key counts at one, which must be known to be asked again.
+ *  The rest is left to the broker. */
 static bool chooses_here (const weft_call_t *call)
 {
     return call->settings.balance == WEFT_BALANCE_HASH || call->settings.balance == WEFT_BALANCE_PRIMARY ||

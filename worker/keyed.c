@@ -13,7 +13,8 @@
 /*  ------------------------------------------------------------------ replies  */
 
 /*  Tells what came of the work to one that asked for it. */
-static void tell (session_link_t *link, uint64_t id, const reply_t *reply, int64_t queue_us, int64_t handler_us)
+static void tell (session_link_t *link, uint64_t id, const reply_t *reply, int64_t queue_us,
+                  int64_t handler_us)
 {
     char text [WEFT_TEXT_MAX + 1];
     reply_t told = *reply;
@@ -22,8 +23,10 @@ static void tell (session_link_t *link, uint64_t id, const reply_t *reply, int64
     if (reply->body_size > link->body_max) {
         snprintf (text, sizeof text, "the reply is over the broker's limit of %llu bytes",
                   (unsigned long long) link->body_max);
-        told = (reply_t){
-            .status = WEFT_TOO_LARGE, .executed = WEFT_EXECUTED_YES, .origin = WEFT_ORIGIN_WORKER, .text = text};
+        told = (reply_t){.status = WEFT_TOO_LARGE,
+                         .executed = WEFT_EXECUTED_YES,
+                         .origin = WEFT_ORIGIN_WORKER,
+                         .text = text};
     }
     wire_info_t info =
         requests_info (told.status, told.executed, told.origin, told.text, queue_us, handler_us);
@@ -31,7 +34,8 @@ static void tell (session_link_t *link, uint64_t id, const reply_t *reply, int64
     zmq_msg_init (&frame);
     if (told.frame)
         zmq_msg_copy (&frame, told.frame);
-    wire_write_reply (link_open_record (link), id, told.status, told.body, told.body_size, told.frame != NULL, &info);
+    wire_write_reply (link_open_record (link), id, told.status, told.body, told.body_size, told.frame != NULL,
+                      &info);
     link_close_record (link, told.frame ? &frame : NULL);
     zmq_msg_close (&frame);
 }
@@ -141,7 +145,8 @@ bool keyed_is_wanted (const weft_request_t *request)
 /*  ------------------------------------------------------------------ those that wait  */
 
 /*  Its work may be done all the same. */
-static void give_up (requests_t *self, weft_request_t *request, weft_status_t status, const char *text, int64_t now_us)
+static void give_up (requests_t *self, weft_request_t *request, weft_status_t status, const char *text,
+                     int64_t now_us)
 {
     requests_turn_down_as (self, request->link, request->id, status, WEFT_EXECUTED_MAYBE,
                            now_us - request->arrived_us, text);
@@ -155,8 +160,8 @@ int64_t keyed_look_at (requests_t *self, weft_request_t *request, int64_t now_us
     else if (now_us < request->deadline_us)
         return request->deadline_us;
     else
-        give_up (self, request, WEFT_DEADLINE_EXCEEDED, "out of time while another request with this key was at work",
-                 now_us);
+        give_up (self, request, WEFT_DEADLINE_EXCEEDED,
+                 "out of time while another request with this key was at work", now_us);
     return DEADLINES_NEVER;
 }
 
@@ -213,7 +218,8 @@ bool keyed_repeat (requests_t *self, session_link_t *link, const wire_record_t *
 }
 
 weft_request_t *keyed_admit (requests_t *self, session_link_t *link, const wire_record_t *record,
-                             zmq_msg_t *attachment, method_t *method, codec_t codec, text_t key, int64_t now_us)
+                             zmq_msg_t *attachment, method_t *method, codec_t codec, text_t key,
+                             int64_t now_us)
 {
     work_t *work = replies_begin (&self->replies, method, key, codec, record->body, record->body_size);
     weft_request_t *request =

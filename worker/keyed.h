@@ -20,7 +20,8 @@ bool keyed_repeat (requests_t *self, session_link_t *link, const wire_record_t *
 
 /*  As requests_admit, for one whose work is unknown. */
 weft_request_t *keyed_admit (requests_t *self, session_link_t *link, const wire_record_t *record,
-                             zmq_msg_t *attachment, method_t *method, codec_t codec, text_t key, int64_t now_us);
+                             zmq_msg_t *attachment, method_t *method, codec_t codec, text_t key,
+                             int64_t now_us);
 
 /*  For requests.c, of one that has a work. */
 
@@ -32,7 +33,8 @@ void keyed_never_ran (requests_t *self, weft_request_t *request);
 /*  Does another one wait for what it does? */
 bool keyed_is_wanted (const weft_request_t *request);
 
-/*  One that is REPEATING: looked at by a sweep, when it is due next; or its sender does not want it any more, or is gone. */
+/*  One that is REPEATING: looked at by a sweep, which learns when it is due next; or its sender does not want it any
+ *  more, or is gone. */
 int64_t keyed_look_at (requests_t *self, weft_request_t *request, int64_t now_us);
 void keyed_cancel (requests_t *self, weft_request_t *request, int64_t now_us);
 void keyed_leave (requests_t *self, weft_request_t *request);

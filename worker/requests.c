@@ -196,15 +196,15 @@ static void answer (requests_t *self, weft_request_t *request)
 
 /*  ------------------------------------------------------------------ ends of requests  */
 
-/*  It has not begun, and will not. Its work may be done for another request with its key; not in a drain, in which they
- *  go all together. */
-static void turn_down_unbegun (requests_t *self, weft_request_t *request, weft_status_t status, const char *text,
-                               int64_t now_us)
+/*  It has not begun, and will not. Its work may be done for another request with its key; not in a drain, in which
+ *  they go all together. */
+static void turn_down_unbegun (requests_t *self, weft_request_t *request, weft_status_t status,
+                               const char *text, int64_t now_us)
 {
     const bool wanted = request->work && status != WEFT_DRAINING && keyed_is_wanted (request);
 
-    requests_turn_down_as (self, request->link, request->id, status, wanted ? WEFT_EXECUTED_MAYBE : WEFT_EXECUTED_NO,
-                           now_us - request->arrived_us, text);
+    requests_turn_down_as (self, request->link, request->id, status,
+                           wanted ? WEFT_EXECUTED_MAYBE : WEFT_EXECUTED_NO, now_us - request->arrived_us, text);
 }
 
 /*  Drops a request that waits; false if it was too late for that. The executor will hand it back. */

@@ -8,7 +8,8 @@
  *    dropped while it waits (cancelled, drained, out of time)               executed no
  *    ended by its handler, or by the limit on handlers                      executed yes
  *
- *  unless its sender is gone; then nobody is answered. One with a request key may get the reply of another: see keyed.h. It stays in `open` from arrival until it is answered or
+ *  unless its sender is gone; then nobody is answered. One with a request key may get the
+ *  reply of another: see keyed.h. It stays in `open` from arrival until it is answered or
  *  its handler has returned, whichever is later. */
 
 #ifndef REQUESTS_H_INCLUDED

@@ -148,7 +148,8 @@ static bool read_options (session_t *self, session_link_t *link, const wire_reco
         return false;
     }
     if (said->request_key.size > WEFT_REQUEST_KEY_MAX) {
-        requests_turn_down (&self->requests, link, record->id, WEFT_INVALID, 0, "the request key has more than 255 bytes");
+        requests_turn_down (&self->requests, link, record->id, WEFT_INVALID, 0,
+                            "the request key has more than 255 bytes");
         return false;
     }
     if (said->codec.size)
@@ -221,7 +222,8 @@ static bool repeat_only (session_t *self, session_link_t *link, const wire_recor
     if ((why != WEFT_DRAINING && why != WEFT_OVERLOADED) || mp_left (&record->extra) == 0
         || (method = services_find (self->options.services, record->method)) == NULL
         || !wire_read_options (record->extra, &options) || options.request_key.size > WEFT_REQUEST_KEY_MAX
-        || (options.worker.size && !text_is (options.worker, self->options.identity.uuid)) || !has_key (method, &options))
+        || (options.worker.size && !text_is (options.worker, self->options.identity.uuid))
+        || !has_key (method, &options))
         return false;
     if (options.codec.size)
         codec = codec_find (options.codec);
