@@ -372,8 +372,8 @@ static bool is_undisturbed (void)
 static void check_text (const record_t *record, weft_call_t *call)
 {
     const char *text = weft_call_text (call);
-    if (record->status != WEFT_DEADLINE_EXCEEDED || record->options.balance == WEFT_BALANCE_BROADCAST)
-        return; /* a broadcast is on several connections */
+    if (record->status != WEFT_DEADLINE_EXCEEDED || record->options.balance == WEFT_BALANCE_BROADCAST || record->original)
+        return; /* a broadcast is on several connections; of one that asks again, its original knows which */
     /* with little room its next attempt may still wait to be sent */
     if (!network_was_full () && record->client_lost_us && record->deadline_us - record->client_lost_us > OUTLIVED_US
         && strncmp (text, "no reply from", 13) == 0)

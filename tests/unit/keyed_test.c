@@ -595,6 +595,7 @@ TEST (whatever_happens_each_request_is_answered_once_and_no_key_runs_twice)
         dice_t dice;
         executor_batch_t running;
         memset (fixture_runs_of, 0, sizeof fixture_runs_of);
+        fixture_runs = 0;
         memset (&f, 0, sizeof f);
         dice_init (&dice, seed);
         executor_batch_init (&running);
