@@ -11,8 +11,8 @@
 #include <signal.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/signalfd.h>
 #include <sys/socket.h>
+#include <sys/signalfd.h>
 #include <sys/un.h>
 #include <unistd.h>
 
@@ -133,13 +133,6 @@ static void link_end (loop_t *self, link_t *link)
     free (link);
 }
 
-/*  Closes a connection from our side: libzmq has no call for one peer of many, but sees the end of its stream. */
-static void hang_up (int fd)
-{
-    if (fd >= 0)
-        shutdown (fd, SHUT_RDWR);
-}
-
 static void watch_connections (loop_t *self)
 {
     transport_event_t event;
@@ -175,7 +168,7 @@ static void close_silent (loop_t *self)
             continue;
         log_debug ("connection closed: it said nothing", log_int ("fd", (int64_t) fd));
         at->open = false;
-        hang_up ((int) fd);
+        transport_hang_up ((int) fd);
     }
 }
 
@@ -300,7 +293,7 @@ static void drop_doomed (loop_t *self)
         watch_connections (self);
         const descriptor_t *at = descriptor (self, link->fd);
         if (at && at->open && at->link == link)
-            hang_up (link->fd);
+            transport_hang_up (link->fd);
         link_end (self, link);
     }
 }

@@ -8,6 +8,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/eventfd.h>
+#include <sys/socket.h>
 #include <sys/un.h>
 #include <unistd.h>
 
@@ -252,6 +253,12 @@ const char *transport_peer_address (zmq_msg_t *frame)
 {
     const char *address = zmq_msg_gets (frame, "Peer-Address");
     return address ? address : "";
+}
+
+void transport_hang_up (int fd)
+{
+    if (fd >= 0)
+        shutdown (fd, SHUT_RDWR);
 }
 
 /*  Names bound on inproc. */

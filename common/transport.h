@@ -57,6 +57,10 @@ int transport_descriptor (void *socket);
 int transport_fd (zmq_msg_t *frame);
 const char *transport_peer_address (zmq_msg_t *frame);
 
+/*  Closes a connection of a bound socket from our side: libzmq has no call for one peer of many, but sees the end of its stream.
+ *  Read the monitor's events first, or the descriptor may be another's by now. Nothing for -1. */
+void transport_hang_up (int fd);
+
 /*  Names bound on inproc in this process, so that nobody connects to one that is not there. */
 void transport_inproc_add (const char *endpoint);
 void transport_inproc_remove (const char *endpoint);

@@ -154,6 +154,14 @@ void direct_events (direct_t *self)
     }
 }
 
+/*  It missed something. Over a connection that went on it would take itself for known, and be a stranger. */
+static void hang_up (direct_t *self, direct_peer_t *peer)
+{
+    direct_events (self);
+    transport_hang_up (peer->fd);
+    set_lost (self, peer);
+}
+
 bool direct_receive (direct_t *self, message_t *message, int64_t now_us)
 {
     zmq_msg_t routing_id;
@@ -199,7 +207,7 @@ bool direct_flush (direct_t *self, session_link_t *link)
 
     if (result == SENDER_LOST) {
         self->dropped += overflow;
-        set_lost (self, peer);
+        hang_up (self, peer);
     }
     return result != SENDER_STALLED;
 }

@@ -14,7 +14,7 @@ typedef struct {
 } pair;
 WEFT_SCHEMA (pair, WEFT_FIELD (a, weft_int64), WEFT_FIELD (b, weft_int64))
 
-static atomic_int released, running, served;
+static atomic_int released, running, served, blobs;
 
 static weft_status_t add (weft_request_t *request, const void *args, void *reply)
 {
@@ -31,6 +31,7 @@ static weft_status_t blob (weft_request_t *request, const void *args, void *repl
     (void) args;
     out->size = 15000000;
     out->data = weft_request_alloc (request, out->size);
+    atomic_fetch_add (&blobs, 1);
     return WEFT_OK;
 }
 
@@ -454,13 +455,13 @@ static int count_replies (void *socket)
     return count;
 }
 
-static void send_add (void *socket, uint64_t id)
+static void send_request (void *socket, uint64_t id, const char *method, size_t size)
 {
     message_t message;
     buffer_t records;
     buffer_init (&records, 1000);
     message_init (&message);
-    wire_write_request (&records, id, text_of ("Arith.AddHere"), 60000, "\x92\x07\x06", 3, false, NULL);
+    wire_write_request (&records, id, text_of (method), 60000, "\x92\x07\x06", size, false, NULL);
     CHECK (message_add_bytes (&message, records.data, records.size));
     CHECK_INT (transport_send (socket, NULL, 0, &message), 0);
     buffer_fini (&records);
@@ -479,7 +480,7 @@ TEST (a_caller_that_does_not_read_holds_nobody_up_and_loses_nothing)
     hello_and_call (slow, weft_worker_endpoint (worker, 0), "Arith.Blob", 0); /* fills the way to it */
     for (int i = 0; i < CALLS; i++) {
         const int before = atomic_load (&served);
-        send_add (slow, (uint64_t) i + 2);
+        send_request (slow, (uint64_t) i + 2, "Arith.AddHere", 3);
         while (atomic_load (&served) == before) /* so that they are not one message */
             sched_yield ();
     }
@@ -487,6 +488,47 @@ TEST (a_caller_that_does_not_read_holds_nobody_up_and_loses_nothing)
     CHECK_INT (fake_seen (&broker).status, WEFT_OK);
     for (int replies = 0; replies < CALLS + 1;)
         replies += count_replies (slow);
+    zmq_close (slow);
+    weft_worker_destroy (&worker);
+    transport_context_release ();
+    fake_stop (&broker);
+}
+
+/*  Else its next calls would be a stranger's, over a connection that it takes for good: they would wait for their deadlines. */
+TEST (a_caller_that_too_much_waits_for_is_hung_up_on)
+{
+    enum { PIPE = 1100, BLOBS = 6 }; /* messages that libzmq takes; 15 MB each, over WEFT_OUTBOX_MAX together */
+    fake_broker_t broker;
+    void *context = transport_context_acquire ();
+    transport_event_t event = {0};
+    message_t message;
+    const char *fault;
+    const int one = 1;
+    fake_start (&broker, NULL);
+    weft_worker_t *worker = start (&broker, NULL);
+    void *slow = transport_socket (context, ZMQ_DEALER, 0);
+    void *monitor = transport_monitor_open (context, slow);
+    CHECK_INT (zmq_setsockopt (slow, ZMQ_RCVHWM, &one, sizeof one), 0);
+    hello_and_call (slow, weft_worker_endpoint (worker, 0), "Arith.Blob", 0);
+    for (int i = 0; i < PIPE; i++) {
+        const int before = atomic_load (&served);
+        send_request (slow, (uint64_t) i + 2, "Arith.AddHere", 3);
+        while (atomic_load (&served) == before) /* so that they are not one message */
+            sched_yield ();
+    }
+    for (int i = 0; i < BLOBS; i++)
+        send_request (slow, (uint64_t) i + PIPE + 2, "Arith.Blob", 0);
+    fake_await (&blobs, BLOBS + 1);
+    fake_call (&broker, 1, "Arith.Add", "\x92\x07\x06", 3, NULL); /* what they answered is on its way */
+    message_init (&message);
+    while (event.kind != TRANSPORT_LOST) {
+        zmq_pollitem_t items [] = {{slow, 0, ZMQ_POLLIN, 0}, {monitor, 0, ZMQ_POLLIN, 0}};
+        CHECK (zmq_poll (items, 2, 20000) > 0);
+        transport_receive (slow, NULL, &message, &fault);
+        message_clear (&message);
+        transport_monitor_next (monitor, &event);
+    }
+    transport_monitor_close (slow, &monitor);
     zmq_close (slow);
     weft_worker_destroy (&worker);
     transport_context_release ();
