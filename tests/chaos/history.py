@@ -1,0 +1,257 @@
+# SPDX-License-Identifier: MPL-2.0
+"""What clients and workers wrote down, joined, and held against what must be true whatever happens:
+
+    one outcome       each call that was started ends exactly once, and not past its deadline
+    fate              "no": it is in no worker's log; "yes": it is; each status has only the fates that SEMANTICS.md names
+    once              what is neither idempotent nor has a key never runs twice; what has a key, not twice in one process
+    answers           are those of the call that was made
+    reasons           a call fails only with what the fault excuses, while it lasts, or for reasons of its own
+    time              nothing begins after its time was up
+
+`lost` are calls without an outcome, `wrong` everything else, one line each.
+"""
+
+import collections
+
+KINDS = ["Once", "Safe", "Keyed", "Fail", "Fast", "FastOnce", "Hang"]
+IDEMPOTENT = {"Safe", "Fast"}
+FATES = {  # SEMANTICS.md's table
+    "OK": {"yes"}, "CANCELLED": {"no", "maybe"}, "APP_ERROR": {"yes"}, "INVALID": {"no"},
+    "DEADLINE_EXCEEDED": {"no", "maybe"}, "HANDLER_TIMEOUT": {"yes"}, "CONNECT_TIMEOUT": {"no"},
+    "NO_SERVICE": {"no"}, "NO_WORKERS": {"no"}, "UNIMPLEMENTED": {"no"}, "PERMISSION_DENIED": {"no"},
+    "UNAUTHENTICATED": {"no"}, "OVERLOADED": {"no"}, "TOO_LARGE": {"no", "yes"}, "DRAINING": {"no"},
+    "WORKER_LOST": {"maybe"}, "BROKER_LOST": {"no", "maybe"}, "SHUTDOWN": {"no", "maybe"}, "INTERNAL": {"maybe"},
+}
+LATE_US = 30_000   # an outcome after its deadline: a turn of the client, and of the machine
+BEGIN_US = 50_000  # a handler after its caller's deadline: milliseconds are what travels, and what they travel is not known
+FOREVER = 1 << 62
+
+
+def kind_of(number):
+    return KINDS[number & 15]
+
+
+class Run:
+    """One run of a handler."""
+
+    __slots__ = ("number", "pid", "begin", "end", "status", "cancelled")
+
+    def __init__(self, number, pid, begin):
+        self.number, self.pid, self.begin = number, pid, begin
+        self.end = self.status = self.cancelled = None
+
+
+class Call:
+    """One call with its outcome, and its runs. Times are in microseconds of CLOCK_MONOTONIC."""
+
+    __slots__ = ("client", "number", "kind", "way", "timeout", "ms", "start", "end", "status", "executed", "origin",
+                 "attempts", "direct", "worker", "right", "cancelled", "text", "runs")
+
+    def __init__(self, client, words):
+        self.client = client
+        self.number, self.kind, self.way = int(words[1]), kind_of(int(words[1])), words[2]
+        self.timeout, self.ms, self.start, self.end = (int(word) for word in words[3:7])
+        self.timeout *= 1000
+        self.status, self.executed, self.origin = words[7:10]
+        self.attempts, self.direct, self.worker = int(words[10]), words[11] == "1", words[12]
+        self.right, self.cancelled, self.text = words[13] == "1", words[14] == "1", words[15]
+        self.runs = []
+
+    def well(self):
+        return self.status == ("APP_ERROR" if self.kind == "Fail" else "OK")
+
+    def __str__(self):
+        return "call %x (%s, %s, %d ms)" % (self.number, self.kind, self.way, self.ms)
+
+
+class Excuse:
+    """Calls that were open at some time from `since` to `until`, and of which where (call) is true, may end with `statuses`."""
+
+    def __init__(self, statuses, since, until, where):
+        self.statuses, self.since, self.until, self.where = set(statuses), since, until, where
+
+    def covers(self, call):
+        return (call.status in self.statuses and call.start <= self.until and call.end >= self.since
+                and (not self.where or self.where(call)))
+
+
+class Log:
+    """Lines that somebody else still writes, read as they come."""
+
+    def __init__(self, path):
+        self.path, self.at, self.lines = path, 0, []
+
+    def read(self):
+        try:
+            with open(self.path, "rb") as file:
+                file.seek(self.at)
+                new = file.read()
+        except FileNotFoundError:
+            return self.lines
+        whole = new.rfind(b"\n") + 1  # a process that was killed leaves half a line
+        self.at += whole
+        self.lines += new[:whole].decode(errors="replace").splitlines()
+        return self.lines
+
+
+class History:
+    def __init__(self):
+        self.calls, self.runs, self.watched, self.stalls = [], [], [], collections.defaultdict(list)
+        self.wrong, self.lost, self.excuses = [], 0, []
+        self.on_time = True        # what is sent arrives at once, and all clocks are one
+        self.more_fates = {}       # status -> fates that it may have, too
+        self.late = self.retried = 0
+        self.killed_pids = set()   # workers whose handlers need not have ended
+        self._by_number, self._runs_of = {}, collections.defaultdict(list)
+
+    def say_wrong(self, text):
+        self.wrong.append(text)
+
+    def excuse(self, statuses, since=0, until=FOREVER, where=None):
+        self.excuses.append(Excuse(statuses, since, until, where))
+
+    # What was written down
+
+    def read_client(self, name, lines, killed=False):
+        """`killed`: it had no time to write everything."""
+        end = None
+        seen = 0
+        for line in lines:
+            words = line.split("\t")
+            if words[0] == "C":
+                seen += 1
+                self._take_call(Call(name, words))
+            elif words[0] == "W":
+                self.watched.append((name, int(words[1]), words[3], words[4]))
+            elif words[0] == "S":
+                self.stalls[name].append((int(words[1]), int(words[2])))
+            elif words[0] == "L":
+                self.lost += 1
+                self.say_wrong("call %x (%s, %s) of %s never ended" % (int(words[1]), kind_of(int(words[1])), words[2], name))
+            elif words[0] == "F":
+                end = words
+        if killed:
+            return
+        if not end:
+            self.say_wrong("%s did not come to its end" % name)
+        elif int(end[2]) != seen:
+            self.lost += max(0, int(end[2]) - seen)
+            self.say_wrong("%s started %s calls and has %d outcomes" % (name, end[2], seen))
+        if end:
+            self.late += int(end[4])
+            self.retried += int(end[6])
+            if int(end[5]):
+                self.say_wrong("%s heard %s malformed messages" % (name, end[5]))
+
+    def _take_call(self, call):
+        if call.number in self._by_number:
+            self.say_wrong("%s has two outcomes: %s and %s" % (call, self._by_number[call.number].status, call.status))
+            return
+        self._by_number[call.number] = call
+        self.calls.append(call)
+
+    def read_worker(self, lines):
+        open_runs = collections.defaultdict(list)  # one that is tried again may run beside itself
+        for line in lines:
+            words = line.split()
+            number, pid, at = int(words[1]), int(words[2]), int(words[3])
+            if words[0] == "B":
+                run = Run(number, pid, at)
+                open_runs[number, pid].append(run)
+                self.runs.append(run)
+            else:
+                run = open_runs[number, pid].pop(0)
+                run.end, run.status, run.cancelled = at, words[4], words[5] == "1"
+
+    def join(self):
+        """Once all is read."""
+        for run in self.runs:
+            self._runs_of[run.number].append(run)
+        for call in self.calls:
+            call.runs = self._runs_of.get(call.number, [])
+
+    # What must be true
+
+    def slack(self, client, since, until):
+        """The longest time, in microseconds, that this client's machine kept it from running in that time."""
+        return max((gap for at, gap in self.stalls[client] if at < until and at + gap > since), default=0)
+
+    def judge(self):
+        for number, runs in self._runs_of.items():
+            self._judge_runs(number, runs)
+        for call in self.calls:
+            self._judge_fate(call)
+            self._judge_reason(call)
+            self._judge_time(call)
+
+    def _judge_runs(self, number, runs):
+        kind = kind_of(number)
+        if kind in IDEMPOTENT or len(runs) == 1:
+            pass
+        elif kind != "Keyed":
+            self.say_wrong("call %x (%s) is not idempotent and ran %d times" % (number, kind, len(runs)))
+        elif len({run.pid for run in runs}) < len(runs):
+            self.say_wrong("call %x has a key and ran twice in one process" % number)
+        for run in runs:
+            if run.end is None and run.pid not in self.killed_pids:
+                self.say_wrong("call %x (%s) began at process %d and its handler never ended" % (number, kind, run.pid))
+
+    def _judge_fate(self, call):
+        fates = FATES[call.status] | self.more_fates.get(call.status, set())
+        if call.kind in IDEMPOTENT or call.kind == "Keyed":
+            fates = fates | {"maybe"}  # the status is the last try's, the fate that of all
+        if call.executed not in fates:
+            self.say_wrong("%s ended with %s, executed %s: %s" % (call, call.status, call.executed, call.text))
+        if call.executed == "no" and call.runs:
+            self.say_wrong("%s ended with %s, executed no, but ran" % (call, call.status))
+        if call.executed == "yes" and not call.runs:
+            self.say_wrong("%s ended with %s, executed yes, but never ran" % (call, call.status))
+        if not call.right:
+            self.say_wrong("%s ended with %s and a wrong answer" % (call, call.status))
+
+    def _judge_reason(self, call):
+        if call.well() or any(excuse.covers(call) for excuse in self.excuses):
+            return
+        if call.status == "CANCELLED" and call.cancelled:
+            return
+        if call.status == "DEADLINE_EXCEEDED" and call.timeout <= call.ms * 1000 + 200_000:
+            return  # one that was given too little time
+        self.say_wrong("%s ended after %d ms with %s: %s" % (call, (call.end - call.start) / 1000, call.status, call.text))
+
+    def _judge_time(self, call):
+        deadline = call.start + call.timeout
+        late = call.end - deadline - LATE_US
+        if late > 0 and late > self.slack(call.client, call.start, call.end):
+            self.say_wrong("%s ended %d ms after its deadline with %s" % (call, (call.end - deadline) / 1000, call.status))
+        for run in call.runs if self.on_time else ():
+            if run.begin > deadline + BEGIN_US:
+                self.say_wrong("%s began %d ms after its deadline" % (call, (run.begin - deadline) / 1000))
+
+    # What rows ask
+
+    def victims(self, pid):
+        """Calls that a process had begun and never ended."""
+        return [call for call in self.calls for run in call.runs if run.pid == pid and run.end is None]
+
+    def heard(self, uuid, state, since):
+        """For each client, how long after `since` it heard that this worker is in that state, in microseconds."""
+        first = {}
+        for client, at, worker, what in self.watched:
+            if worker == uuid and what == state and at >= since:
+                first.setdefault(client, at - since)
+        return first
+
+    def outcomes(self):
+        return collections.Counter(call.status for call in self.calls)
+
+
+def last_view(lines):
+    """What a client's list of workers is by now: uuid -> state."""
+    view = {}
+    for line in lines:
+        if line.startswith("W"):
+            words = line.split("\t")
+            view[words[3]] = words[4]
+            if words[4] == "gone":
+                del view[words[3]]
+    return view

@@ -1,0 +1,682 @@
+# SPDX-License-Identifier: MPL-2.0
+"""The faults, each with its correct outcome: a function that takes a mesh, hurts it, and says what that excuses.
+
+What holds for every call whatever happens is in history.py; calls that fail without an excuse are wrong there. A row
+says besides what must be noticed and how soon (`noticed`), and what else must be true (`check`).
+"""
+
+import signal
+
+from history import FOREVER
+from stage import await_, now_us
+
+ROWS = []
+MS, S = 1000, 1_000_000
+BACKOFF_US = 500 * MS  # a client waits so long at most before it tries again
+
+
+class Row:
+    def __init__(self, function, key, fault, how, bound_ms, calls_min):
+        self.function, self.key, self.fault, self.how = function, key, fault, how
+        self.bound_ms, self.calls_min = bound_ms, calls_min
+
+
+def row(key, fault, how, bound_ms=None, calls_min=500):
+    """`bound_ms`: how soon it must be noticed. `calls_min`: with fewer calls a run shows nothing."""
+    def add(function):
+        ROWS.append(Row(function, key, fault, how, bound_ms, calls_min))
+        return function
+    return add
+
+
+class Case:
+    """One run of a row: the mesh, what was noticed, what was wrong."""
+
+    def __init__(self, row_, mesh, turn):
+        self.row, self.mesh, self.history, self.turn = row_, mesh, mesh.history, turn
+        self.noticed_ms, self.void = [], []
+
+    def check(self, condition, text):
+        if not condition:
+            self.history.say_wrong(text)
+
+    def noticed(self, at_us, fault_us, client=None, what="it was noticed"):
+        """It took so long; what the machine itself stood still meanwhile does not count against the bound."""
+        took_ms = (at_us - fault_us) / 1000
+        self.noticed_ms.append(took_ms)
+        slack_ms = self.history.slack(client, fault_us, at_us) / 1000 if client else 0
+        if self.row.bound_ms is not None and took_ms > self.row.bound_ms + slack_ms:
+            self.history.say_wrong("%s after %.0f ms, not within %d ms" % (what, took_ms, self.row.bound_ms))
+
+    def need(self, condition, text):
+        """What must have happened for the run to show anything."""
+        if not condition:
+            self.void.append(text)
+
+    def excuse_lost(self, since, until, where=None, statuses=("WORKER_LOST",)):
+        """Calls that were at a worker, or on a connection, that was lost, and may not be tried again. A call with a key is
+        tried again there alone: where that is out of reach, this is what ends it."""
+        def may(call):
+            return not_again(call) and (not where or where(call))
+        self.history.excuse(statuses, since, until, may)
+        self.history.excuse(["NO_WORKERS", "CONNECT_TIMEOUT"], since, until,
+                            lambda call: call.kind == "Keyed" and call.executed == "maybe" and (not where or where(call)))
+
+    def lost_with(self, pid, fault_us, statuses=("WORKER_LOST",)):
+        """The calls that a process took with it, of which the caller was told; each is a measurement."""
+        victims = self.history.victims(pid)
+        self.need(victims, "no call was in flight")
+        for call in victims:
+            if call.status in statuses:
+                self.noticed(call.end, fault_us, call.client, "%s ended" % call)
+
+    def delisted(self, uuid, fault_us, bound_ms):
+        """Every client hears that it is gone."""
+        heard = self.history.heard(uuid, "gone", fault_us)
+        for client in self.mesh.clients:
+            if client.killed:
+                continue
+            took = heard.get(client.name)
+            slack = self.history.slack(client.name, fault_us, fault_us + bound_ms * MS)
+            if took is None:
+                self.history.say_wrong("%s never heard that the worker is gone" % client.name)
+            elif took > bound_ms * MS + slack:
+                self.history.say_wrong("%s heard after %d ms that the worker is gone" % (client.name, took / 1000))
+
+
+def not_again(call):
+    """One that may not be tried again when it may have run, or has no time left for it."""
+    return call.kind not in ("Safe", "Fast") or call.end > call.start + call.timeout - BACKOFF_US
+
+
+# Processes that end -----------------------------------------------------------------------------------------------
+
+def _kill_worker(case, local):
+    mesh = case.mesh.begin(local=local)
+    victim = mesh.workers[0]
+    at = victim.kill()
+    mesh.go_on(0.5)
+    mesh.await_lists()
+    history = mesh.end()
+    case.excuse_lost(at, at + case.row.bound_ms * MS)
+    case.lost_with(victim.pid, at)
+    case.delisted(victim.uuid, at, case.row.bound_ms)
+
+
+@row("kill", "worker killed", "kill -9, tcp", bound_ms=50)
+def kill_worker(case):
+    _kill_worker(case, local=False)
+
+
+@row("kill-ipc", "worker killed, same host", "kill -9, ipc", bound_ms=50)
+def kill_worker_ipc(case):
+    _kill_worker(case, local=True)
+
+
+@row("term", "worker terminated", "kill -TERM: no failed call")
+def terminate_worker(case):
+    mesh = case.mesh.begin()
+    victim = mesh.workers[0]
+    at = victim.signal(signal.SIGTERM)
+    case.check(victim.wait() == 0, "the worker did not end with 0")
+    mesh.go_on(0.3)
+    mesh.await_lists()
+    history = mesh.end()
+    case.need([run for run in history.runs if run.pid == victim.pid and run.begin < at < run.end], "no call was in flight")
+
+
+# Processes that stand still, or nearly ----------------------------------------------------------------------------
+
+@row("stop", "worker stopped", "kill -STOP, then -CONT", bound_ms=4200, calls_min=3000)
+def stop_worker(case):
+    case.mesh.timeout_ms = 10000
+    mesh = case.mesh.begin()
+    victim = mesh.workers[0]
+    at = victim.stop()
+    mesh.go_on(4.5)
+    resumed = victim.go_on()
+    mesh.await_lists()
+    mesh.go_on(0.5)
+    history = mesh.end()
+    case.excuse_lost(at, at + case.row.bound_ms * MS)
+    lost = [call for call in history.calls if call.status == "WORKER_LOST"]
+    case.need(lost, "no call was in flight")
+    for call in lost:
+        case.noticed(call.end, at, call.client, "%s ended" % call)
+    case.delisted(victim.uuid, at, case.row.bound_ms)
+    back = history.heard(victim.uuid, "alive", resumed)
+    case.check(len(back) == len(mesh.clients), "the worker did not come back")
+    case.check("incarnation=2" in victim.said(), "it came back without a new incarnation")
+    case.check([run for run in history.runs if run.pid == victim.pid and run.begin > resumed],
+               "nobody called the worker after it was back")
+
+
+@row("hang", "handler hangs, I/O alive", "handlers that take 6 s, deadline 3 s", bound_ms=30, calls_min=3000)
+def hang_handler(case):
+    mesh = case.mesh.begin()
+    mesh.client(kinds="6", rate=8, ways="db").await_ready()
+    mesh.go_on(4)
+    history = mesh.end()
+    hanging = [call for call in history.calls if call.kind == "Hang"]
+    case.need(len(hanging) >= 10, "too few handlers hung")
+    for call in hanging:
+        case.check(call.status == "DEADLINE_EXCEEDED", "%s ended with %s" % (call, call.status))
+        case.noticed(call.end, call.start + call.timeout, call.client, "%s ended" % call)
+    quick = sorted(call.end - call.start for call in history.calls if call.ms == 0 and call.well())
+    p99 = quick[len(quick) * 99 // 100]
+    case.check(p99 < 200 * MS, "while handlers hang, one in a hundred other calls takes over %d ms" % (p99 / 1000))
+
+
+@row("stuck", "all handlers of a worker hang", "2 handlers at once, calls of 6 s: the broker says that the worker is stuck, then that "
+     "it goes on", bound_ms=12000, calls_min=50)
+def stick_worker(case):
+    case.mesh.timeout_ms = 3000
+    mesh = case.mesh
+    mesh.broker("--ttl-ms", "4000")
+    mesh.worker("--concurrency", "2")
+    mesh.client(kinds="6", rate=8, ways="db").await_ready()
+    at = now_us()
+    broker = mesh.brokers[0]
+    await_("the broker says that the worker is stuck", lambda: "worker is stuck" in broker.said())
+    case.noticed(now_us(), at, what="the broker said so")
+    mesh.clients[0].rest()
+    await_("the broker says that the worker goes on", lambda: "worker goes on" in broker.said())
+    history = mesh.end()
+    case.check(not any(state == "gone" for _, _, _, state in history.watched), "the worker was delisted")
+
+
+@row("slow", "slow worker", "one of three takes 50 ms more per call: its share falls below half of a third", calls_min=2000)
+def slow_worker(case):
+    mesh = case.mesh.begin(ways="d")
+    victim = mesh.workers[0]
+    slow = "%s.slow-%d" % (mesh.runs_log.path, victim.pid)
+    open(slow, "w").close()
+    at = now_us()
+    mesh.go_on(2.5)
+    until = now_us()
+    history = mesh.end()
+    later = [run for run in history.runs if at + 1 * S < run.begin < until]
+    share = sum(run.pid == victim.pid for run in later) / max(1, len(later))
+    case.check(0 < share < 1 / 6, "the slow worker gets %.0f %% of the calls" % (100 * share))
+
+
+@row("full", "workers at their limit", "1 handler at once, 3 waiting: OVERLOADED, not executed", calls_min=1000)
+def full_workers(case):
+    mesh = case.mesh.begin(workers=2, worker_flags=("--concurrency", "1", "--queue-max", "3"),
+                           broker_flags=("--service-queue-max", "5"), rate=200, slow_ms=100)
+    mesh.go_on(3)
+    history = mesh.end()
+    history.excuse(["OVERLOADED"])
+    case.need(history.outcomes()["OVERLOADED"] >= 20, "nobody was overloaded")
+
+
+@row("twice", "double and late replies", "a library in front of libzmq: each reply again at once, and 0.5 s later", calls_min=2000)
+def reply_twice(case):
+    mesh = case.mesh
+    mesh.broker()
+    mesh.worker()
+    for _ in range(2):
+        mesh.worker(wrapper=mesh.preload("twice"))
+    for client in (mesh.client(), mesh.client()):
+        client.await_ready()
+    mesh.await_lists()
+    mesh.go_on(2.5)
+    history = mesh.end()
+    case.check(history.late > 100, "clients counted %d late replies" % history.late)
+
+
+@row("crash-loop", "crash loop", "2 processes that end 150 ms after their first call, supervised: pauses grow", calls_min=2000)
+def crash_loop(case):
+    mesh = case.mesh.begin()
+    victim = mesh.worker("--processes", "2", environment={"WEFT_CHAOS_CRASH_MS": "150"})
+    mesh.go_on(4)
+    stable = {worker.uuid for worker in mesh.workers[:3]}
+    mesh.workers.remove(victim)
+    victim.signal(signal.SIGTERM)
+    code = victim.wait()
+    case.check(code in (0, 134), "the supervisor ended with %s" % code)
+    mesh.go_on(0.3)
+    mesh.await_lists()
+    history = mesh.end()
+    healthy = {worker.pid for worker in mesh.workers}
+    history.killed_pids |= {run.pid for run in history.runs} - healthy
+    case.excuse_lost(0, FOREVER, lambda call: call.worker not in stable)
+    ends = victim.said().count("another will follow")
+    case.need(ends >= 4, "it crashed only %d times" % ends)
+    case.check(ends <= 2 * 6, "two were started again %d times in 4 s" % ends)
+
+
+@row("same-uuid", "two workers with one UUID", "a library in front of getrandom", calls_min=1000)
+def same_uuid(case):
+    mesh = case.mesh
+    mesh.broker()
+    mesh.worker()
+    for client in (mesh.client(), mesh.client()):
+        client.await_ready()
+    twins = [mesh.worker(wrapper=mesh.preload("same"), wait=False) for _ in range(2)]
+    mesh.go_on(3)
+    for twin in twins:
+        mesh.workers.remove(twin)
+    case.check(sum(twin.running() for twin in twins) == 1, "both serve, or none")
+    case.check(any("is registered already" in twin.said() for twin in twins), "nobody is told why")
+    for twin in twins:
+        twin.kill()
+    mesh.go_on(0.3)
+    mesh.await_lists()
+    mesh.workers += twins
+    history = mesh.end()
+    case.need([run for run in history.runs if run.pid in (twins[0].pid, twins[1].pid)], "neither was called")
+    case.excuse_lost(0, FOREVER, lambda call: call.worker != mesh.workers[0].uuid)
+
+
+# The broker -------------------------------------------------------------------------------------------------------
+
+def routed(call):
+    return not call.direct
+
+
+ABSENT = ("BROKER_LOST", "CONNECT_TIMEOUT")
+
+
+@row("kill-broker", "broker killed", "kill -9, a new one after 0.5 s: workers back", bound_ms=1000, calls_min=1500)
+def kill_broker(case):
+    mesh = case.mesh.begin()
+    at = mesh.brokers[0].kill()
+    mesh.go_on(0.5)
+    mesh.broker()
+    back = now_us()
+    mesh.await_listed(3)
+    listed = now_us()
+    mesh.go_on(1)
+    history = mesh.end()
+    history.excuse(ABSENT, at, back + 1 * S, routed)
+    history.excuse(["NO_SERVICE", "NO_WORKERS"], back, back + 1 * S, routed)  # until the first worker is back
+    case.noticed(listed, back)
+    lost = [call for call in history.calls if call.status == "BROKER_LOST"]
+    case.need(lost, "no routed call was in flight")
+    for call in lost:
+        slack = history.slack(call.client, at, call.end)
+        if call.start < at and call.end > at + 50 * MS + slack:
+            history.say_wrong("%s ended %d ms after the broker" % (call, (call.end - at) / 1000))
+
+
+@row("stop-broker", "broker stopped for 10 s", "kill -STOP, -CONT", calls_min=8000)
+def stop_broker(case):
+    case.mesh.timeout_ms = 12000
+    mesh = case.mesh.begin()
+    broker = mesh.brokers[0]
+    at = broker.stop()
+    mesh.go_on(10)
+    resumed = broker.go_on()
+    mesh.await_listed(3)
+    listed = now_us()
+    mesh.go_on(1.5)
+    mesh.await_lists()
+    history = mesh.end()
+    case.check(listed - resumed < 2 * S, "all workers are listed after %d ms" % ((listed - resumed) / 1000))
+    history.excuse(ABSENT, at, resumed + 1 * S, routed)
+    history.excuse(["NO_WORKERS", "NO_SERVICE"], resumed, resumed + 1 * S, routed)
+    gone = [uuid for _, when, uuid, state in history.watched if state == "gone" and at < when < at + 13 * S]
+    case.check(not gone, "%d workers were delisted" % len(gone))
+
+
+# Cuts -------------------------------------------------------------------------------------------------------------
+
+@row("cut-client", "client-broker cut", "nft, 5 s: direct calls go on", calls_min=4000)
+def cut_client(case):
+    case.history.on_time = False
+    mesh = case.mesh.begin()
+    at = now_us()
+    mesh.net.cut("c1", "b0")
+    mesh.go_on(5)
+    mesh.net.heal()
+    healed = now_us()
+    mesh.go_on(3)
+    mesh.await_lists()
+    history = mesh.end()
+    history.excuse([*ABSENT, "DEADLINE_EXCEEDED"], at, healed + 2500 * MS,
+                   lambda call: routed(call) and call.client == "client-1")
+    case.need(any(call.client == "client-1" and call.direct and call.well() and at < call.start < healed
+                  for call in history.calls), "no direct call meanwhile")
+
+
+@row("cut-worker", "broker-worker cut", "nft, 6 s: delisted within the TTL, direct calls finish", bound_ms=10000, calls_min=5000)
+def cut_worker(case):
+    case.history.on_time = False
+    case.mesh.timeout_ms = 8000
+    mesh = case.mesh.begin()
+    victim = mesh.workers[0]
+    at = now_us()
+    mesh.net.cut("w0", "b0")
+    mesh.go_on(6)
+    mesh.net.heal()
+    healed = now_us()
+    mesh.await_lists()
+    mesh.go_on(0.5)
+    history = mesh.end()
+    case.excuse_lost(at, healed + 1 * S, routed)
+    for client, took in history.heard(victim.uuid, "gone", at).items():
+        case.noticed(at + took, at, client, "the worker was delisted")
+    case.delisted(victim.uuid, at, case.row.bound_ms)
+
+
+def _cut_one_way(case, place, rule):
+    case.history.on_time = False
+    case.mesh.timeout_ms = 8000
+    mesh = case.mesh.begin()
+    victim = mesh.workers[0]
+    at = now_us()
+    mesh.net.filter(place, rule)
+    mesh.go_on(6)
+    case.check("lost the broker" in victim.said(), "the worker does not notice")
+    case.check("worker lost" in mesh.brokers[0].said(), "the broker does not notice")
+    mesh.net.heal()
+    healed = now_us()
+    mesh.await_lists()
+    mesh.go_on(0.5)
+    history = mesh.end()
+    case.excuse_lost(at, healed + 1 * S, routed)
+    for client, took in history.heard(victim.uuid, "gone", at).items():
+        case.noticed(at + took, at, client, "the worker was delisted")
+    case.delisted(victim.uuid, at, case.row.bound_ms)
+
+
+@row("deaf-worker", "one-way cut, broker to worker", "nft, one chain, 6 s: both ends notice", bound_ms=10000, calls_min=5000)
+def cut_to_worker(case):
+    _cut_one_way(case, "w0", "input ip saddr %s drop" % case.mesh.net.place("b0"))
+
+
+@row("mute-worker", "one-way cut, worker to broker", "nft, one chain, 6 s: both ends notice", bound_ms=10000, calls_min=5000)
+def cut_from_worker(case):
+    _cut_one_way(case, "b0", "input ip saddr %s drop" % case.mesh.net.place("w0"))
+
+
+@row("half-open", "half-open connection", "nft drops client-worker, 5 s: noticed, works after heal", bound_ms=4200, calls_min=4000)
+def half_open(case):
+    case.history.on_time = False
+    case.mesh.timeout_ms = 10000
+    mesh = case.mesh.begin()
+    victim = mesh.workers[0]
+    at = now_us()
+    mesh.net.cut("c1", "w0")
+    mesh.go_on(5)
+    mesh.net.heal()
+    healed = now_us()
+    mesh.go_on(4)
+    history = mesh.end()
+    case.excuse_lost(at, at + case.row.bound_ms * MS, lambda call: call.client == "client-1" and call.direct)
+    lost = [call for call in history.calls if call.status == "WORKER_LOST"]
+    case.need(lost, "no call was in flight")
+    for call in lost:
+        case.noticed(call.end, at, call.client, "%s ended" % call)
+    case.check(any(call.client == "client-1" and call.direct and call.worker == victim.uuid and call.start > healed
+                   for call in history.calls), "client-1 does not call the worker again")
+
+
+@row("reset", "RST", "ss -K of all connections of a worker, then of the broker: in flight maybe", bound_ms=50, calls_min=1500)
+def reset(case):
+    mesh = case.mesh.begin()
+    victim = mesh.workers[0]
+    at = now_us()
+    mesh.net.reset("w0")
+    mesh.go_on(0.6)
+    again = now_us()
+    mesh.net.reset("b0")
+    mesh.go_on(1)
+    mesh.await_lists()
+    history = mesh.end()
+    case.excuse_lost(at, at + 300 * MS)
+    case.excuse_lost(again, again + 300 * MS, routed, ("WORKER_LOST", "BROKER_LOST"))
+    lost = [call for call in history.calls if call.status in ("WORKER_LOST", "BROKER_LOST")]
+    case.need(lost, "no call was in flight")
+    for call in lost:
+        case.noticed(call.end, at if call.end < again else again, call.client, "%s ended" % call)
+    case.check(any(run.pid == victim.pid and run.begin > again + 500 * MS for run in history.runs),
+               "nobody calls the worker again")
+
+
+@row("loss", "loss 5-30 %", "nft drops packets at random at a client and a worker: latency only", calls_min=3000)
+def lose_packets(case):
+    case.history.on_time = False
+    case.mesh.timeout_ms = 15000
+    mesh = case.mesh.begin(rate=250)
+    per_cent = 5 + 25 * (case.turn % 6) // 5
+    for place in ("c1", "w0"):
+        mesh.net.filter(place, "input numgen random mod 100 < %d drop" % per_cent)
+    mesh.go_on(8)
+    mesh.net.heal()
+    mesh.go_on(1)
+    mesh.end()
+
+
+@row("reorder", "reorder", "wire.py holds each frame of a client and of a worker back for 0 to 20 ms: latency only", calls_min=1500)
+def reorder_packets(case):
+    case.history.on_time = False
+    case.mesh.timeout_ms = 15000
+    mesh = case.mesh.begin(rate=250)
+    wires = [mesh.bad_wire(place, 20, 0, case.turn) for place in ("c1", "w0")]
+    mesh.go_on(4)
+    for wire in wires:
+        wire.kill()
+    mesh.net.heal()
+    mesh.go_on(0.5)
+    history = mesh.end()
+    slow = [call for call in history.calls if call.client == "client-1" and call.ms == 0 and call.end - call.start > 10 * MS]
+    case.need(len(slow) > 100, "the wire held nothing back")
+
+
+@row("vanish", "over 15 % of heartbeats vanish", "nft drops all that 2 of 5 workers send the broker, 5.5 s, TTL 4 s: nobody expires",
+     calls_min=4000)
+def vanish_beats(case):
+    case.history.on_time = False
+    mesh = case.mesh.begin(workers=5, ways="d", broker_flags=("--transport-beat-ms", "0", "--ttl-ms", "4000"))
+    mesh.net.filter("b0", *("input ip saddr %s drop" % mesh.net.place("w%d" % number) for number in (0, 1)))
+    at = now_us()
+    mesh.go_on(5.5)
+    mesh.net.heal()
+    healed = now_us()
+    mesh.await_lists()
+    history = mesh.end()
+    gone = {uuid for _, when, uuid, state in history.watched if state == "gone" and at < when < healed}
+    case.check(not gone, "%d workers were delisted" % len(gone))
+
+
+# Clients ----------------------------------------------------------------------------------------------------------
+
+@row("stop-client", "client stops reading", "kill -STOP under load: others unaffected; broker and workers drop it",
+     bound_ms=4500, calls_min=3000)
+def stop_client(case):
+    mesh = case.mesh.begin(slow_ms=100, rate=700)
+    slow = mesh.clients[0]
+    peers = ["b0"] + ["w%d" % worker.number for worker in mesh.workers]
+    case.need(all(mesh.net.connections(place, "c1") for place in peers), "it was not connected everywhere")
+    at = slow.stop()
+    await_("all dropped the client that does not read",
+           lambda: not any(mesh.net.connections(place, "c1") for place in peers))
+    case.noticed(now_us(), at, what="all dropped it")
+    mesh.go_on(1)
+    resumed = slow.go_on()
+    mesh.go_on(1.5)
+    mesh.await_lists()
+    history = mesh.end()
+    history.excuse(["WORKER_LOST", "BROKER_LOST", "CONNECT_TIMEOUT", "DEADLINE_EXCEEDED"], at, resumed + 1 * S,
+                   lambda call: call.client == slow.name)
+
+
+@row("kill-client", "client dies", "kill -9: its calls are cancelled at the workers", bound_ms=100)
+def kill_client(case):
+    mesh = case.mesh.begin(slow_ms=1000)
+    victim = mesh.clients[0]
+    at = victim.kill()
+    mesh.go_on(1.2)
+    history = mesh.end()
+    hers = [run for run in history.runs if run.number >> 40 == 1 and run.begin < at - 10 * MS and run.end and run.end > at]
+    polite = [run for run in hers if run.number >> 4 & 1]
+    case.need(polite, "no call was in flight")
+    for run in polite:
+        if run.cancelled:
+            case.noticed(run.end, at, what="a call of the client that died was cancelled")
+        else:
+            case.check(run.end < at + case.row.bound_ms * MS, "call %x was not cancelled" % run.number)
+    for run in hers:
+        case.check(run.cancelled or run.end < at + case.row.bound_ms * MS, "call %x was not told" % run.number)
+
+
+# Clocks -----------------------------------------------------------------------------------------------------------
+
+@row("wall-clock", "wall clock 1 h off", "a library in front of libc's clocks, of all processes: forth, back, back", calls_min=2000)
+def wall_clock(case):
+    mesh = case.mesh
+    clock = mesh.control("clock")
+    how = {"wrapper": mesh.preload("clocks"), "environment": {"WEFT_CHAOS_CLOCK": clock.path}}
+    mesh.broker(**how)
+    for _ in range(3):
+        mesh.worker(**how)
+    for client in (mesh.client(**how), mesh.client(**how)):
+        client.await_ready()
+    mesh.await_lists()
+    for offset_s in (3600, 0, -3600, 0):
+        clock.set(offset_s)
+        mesh.go_on(0.7)
+    history = mesh.end()
+    case.check(not any(state == "gone" for _, _, _, state in history.watched), "a worker was delisted")
+
+
+@row("time-offset", "monotonic clocks differ between hosts", "unshare -T: broker and workers days apart", calls_min=1500)
+def time_offset(case):
+    mesh = case.mesh
+    case.history.on_time = False
+    mesh.broker(wrapper=mesh.offset(1000000))
+    for days in (1, 20, 300):
+        mesh.worker(wrapper=mesh.offset(days * 86400))
+    for client in (mesh.client(), mesh.client()):
+        client.await_ready()
+    mesh.await_lists()
+    mesh.go_on(2.5)
+    history = mesh.end()
+    case.check(not any(state == "gone" for _, _, _, state in history.watched), "a worker was delisted")
+
+
+# What a process needs ---------------------------------------------------------------------------------------------
+
+@row("descriptors", "fd limit", "prlimit at the broker: old peers fine, new ones refused, recovers", calls_min=2000)
+def descriptors(case):
+    mesh = case.mesh.begin()
+    broker = mesh.brokers[0]
+    broker.limit_descriptors(broker.descriptors() + 1)
+    newcomers = [mesh.client(rate=50) for _ in range(3)]
+    mesh.go_on(1.5)
+    refused = [client for client in newcomers if "ready" not in client.said(client.out_path)]
+    case.need(refused, "nobody was refused")
+    broker.limit_descriptors(4096)
+    for client in newcomers:
+        client.await_ready()
+    mesh.go_on(0.5)
+    mesh.await_lists()
+    mesh.end()
+
+
+@row("memory", "malloc fails", "a library in front of malloc, for the broker's and workers' own code: 1 of 20", calls_min=2000)
+def memory(case):
+    mesh = case.mesh
+    control = mesh.control("memory")
+    how = {"wrapper": mesh.preload("memory"), "environment": {"WEFT_CHAOS_MEMORY": control.path}}
+    mesh.broker(**how)
+    for _ in range(3):
+        mesh.worker(**how)
+    for client in (mesh.client(), mesh.client()):
+        client.await_ready()
+    mesh.await_lists()
+    control.set(50000)
+    at = now_us()
+    mesh.go_on(1)
+    newcomer = mesh.client(rate=100)
+    mesh.go_on(1.5)
+    control.set(0)
+    until = now_us()
+    newcomer.await_ready()
+    mesh.go_on(1)
+    mesh.await_lists()
+    history = mesh.end()
+    failed = control.get(1)
+    case.need(failed >= 10, "%d allocations failed" % failed)
+    history.more_fates = {"OVERLOADED": {"yes"}, "INTERNAL": {"yes"}}  # no memory for the reply
+    history.excuse(["OVERLOADED", "INTERNAL", "WORKER_LOST", "BROKER_LOST", "NO_WORKERS", "CONNECT_TIMEOUT"], at, until + 1 * S)
+
+
+@row("log-full", "log disk full", "stderr of broker and workers, at level debug, on a full 64 KiB tmpfs", calls_min=1500)
+def log_full(case):
+    mesh = case.mesh
+    disk = mesh.small_disk("64k")
+    flags = ("--log-level", "debug")
+    mesh.broker(*flags, err_folder=disk)
+    for _ in range(3):
+        mesh.worker(*flags, err_folder=disk)
+    with open(disk + "/rest", "wb", buffering=0) as rest:
+        try:
+            while True:
+                rest.write(b"x" * 1024)
+        except OSError:
+            pass
+    for client in (mesh.client(), mesh.client()):
+        client.await_ready()
+    mesh.await_lists()
+    mesh.go_on(2)
+    mesh.end()
+
+
+# Restarts ---------------------------------------------------------------------------------------------------------
+
+@row("rolling", "rolling restart of all workers", "each is replaced, 3 times around: no failed call", calls_min=2000)
+def rolling_workers(case):
+    mesh = case.mesh.begin()
+    for _ in range(3):
+        for old in list(mesh.workers):
+            mesh.worker(number=old.number)
+            old.signal(signal.SIGTERM)
+            case.check(old.wait() == 0, "%s did not end with 0" % old.name)
+            mesh.workers.remove(old)
+            mesh.go_on(0.05)
+    mesh.await_lists()
+    mesh.end()
+
+
+@row("rolling-broker", "rolling restart of two brokers", "each is told to stop and started again: no failed call", calls_min=2000)
+def rolling_brokers(case):
+    mesh = case.mesh
+    for number in (0, 1):
+        mesh.broker(number=number)
+    for worker in [mesh.worker(wait=False) for _ in range(3)]:
+        mesh.worker_ready(worker)
+    for client in (mesh.client(), mesh.client()):
+        client.await_ready()
+    mesh.go_on(0.5)
+    for number in (0, 1):
+        old = mesh.brokers[number]
+        old.signal(signal.SIGTERM)
+        case.check(old.wait() == 0, "%s did not end with 0" % old.name)
+        mesh.go_on(1)
+        mesh.broker(number=number)
+        mesh.go_on(1)
+    mesh.end()
+
+
+@row("mass", "mass reconnect", "the broker of 1,000 workers is killed and started again: all are back", bound_ms=10000, calls_min=1500)
+def mass_reconnect(case):
+    mesh = case.mesh
+    mesh.broker()
+    for crowd in [mesh.crowd(250, "w%d" % number) for number in range(4)]:
+        crowd.await_ready()
+    for client in (mesh.client(ways="b"), mesh.client(ways="b")):
+        client.await_ready()
+    mesh.await_listed(1000)
+    mesh.go_on(0.5)
+    at = mesh.brokers[0].kill()
+    mesh.go_on(0.3)
+    mesh.broker()
+    back = now_us()
+    mesh.await_listed(1000)
+    case.noticed(now_us(), back, what="all were back")
+    mesh.go_on(1)
+    history = mesh.end()
+    history.excuse([*ABSENT, "NO_SERVICE", "NO_WORKERS"], at, back + 2 * S)

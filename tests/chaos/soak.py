@@ -1,0 +1,168 @@
+# SPDX-License-Identifier: MPL-2.0
+"""A long time of mixed traffic, restarts and slow clients; `soak` starts it, as `run` does.
+
+One broker, one worker and one client live all the time: what they hold must not grow. Everything that happened to every
+call is held against what must be true, as in `run`.
+"""
+
+import argparse
+import random
+import signal
+import sys
+import time
+
+import rows
+import stage
+from stage import now_us
+
+SAMPLE_S = 5
+WARM = 0.2           # of the time: caches fill, pools grow to what the traffic needs
+SLOPE_MAX_KB_H = 2048
+FDS_MORE = 8
+MS, S = 1000, 1_000_000
+
+
+class Witness:
+    """A process that lives all the time."""
+
+    def __init__(self, process):
+        self.process, self.samples = process, []
+
+    def look(self):
+        with open("/proc/%d/status" % self.process.pid) as file:
+            rss_kb = next(int(line.split()[1]) for line in file if line.startswith("VmRSS"))
+        self.samples.append((time.monotonic(), rss_kb, self.process.descriptors()))
+
+    def settled(self):
+        return self.samples[int(len(self.samples) * WARM):]
+
+    def slope_kb_h(self):
+        """Of the straight line through the samples."""
+        points = [(at, rss) for at, rss, _ in self.settled()]
+        mean_x, mean_y = (sum(column) / len(points) for column in zip(*points))
+        below = sum((x - mean_x) ** 2 for x, _ in points)
+        return 3600 * sum((x - mean_x) * (y - mean_y) for x, y in points) / below if below else 0.0
+
+    def line(self):
+        fds = [fds for _, _, fds in self.settled()]
+        return "%-10s  RSS %6d kB at first, %6d kB at last, %+7.0f kB/h  fds %d to %d, at last %d" % (
+            self.process.name, self.samples[0][1], self.samples[-1][1], self.slope_kb_h(), min(fds), max(fds), fds[-1])
+
+
+class Soak:
+    def __init__(self, options):
+        self.mesh = stage.Mesh(stage.Net(), options.build)
+        self.dice = random.Random(options.seed)
+        self.events = {}
+        self.case = rows.Case(None, self.mesh, 0)
+        mesh = self.mesh
+        mesh.timeout_ms = 8000
+        mesh.broker()
+        for worker in [mesh.worker(wait=False) for _ in range(4)]:
+            mesh.worker_ready(worker)
+        self.first_worker = mesh.workers[0]
+        self.first = mesh.client(rate=250)
+        self.slow = mesh.client(rate=150, kinds="0011234455", slow_ms=100)
+        self.hanging = mesh.client(rate=2, kinds="6")
+        self.short_lived = mesh.client(rate=100)
+        for client in list(mesh.clients):
+            client.await_ready()
+        mesh.await_lists(clients=[self.first])
+        self.witnesses = [Witness(process) for process in (mesh.brokers[0], self.first_worker, self.first)]
+
+    def kill_worker(self):
+        victim = self.dice.choice(self.mesh.workers[1:])
+        at = victim.kill()
+        self.mesh.history.killed_pids.add(victim.pid)
+        self.case.excuse_lost(at, at + 100 * MS)
+        self._replace(victim)
+
+    def restart_worker(self):
+        victim = self.dice.choice(self.mesh.workers[1:])
+        victim.signal(signal.SIGTERM)
+        if victim.wait() != 0:
+            self.mesh.history.say_wrong("%s did not end with 0 when it was told to" % victim.name)
+        self._replace(victim)
+
+    def _replace(self, victim):
+        self.mesh.workers.remove(victim)
+        self.mesh.processes.remove(victim)
+        self.mesh.worker(number=victim.number)
+
+    def reset_all(self):
+        """For clients and workers this is a broker that went and came back."""
+        at = now_us()
+        self.mesh.net.reset("b0")
+        self.case.excuse_lost(at, at + 300 * MS, rows.routed, ("WORKER_LOST", "BROKER_LOST"))
+
+    def stop_client(self):
+        at = self.slow.stop()
+        self.mesh.go_on(self.dice.uniform(0.5, 5))
+        until = self.slow.go_on()
+        name = self.slow.name
+        self.mesh.history.excuse(["WORKER_LOST", "BROKER_LOST", "CONNECT_TIMEOUT", "DEADLINE_EXCEEDED"], at, until + 1 * S,
+                                 lambda call: call.client == name)
+
+    def replace_client(self):
+        self.short_lived.kill()
+        self.short_lived = self.mesh.client(rate=100)
+        self.short_lived.await_ready()
+
+    def go(self, minutes):
+        end = time.monotonic() + minutes * 60
+        sample = 0
+        what = [self.kill_worker, self.restart_worker, self.restart_worker, self.reset_all, self.stop_client,
+                self.replace_client]
+        while time.monotonic() < end:
+            if time.monotonic() >= sample:
+                sample = time.monotonic() + SAMPLE_S
+                for witness in self.witnesses:
+                    witness.look()
+            event = self.dice.choice(what)
+            event()
+            self.events[event.__name__] = self.events.get(event.__name__, 0) + 1
+            self.mesh.go_on(self.dice.uniform(0.2, 2))
+        for witness in self.witnesses:
+            witness.look()
+
+
+def main():
+    parser = argparse.ArgumentParser(prog="tests/chaos/soak")
+    parser.add_argument("--minutes", type=float, default=30)
+    parser.add_argument("--seed", type=int, default=1, help="of what happens, and when")
+    parser.add_argument("--keep", metavar="FOLDER", help="copies the logs there if something is wrong")
+    parser.add_argument("--build", metavar="FOLDER", required=True)
+    options = parser.parse_args()
+    start = time.monotonic()
+    soak = Soak(options)
+    past = None
+    try:
+        soak.go(options.minutes)
+        past = soak.mesh.end()
+        past.judge()
+    except stage.Broken as error:
+        past = soak.mesh.history
+        past.say_wrong(str(error))
+    for witness in soak.witnesses:
+        slope = witness.slope_kb_h()
+        if options.minutes >= 10 and slope > SLOPE_MAX_KB_H:
+            past.say_wrong("%s grows by %.0f kB/h" % (witness.process.name, slope))
+        fds = [fds for _, _, fds in witness.settled()]
+        if fds and fds[-1] > fds[0] + FDS_MORE:
+            past.say_wrong("%s holds %d descriptors, %d before" % (witness.process.name, fds[-1], fds[0]))
+    if len(past.calls) < 200 * 60 * options.minutes:
+        past.say_wrong("void: only %d calls" % len(past.calls))
+    for text in past.wrong[:20]:
+        stage.complain(text)
+    print("%.0f s, %d calls: %s" % (time.monotonic() - start, len(past.calls),
+                                   " ".join("%s:%d" % pair for pair in past.outcomes().most_common())))
+    print("events: " + " ".join("%s:%d" % pair for pair in sorted(soak.events.items())))
+    for witness in soak.witnesses:
+        print(witness.line())
+    print("lost %d, wrong %d" % (past.lost, len(past.wrong)))
+    soak.mesh.clean(options.keep if past.wrong else None)
+    return 1 if past.wrong or past.lost else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
