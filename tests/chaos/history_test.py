@@ -105,7 +105,7 @@ class History(unittest.TestCase):
         self.is_wrong("after its deadline", late, [run(number(1, SAFE))])
 
     def test_a_machine_that_stood_still_is_no_excuse_for_more_than_that(self):
-        late = [call(number(1, SAFE), start=0, end=1_500_000), "S\t900000\t600000"]
+        late = [call(number(1, SAFE), start=0, end=1_500_000), "S\t900000\t300000"]
         self.assertEqual(self.judge(late, [run(number(1, SAFE))], last=finish(1)).wrong, [])
         late[1] = "S\t900000\t100000"
         self.is_wrong("after its deadline", late, [run(number(1, SAFE))], last=finish(1))

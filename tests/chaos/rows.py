@@ -7,7 +7,7 @@ says besides what must be noticed and how soon (`noticed`), and what else must b
 
 import signal
 
-from history import FOREVER
+from history import FOREVER, kind_of
 from stage import await_, now_us
 
 ROWS = []
@@ -62,12 +62,18 @@ class Case:
         self.history.excuse(["NO_WORKERS", "CONNECT_TIMEOUT"], since, until,
                             lambda call: call.kind == "Keyed" and call.executed == "maybe" and (not where or where(call)))
 
+    def lost(self, *statuses):
+        """The calls that ended with their connection. Not those with a key: they are tried again where they were, which takes
+        as long as it takes."""
+        return [call for call in self.history.calls
+                if call.status in (statuses or ("WORKER_LOST",)) and call.kind != "Keyed"]
+
     def lost_with(self, pid, fault_us, statuses=("WORKER_LOST",)):
         """The calls that a process took with it, of which the caller was told; each is a measurement."""
         victims = self.history.victims(pid)
         self.need(victims, "no call was in flight")
         for call in victims:
-            if call.status in statuses:
+            if call.status in statuses and call.kind != "Keyed":
                 self.noticed(call.end, fault_us, call.client, "%s ended" % call)
 
     def delisted(self, uuid, fault_us, bound_ms):
@@ -139,7 +145,7 @@ def stop_worker(case):
     mesh.go_on(0.5)
     history = mesh.end()
     case.excuse_lost(at, at + case.row.bound_ms * MS)
-    lost = [call for call in history.calls if call.status == "WORKER_LOST"]
+    lost = case.lost()
     case.need(lost, "no call was in flight")
     for call in lost:
         case.noticed(call.end, at, call.client, "%s ended" % call)
@@ -402,10 +408,11 @@ def half_open(case):
     mesh.go_on(5)
     mesh.net.heal()
     healed = now_us()
-    mesh.go_on(4)
+    await_("client-1 is connected to the worker again", lambda: mesh.net.connections("c1", "w0"))
+    mesh.go_on(3)
     history = mesh.end()
     case.excuse_lost(at, at + case.row.bound_ms * MS, lambda call: call.client == "client-1" and call.direct)
-    lost = [call for call in history.calls if call.status == "WORKER_LOST"]
+    lost = case.lost()
     case.need(lost, "no call was in flight")
     for call in lost:
         case.noticed(call.end, at, call.client, "%s ended" % call)
@@ -413,7 +420,7 @@ def half_open(case):
                    for call in history.calls), "client-1 does not call the worker again")
 
 
-@row("reset", "RST", "ss -K of all connections of a worker, then of the broker: in flight maybe", bound_ms=50, calls_min=1500)
+@row("reset", "RST", "ss -K of all connections of a worker, then of the broker: in flight maybe", bound_ms=250, calls_min=1500)
 def reset(case):
     mesh = case.mesh.begin()
     victim = mesh.workers[0]
@@ -427,7 +434,8 @@ def reset(case):
     history = mesh.end()
     case.excuse_lost(at, at + 300 * MS)
     case.excuse_lost(again, again + 300 * MS, routed, ("WORKER_LOST", "BROKER_LOST"))
-    lost = [call for call in history.calls if call.status in ("WORKER_LOST", "BROKER_LOST")]
+    history.excuse(["NO_SERVICE", "NO_WORKERS"], again, again + 300 * MS, routed)  # until the first worker is back
+    lost = case.lost("WORKER_LOST", "BROKER_LOST")
     case.need(lost, "no call was in flight")
     for call in lost:
         case.noticed(call.end, at if call.end < again else again, call.client, "%s ended" % call)
@@ -511,6 +519,7 @@ def kill_client(case):
     mesh.go_on(1.2)
     history = mesh.end()
     hers = [run for run in history.runs if run.number >> 40 == 1 and run.begin < at - 10 * MS and run.end and run.end > at]
+    hers = [run for run in hers if kind_of(run.number) != "Keyed"]  # that goes on: somebody may ask for it again
     polite = [run for run in hers if run.number >> 4 & 1]
     case.need(polite, "no call was in flight")
     for run in polite:
