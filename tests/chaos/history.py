@@ -70,8 +70,8 @@ class Excuse:
     def __init__(self, statuses, since, until, where):
         self.statuses, self.since, self.until, self.where = set(statuses), since, until, where
 
-    def covers(self, call):
-        return (call.status in self.statuses and call.start <= self.until and call.end >= self.since
+    def covers(self, call, slack):
+        return (call.status in self.statuses and call.start <= self.until + slack and call.end >= self.since
                 and (not self.where or self.where(call)))
 
 
@@ -211,7 +211,10 @@ class History:
             self.say_wrong("%s ended with %s and a wrong answer" % (call, call.status))
 
     def _judge_reason(self, call):
-        if call.well() or any(excuse.covers(call) for excuse in self.excuses):
+        if call.well():
+            return
+        slack = self.slack(call.client, call.start, call.end)
+        if any(excuse.covers(call, slack) for excuse in self.excuses):
             return
         if call.status == "CANCELLED" and call.cancelled:
             return

@@ -10,13 +10,14 @@
  *
  *      C number way timeout_ms ms start_us end_us status executed origin attempts direct worker right cancelled text
  *      W us service uuid state      the list of workers changed
- *      S us gap_us                  it could not run for so long
+ *      S us gap_us                  it could not run, or its threads waited for a processor, for so long
  *      L number way start_us        a call never ended
  *      F us started ended late malformed retried      the end
  *
  *  SIGUSR1 makes it start no calls until the next one, so that all is quiet. */
 
 #include "jobs.h"
+#include <dirent.h>
 #include <fcntl.h>
 #include <poll.h>
 #include <pthread.h>
@@ -30,6 +31,7 @@
 
 #define TICK_MS      2
 #define STALL_US     8000
+#define LOOK_MS      5      /* between two looks for stalls */
 #define BEHIND_US    100000 /* what is made up for: not all that was due while it stood still */
 #define SYNC_EACH    10     /* one call in so many is a synchronous one */
 #define OVERTIME_MS  3000   /* a call that is not done so long after its deadline never will be */
@@ -233,15 +235,41 @@ static void *make_calls (void *arg)
     return NULL;
 }
 
+/*  How long all threads of this process, together, were ready to run and had no processor. */
+static int64_t waited_us (void)
+{
+    int64_t total_us = 0;
+    DIR *tasks = opendir ("/proc/self/task");
+
+    for (const struct dirent *task; tasks && (task = readdir (tasks));) {
+        char path [300];
+        long long ran_ns, waited_ns;
+        snprintf (path, sizeof path, "/proc/self/task/%s/schedstat", task->d_name);
+        FILE *file = fopen (path, "re");
+        if (file && fscanf (file, "%lld %lld", &ran_ns, &waited_ns) == 2)
+            total_us += waited_ns / 1000;
+        if (file)
+            fclose (file);
+    }
+    if (tasks)
+        closedir (tasks);
+    return total_us;
+}
+
+/*  When nothing came of it that there was something to do: this thread stood still, or others waited for a processor. */
 static void *notice_stalls (void *arg)
 {
     (void) arg;
+    int64_t waited_before_us = waited_us ();
     for (int64_t before_us = job_clock_us ();;) {
-        poll (NULL, 0, 1);
-        const int64_t now_us = job_clock_us ();
-        if (now_us - before_us > STALL_US)
-            say ("S\t%lld\t%lld\n", (long long) before_us, (long long) (now_us - before_us));
+        poll (NULL, 0, LOOK_MS);
+        const int64_t now_us = job_clock_us (), now_waited_us = waited_us ();
+        const int64_t gap_us = now_us - before_us - 1000 * LOOK_MS, wait_us = now_waited_us - waited_before_us;
+        const int64_t stall_us = gap_us > wait_us ? gap_us : wait_us;
+        if (stall_us > STALL_US)
+            say ("S\t%lld\t%lld\n", (long long) before_us, (long long) stall_us);
         before_us = now_us;
+        waited_before_us = now_waited_us;
     }
     return NULL;
 }
