@@ -103,10 +103,10 @@ def _kill_worker(case, local):
     at = victim.kill()
     mesh.go_on(0.5)
     mesh.await_lists()
-    history = mesh.end()
-    case.excuse_lost(at, at + case.row.bound_ms * MS)
+    mesh.end()
+    case.excuse_lost(victim.killed_us, at + case.row.bound_ms * MS)
     case.lost_with(victim.pid, at)
-    case.delisted(victim.uuid, at, case.row.bound_ms)
+    case.delisted(victim.uuid, victim.killed_us, case.row.bound_ms + (at - victim.killed_us) // MS)
 
 
 @row("kill", "worker killed", "kill -9, tcp", bound_ms=50)
@@ -295,7 +295,7 @@ def kill_broker(case):
     listed = now_us()
     mesh.go_on(1)
     history = mesh.end()
-    history.excuse(ABSENT, at, back + 1 * S, routed)
+    history.excuse(ABSENT, mesh.brokers[0].killed_us, back + 1 * S, routed)
     history.excuse(["NO_SERVICE", "NO_WORKERS"], back, back + 1 * S, routed)  # until the first worker is back
     case.noticed(listed, back)
     lost = [call for call in history.calls if call.status == "BROKER_LOST"]
@@ -692,7 +692,7 @@ def mass_reconnect(case):
         client.await_ready()
     mesh.await_listed(1000)
     mesh.go_on(0.5)
-    at = mesh.brokers[0].kill()
+    mesh.brokers[0].kill()
     mesh.go_on(0.3)
     mesh.broker()
     back = now_us()
@@ -700,4 +700,4 @@ def mass_reconnect(case):
     case.noticed(now_us(), back, what="all were back")
     mesh.go_on(1)
     history = mesh.end()
-    history.excuse([*ABSENT, "NO_SERVICE", "NO_WORKERS"], at, back + 2 * S)
+    history.excuse([*ABSENT, "NO_SERVICE", "NO_WORKERS"], mesh.brokers[0].killed_us, back + 2 * S)

@@ -173,10 +173,11 @@ class Process:
         return at
 
     def kill(self):
+        """The time of it is that of its death: a busy machine may take long to let it die. Its connections end before."""
         self.killed = True
-        at = self.signal(signal.SIGKILL)
+        self.killed_us = self.signal(signal.SIGKILL)
         self.popen.wait()
-        return at
+        return now_us()
 
     def stop(self):
         return self.signal(signal.SIGSTOP)
