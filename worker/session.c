@@ -14,7 +14,8 @@
 #include "keyed.h"
 #include "session.h"
 
-#define LINGER_US      100000  /* callers that had not heard of the drain may be on their way this long */
+#define LINGER_US      100000  /* callers that had not heard of the drain may be on their way this long, */
+#define LINGER_TRIPS   6       /* or, if the ways are slow, as long as so many round trips: until they hear, and connect */
 #define PART_US        1000000 /* how long a drained worker waits for its peers' goodbyes */
 
 /*  ------------------------------------------------------------------ links  */
@@ -560,12 +561,20 @@ void session_quit (session_t *self, int64_t now_us)
     session_settle (self);
 }
 
+/*  Until when callers may still turn up. How slow their ways are is not known, but how slow the one to the broker is. */
+static int64_t linger_by_us (const session_t *self)
+{
+    const int64_t slow_us = self->part_by_us - PART_US + LINGER_TRIPS * self->standing.slowest_us;
+    const int64_t by_us = slow_us > self->linger_by_us ? slow_us : self->linger_by_us;
+    return by_us < self->part_by_us ? by_us : self->part_by_us;
+}
+
 /*  Nothing more will come: the broker has seen that we drain, and the callers have left, those included
  *  that were just connecting; or they had their time. */
 static bool all_have_parted (const session_t *self)
 {
     const bool broker = !standing_connected (&self->standing) || self->standing.fenced;
-    const bool callers = self->peers.count == 0 && self->now_us >= self->linger_by_us;
+    const bool callers = self->peers.count == 0 && self->now_us >= linger_by_us (self);
     return (broker && callers) || self->now_us >= self->part_by_us;
 }
 
@@ -660,8 +669,7 @@ int64_t session_next_us (const session_t *self)
     if (self->state == SESSION_DRAINING) {
         next_us = earlier (next_us, self->drain_by_us);
         if (self->requests.open.count == 0)
-            next_us = earlier (next_us,
-                               self->now_us < self->linger_by_us ? self->linger_by_us : self->part_by_us);
+            next_us = earlier (next_us, self->now_us < linger_by_us (self) ? linger_by_us (self) : self->part_by_us);
     }
     return next_us;
 }

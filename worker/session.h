@@ -74,7 +74,7 @@ typedef struct session {
 
     int64_t drain_by_us;        /* what runs longer is abandoned */
     int64_t part_by_us;         /* peers that have not said goodbye are left */
-    int64_t linger_by_us;       /* until then new callers may still turn up */
+    int64_t linger_by_us;       /* until then new callers may still turn up, however quick the ways */
 } session_t;
 
 /*  False: out of memory. The session may not be moved. */

@@ -43,9 +43,10 @@ static void learn (standing_t *self, text_t endpoint)
 
 static void beater (const weft_beat_answer_t *answer, weft_beat_t *next, void *arg)
 {
-    const standing_t *self = arg;
+    standing_t *self = arg;
 
-    (void) answer;
+    if (answer->round_trip_us > self->slowest_us)
+        self->slowest_us = answer->round_trip_us;
     if (self->beat_ms > 0 && self->beat_ms < next->delay_ms)
         next->delay_ms = self->beat_ms;
 }

@@ -51,6 +51,7 @@ typedef struct {
     char brokers [WEFT_BROKERS_MAX][WEFT_ENDPOINT_MAX + 1];
     size_t broker_count, broker; /* which is in use, or next */
     int64_t open_at_us, give_up_us, backoff_us;
+    int64_t slowest_us;         /* the longest that an answer to a beat took */
     bool want_open, want_close;
     weft_status_t status;       /* why there is no standing; text: in one line */
     char text [WEFT_TEXT_MAX + 1];
