@@ -7,6 +7,9 @@
 #include <string.h>
 
 #define WATCH_CHAINS  4096
+#define LEAVE_US      100000 /* calls of who had not heard that the broker stops may be on their way this long, */
+#define LEAVE_TRIPS   4      /* or, if the ways are slow, as long as so many round trips: until clients hear, or connect and say HELLO */
+#define PART_US       1000000 /* but no longer than this */
 #define PRESSED_BYTES (256 * 1024) /* sent now, large bodies travel on while others still come in */
 
 /*  Life --------------------------------------------------------------------------------------------------------- */
@@ -144,6 +147,11 @@ peer_t *broker_peer_open (broker_t *self, const void *routing_id, size_t size, c
 /*  What it had here ends; the connection may live on. */
 static void leave (broker_t *self, peer_t *peer, const char *why)
 {
+    if (peer->role == ROLE_CLIENT && !peer->parted) {
+        self->callers--;
+        self->parted_us = self->now_us;
+    }
+    peer->parted = true;
     routing_caller_lost (self, peer);
     watch_close_all (self, peer);
     membership_lost (self, peer, why);
@@ -389,6 +397,7 @@ static const char *on_hello (broker_t *self, peer_t *peer, const wire_record_t *
         return NULL;
     }
     peer->role = role_find (hello.role);
+    self->callers += peer->role == ROLE_CLIENT && !peer->parted;
     peer->codec = codec_choose (&hello);
     copy_name (peer, hello.name);
     self->counters.hellos++;
@@ -512,6 +521,15 @@ void broker_tick (broker_t *self, int64_t now_us)
     watch_tick (self);
 }
 
+/*  Clients say GOODBYE as soon as they have heard and have nothing open here: so the last of them tells how slow the ways are. */
+static int64_t leave_by_us (const broker_t *self)
+{
+    const int64_t slow_us = LEAVE_TRIPS * (self->parted_us - self->drained_us);
+    if (self->callers > 0 || slow_us > PART_US)
+        return self->drained_us + PART_US;
+    return self->drained_us + (slow_us > LEAVE_US ? slow_us : LEAVE_US);
+}
+
 static int64_t earlier (int64_t a, int64_t b)
 {
     return a < b ? a : b;
@@ -522,6 +540,8 @@ int64_t broker_next_us (const broker_t *self)
     int64_t next_us = earlier (deadlines_next (&self->calls.due), deadlines_next (&self->watches_due));
 
     next_us = earlier (next_us, deadlines_next (&self->leases));
+    if (self->draining && self->calls.open.count == 0)
+        next_us = earlier (next_us, leave_by_us (self));
     if (watch_busy (self))
         next_us = earlier (next_us, self->ticked_us);
     if (self->registry.workers.count)
@@ -535,17 +555,21 @@ void broker_drain (broker_t *self, int64_t now_us)
     if (self->draining)
         return;
     self->draining = true;
+    self->drained_us = self->parted_us = now_us;
     for (list_node_t *node = list_first (&self->peers); node; node = list_after (&self->peers, node)) {
         peer_t *peer = CONTAINER_OF (node, peer_t, node);
         wire_write_draining (peer_open_record (self, peer), "the broker is stopping");
         peer_close_record (self, peer, NULL);
     }
     routing_drain (self);
+    for (list_node_t *node = list_first (&self->peers); node; node = list_after (&self->peers, node))
+        if (CONTAINER_OF (node, peer_t, node)->worker)
+            membership_release (self, CONTAINER_OF (node, peer_t, node)->worker);
 }
 
-bool broker_idle (const broker_t *self)
+bool broker_drained (const broker_t *self)
 {
-    return self->calls.open.count == 0;
+    return self->draining && self->calls.open.count == 0 && self->now_us >= leave_by_us (self);
 }
 
 void broker_stop (broker_t *self, int64_t now_us)

@@ -28,6 +28,7 @@ struct peer {
     char address [64];
     char name [WEFT_PEER_NAME_MAX + 1];
     role_t role;
+    bool parted;                /* it said GOODBYE, or was sent to another broker by one */
     codec_t codec;
     outbox_t outbox;
     caller_t caller;            /* as one who calls */
@@ -60,6 +61,9 @@ struct broker {
     int64_t now_us;             /* of the event being handled */
     int64_t started_us, ticked_us;
     bool draining;
+    int64_t drained_us;         /* when that began */
+    int64_t parted_us;          /* when the last of the clients went since */
+    size_t callers;             /* clients that have not said GOODBYE */
     bool pressed;               /* some outbox is full: it wants to be taken before more comes in */
     broker_counters_t counters;
     size_t watches;
@@ -121,6 +125,9 @@ const char *membership_beat (broker_t *self, peer_t *peer, const wire_record_t *
 void membership_draining (broker_t *self, peer_t *peer);
 void membership_lost (broker_t *self, peer_t *peer, const char *why);
 void membership_tick (broker_t *self);
+
+/*  A worker with nothing of ours is not needed by a broker that stops: it may as well serve another one at once, if there is one. */
+void membership_release (broker_t *self, worker_t *worker);
 void membership_retime (broker_t *self); /* the terms of all leases have changed */
 
 /*  routing.c. `frame`: the one that holds the record, if it holds nothing else, to be passed on whole; or NULL. */

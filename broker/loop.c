@@ -21,7 +21,6 @@
 #define LOOK_US           1000              /* a loop that never sleeps looks for connections and signals this often */
 #define RETRY_US          250               /* a peer whose pipe is full is tried again; then after as long as it has waited */
 #define RETRY_MAX_US      64000
-#define FAREWELL_US       100000            /* calls of who had not heard that it stops may be on their way this long */
 #define LINGER_MS         500               /* for the last words */
 #define LOST_US           20000             /* how long a lost peer's last messages are read before it counts as lost */
 #define SWEEP_US          1000000           /* between two looks for connections that say nothing */
@@ -71,7 +70,6 @@ struct loop {
     int64_t looked_us;      /* when those were looked for last */
     bool stopping, done;
     int64_t stop_us;        /* when draining ends */
-    int64_t farewell_us;    /* and not before this, if it can be helped */
     int64_t complain_us;    /* no warning before */
     bool silent;            /* perhaps some connection has said nothing yet */
     int64_t sweep_us;       /* when to look for those */
@@ -385,7 +383,6 @@ static void on_stop (loop_t *self)
     }
     self->stopping = true;
     self->stop_us = self->now_us + self->config.drain_ms * 1000;
-    self->farewell_us = self->now_us + FAREWELL_US;
     log_info ("stopping: calls in flight may finish", log_int ("drain_ms", self->config.drain_ms));
     broker_drain (self->broker, self->now_us);
 }
@@ -444,8 +441,6 @@ static int64_t next_us (const loop_t *self)
 
     if (self->stopping && self->stop_us < next_us)
         next_us = self->stop_us;
-    if (self->stopping && broker_idle (self->broker) && self->farewell_us < next_us)
-        next_us = self->farewell_us;
     if (self->silent && self->sweep_us < next_us)
         next_us = self->sweep_us;
     if (deadlines_next (&self->stuck) < next_us)
@@ -479,8 +474,7 @@ static void look_around (loop_t *self)
 
 static void check_stopped (loop_t *self)
 {
-    const bool at_rest = broker_idle (self->broker) && self->now_us >= self->farewell_us;
-    if (!self->stopping || (!at_rest && self->now_us < self->stop_us))
+    if (!self->stopping || (!broker_drained (self->broker) && self->now_us < self->stop_us))
         return;
     broker_stop (self->broker, self->now_us);
     flush_all (self);

@@ -197,6 +197,18 @@ static void suspect (broker_t *self, worker_t *worker)
     announce (self, worker);
 }
 
+void membership_release (broker_t *self, worker_t *worker)
+{
+    peer_t *peer = worker->owner;
+    const bool others = self->settings.peer_brokers && self->settings.peer_brokers [0];
+
+    if (!others || peer->parted || !list_empty (&worker->server.calls))
+        return;
+    peer->parted = true;
+    wire_write_goodbye (peer_open_record (self, peer), "the broker is stopping: go to another");
+    peer_close_record (self, peer, NULL);
+}
+
 void membership_tick (broker_t *self)
 {
     deadline_t *due;

@@ -399,6 +399,8 @@ void routing_reply (broker_t *self, peer_t *peer, const wire_record_t *record, z
     server_release (&peer->worker->server, call);
     calls_close (&self->calls, call);
     routing_serve (self, peer->worker);
+    if (self->draining)
+        membership_release (self, peer->worker);
 }
 
 void routing_item (broker_t *self, peer_t *peer, const wire_record_t *record, zmq_msg_t *frame, zmq_msg_t *attachment)

@@ -321,11 +321,19 @@ static void broker_refused (channel_t *self, weft_status_t status, const char *w
     }
 }
 
-/*  Nothing more comes from a broker that drains, so when nothing is left there the next one is tried. */
+/*  Nothing more comes from a broker that drains, so when nothing is left there the next one is tried. The only one is told that it
+ *  need not wait for us. */
 static void leave_draining_broker (channel_t *self)
 {
-    if (self->broker.state == LINK_READY && self->routed == 0 && self->broker_count > 1)
+    link_t *link = &self->broker;
+    if (link->state != LINK_READY || self->routed > 0 || link->parted)
+        return;
+    if (self->broker_count > 1) {
         broker_down (self, "it stops");
+        return;
+    }
+    link->parted = true;
+    say_goodbye (self, link);
 }
 
 static void add_broker (channel_t *self, text_t address)

@@ -23,7 +23,7 @@ void link_connecting (link_t *self, uint64_t alias, const char *address)
     assert (self->state == LINK_IDLE && list_empty (&self->sent));
     self->state = LINK_CONNECTING;
     self->alias = alias;
-    self->welcomed = self->draining = false;
+    self->welcomed = self->draining = self->parted = false;
     self->body_max = UINT64_MAX;
     if (address != self->address)
         snprintf (self->address, sizeof self->address, "%s", address);

@@ -23,6 +23,7 @@ typedef struct {
     char address [WEFT_ENDPOINT_MAX + 1]; /* last used */
     bool welcomed;          /* WELCOME came */
     bool draining;          /* takes no new requests */
+    bool parted;            /* GOODBYE was said there, and nothing more is */
     bool ending;            /* its requests are being ended: nobody may connect it meanwhile */
     uint64_t body_max;      /* of the other side; UINT64_MAX until it says */
     int64_t ready_us;

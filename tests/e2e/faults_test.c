@@ -260,6 +260,74 @@ TEST (a_broker_restart_under_load_fails_no_direct_call_and_workers_are_back_with
     mesh_destroy (&mesh);
 }
 
+/*  Calls through a broker that goes are handed back, wait for the next one, and there for workers that are not back yet. */
+TEST (a_broker_that_is_terminated_and_started_again_fails_no_routed_call)
+{
+    mesh_t *mesh = mesh_new ();
+    char endpoint [64];
+    process_t *broker = mesh_broker (mesh, NULL, NULL);
+    snprintf (endpoint, sizeof endpoint, "%s", mesh_endpoint (mesh));
+    for (int i = 0; i < 2; i++)
+        mesh_worker (mesh, NULL);
+    weft_client_t *client = client_of (mesh);
+    await_workers (client, "Foo", 2);
+    traffic_t traffic [4];
+    for (int i = 0; i < 4; i++)
+        traffic_start (&traffic [i], client, i % 2 ? WEFT_VIA_BROKER : WEFT_VIA_AUTO, "Foo.Sum");
+    for (int round = 0; round < 5; round++) {
+        traffic_go_on (&traffic [1], 50);
+        process_signal (broker, SIGTERM);
+        CHECK_INT (process_wait (broker), 0);
+        broker = mesh_broker (mesh, endpoint, NULL);
+    }
+    for (int i = 0; i < 4; i++) {
+        traffic_go_on (&traffic [i], 50);
+        traffic_end (&traffic [i]);
+        CHECK_INT (traffic [i].others, 0);
+    }
+    weft_client_destroy (&client);
+    mesh_destroy (&mesh);
+}
+
+/*  Two brokers that share nothing but their addresses: all move from one to the other and back. */
+TEST (a_rolling_restart_of_two_brokers_fails_no_call)
+{
+    mesh_t *mesh = mesh_new ();
+    process_t *brokers [2];
+    char endpoints [2][64], both [160];
+    for (int i = 0; i < 2; i++) {
+        brokers [i] = mesh_broker (mesh, NULL, NULL);
+        snprintf (endpoints [i], sizeof endpoints [i], "%s", mesh_endpoint (mesh));
+    }
+    snprintf (both, sizeof both, "%s,%s", endpoints [0], endpoints [1]);
+    for (int i = 0; i < 2; i++) { /* now they can be told of each other */
+        process_signal (brokers [i], SIGTERM);
+        CHECK_INT (process_wait (brokers [i]), 0);
+        brokers [i] = mesh_broker (mesh, endpoints [i], "--peer-brokers", endpoints [!i], NULL);
+    }
+    for (int i = 0; i < 2; i++)
+        mesh_worker (mesh, "--broker", both, NULL);
+    weft_client_t *client = weft_client_new (both, NULL);
+    await_workers (client, "Foo", 2);
+    traffic_t traffic [4];
+    for (int i = 0; i < 4; i++)
+        traffic_start (&traffic [i], client, i % 2 ? WEFT_VIA_BROKER : WEFT_VIA_AUTO, "Foo.Sum");
+    for (int round = 0; round < 6; round++) {
+        traffic_go_on (&traffic [1], 50);
+        process_signal (brokers [round % 2], SIGTERM);
+        CHECK_INT (process_wait (brokers [round % 2]), 0);
+        traffic_go_on (&traffic [1], 50); /* at the other one, alone */
+        brokers [round % 2] = mesh_broker (mesh, endpoints [round % 2], "--peer-brokers", endpoints [!(round % 2)], NULL);
+    }
+    for (int i = 0; i < 4; i++) {
+        traffic_go_on (&traffic [i], 50);
+        traffic_end (&traffic [i]);
+        CHECK_INT (traffic [i].others, 0);
+    }
+    weft_client_destroy (&client);
+    mesh_destroy (&mesh);
+}
+
 TEST (a_terminated_worker_drains_without_a_failed_call)
 {
     mesh_t *mesh = mesh_new ();

@@ -12,7 +12,6 @@
 #define TURN_MESSAGES_MAX 1000
 #define RETRY_US          (2 * MS)
 #define LOST_US           (20 * MS)
-#define FAREWELL_US       (100 * MS)
 
 /*  A peer's connection: link_t of loop.c. */
 typedef struct {
@@ -30,7 +29,7 @@ typedef struct {
     message_t in, out;
     uint32_t routing_id;
     bool more, stopping, done;
-    int64_t stop_us, farewell_us, now_us;
+    int64_t stop_us, now_us;
 } model_t;
 
 /*  link_lost */
@@ -209,8 +208,7 @@ static void turn (process_t *process)
     drop_doomed (self);
     checker_broker_bounds (broker_gauges (self->broker).queued, broker_gauges (self->broker).calls);
     self->more = !empty;
-    const bool at_rest = broker_idle (self->broker) && self->now_us >= self->farewell_us;
-    if (self->stopping && (at_rest || self->now_us >= self->stop_us)) { /* check_stopped */
+    if (self->stopping && (broker_drained (self->broker) || self->now_us >= self->stop_us)) { /* check_stopped */
         broker_stop (self->broker, self->now_us);
         flush_all (self);
         process_kill (process, true); /* it lingers */
@@ -226,8 +224,6 @@ static int64_t next_us (const process_t *process)
         return self->now_us;
     if (self->stopping && self->stop_us < next)
         next = self->stop_us;
-    if (self->stopping && broker_idle (self->broker) && self->farewell_us < next)
-        next = self->farewell_us;
     if (!list_empty (&self->stuck) && self->now_us + RETRY_US < next)
         next = self->now_us + RETRY_US;
     if (next == NEVER || next <= self->now_us)
@@ -282,7 +278,6 @@ void broker_process_drain (process_t *process)
     self->now_us = process_now_us (process);
     self->stopping = true;
     self->stop_us = self->now_us + 10 * S;
-    self->farewell_us = self->now_us + FAREWELL_US;
     broker_drain (self->broker, self->now_us);
     process_wake (process, world.now_us);
 }

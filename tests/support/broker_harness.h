@@ -319,6 +319,13 @@ static inline void say_reply (peer_t *peer, uint64_t id)
     say (peer, out);
 }
 
+static inline void say_goodbye (peer_t *peer)
+{
+    buffer_t *out = records ();
+    wire_write_goodbye (out, "bye");
+    say (peer, out);
+}
+
 static inline void say_cancel (peer_t *peer, uint64_t id)
 {
     buffer_t *out = records ();

@@ -194,12 +194,82 @@ TEST (a_stopping_broker_takes_nothing_new_and_lets_the_rest_finish)
     peer_t *newcomer = stranger ();
     say_hello (newcomer, "client", "msgpack");
     check_refused (newcomer, WEFT_DRAINING, "stopping");
-    CHECK (!broker_idle (broker));
     say_reply (worker, id);
     CHECK_INT (only (caller, WIRE_REPLY)->status, WEFT_OK);
-    CHECK (broker_idle (broker));
     broker_stop (broker, now_us);
     only (caller, WIRE_GOODBYE);
+    finish ();
+}
+
+TEST (a_stopping_broker_waits_for_clients_that_have_not_heard_of_it)
+{
+    start ();
+    peer_t *caller = client (), *other = client (), *worker = worker_of (1, "Arith", 1);
+    const int64_t began_us = now_us;
+    broker_drain (broker, now_us);
+    CHECK (!broker_drained (broker));
+    pass (60 * MS);
+    say_goodbye (other);
+    pass (60 * MS);
+    CHECK (!broker_drained (broker)); /* one has not heard */
+    say_call (caller, 1, "Arith.Add", 5000);
+    CHECK_INT (listen_to (caller), 2);
+    next (WIRE_DRAINING);
+    check_reply (next (WIRE_REPLY), 1, WEFT_DRAINING, 0, "stopping");
+    say_goodbye (caller);
+    CHECK_INT (broker_next_us (broker), began_us + 480 * MS); /* as slow as that, another may just say HELLO */
+    pass (359 * MS);
+    CHECK (!broker_drained (broker));
+    pass (1 * MS);
+    CHECK (broker_drained (broker));
+    (void) worker;
+    finish ();
+}
+
+TEST (a_stopping_broker_does_not_wait_for_ever_for_clients_that_do_not_say_goodbye)
+{
+    start ();
+    client ();
+    broker_drain (broker, now_us);
+    pass (999 * MS);
+    CHECK (!broker_drained (broker));
+    pass (1 * MS);
+    CHECK (broker_drained (broker));
+    finish ();
+}
+
+TEST (a_stopping_broker_sends_workers_that_have_nothing_of_its_calls_to_another)
+{
+    static const char *const others [] = {"tcp://10.0.0.2:5555", NULL};
+    broker_settings_t settings = usual_settings ();
+    settings.peer_brokers = others;
+    start_with (settings);
+    peer_t *busy = worker_of (1, "Arith", 1), *caller = client (), *idle = worker_of (2, "Arith", 0);
+    say_call (caller, 1, "Arith.Add", 5000);
+    const uint64_t id = only (busy, WIRE_REQUEST)->id;
+    broker_drain (broker, now_us);
+    only (busy, WIRE_DRAINING);
+    CHECK_INT (listen_to (idle), 2);
+    next (WIRE_DRAINING);
+    next (WIRE_GOODBYE);
+    say_reply (busy, id);
+    only (busy, WIRE_GOODBYE);
+    say_beat (busy, 1); /* it had not heard yet */
+    only (busy, WIRE_BEAT_OK);
+    finish ();
+}
+
+TEST (a_stopping_broker_that_nobody_calls_goes_after_a_moment)
+{
+    start ();
+    peer_t *caller = client ();
+    worker_of (1, "Arith", 1);
+    lose (caller);
+    broker_drain (broker, now_us);
+    pass (99 * MS);
+    CHECK (!broker_drained (broker));
+    pass (1 * MS);
+    CHECK (broker_drained (broker));
     finish ();
 }
 

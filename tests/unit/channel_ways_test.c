@@ -704,6 +704,37 @@ TEST (a_draining_broker_gets_no_new_calls_and_is_left_for_another)
     stage_end ();
 }
 
+TEST (the_only_broker_is_told_once_when_nothing_is_left_there_while_it_drains)
+{
+    stage_begin_listed (NULL, 1);
+    weft_call_t *old = stage_call ("Test.Set", &routed);
+    const uint64_t id = stage_request ("Test.Set")->id;
+    buffer_t out;
+    buffer_init (&out, 65536);
+    wire_write_draining (&out, "SIGTERM");
+    stage_say (BROKER, &out);
+    buffer_fini (&out);
+    CHECK (!stage_record (WIRE_GOODBYE)); /* a call is still open there */
+    stage_reply (BROKER, id, 1);
+    CHECK_INT (stage_result (old), 1);
+    CHECK (stage_record (WIRE_GOODBYE));
+    weft_call_t *new = stage_call ("Test.Set", &routed);
+    stage_pass (50 * STAGE_MS);
+    CHECK (!stage_record (WIRE_GOODBYE));
+    stage_forget ();
+    stage_link (BROKER, TRANSPORT_LOST);
+    stage_pass (30 * STAGE_MS);
+    CHECK (stage_command (CHANNEL_OPEN_BROKER));
+    stage_link (BROKER, TRANSPORT_READY);
+    const stage_record_t *request = stage_request ("Test.Set");
+    CHECK (request);
+    stage_reply (BROKER, request->id, 2);
+    CHECK_INT (stage_result (new), 2);
+    stage_free (old);
+    stage_free (new);
+    stage_end ();
+}
+
 TEST (workers_without_an_address_are_chosen_through_the_broker)
 {
     static const weft_balance_t modes [] = {WEFT_BALANCE_HASH, WEFT_BALANCE_PRIMARY};

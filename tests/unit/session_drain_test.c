@@ -88,6 +88,25 @@ TEST (a_drain_without_broker_or_callers_stays_a_moment_for_those_on_their_way)
     fixture_close (&f);
 }
 
+/*  Who had not heard of it may connect for as long as it takes to hear, and then to connect. */
+TEST (where_ways_are_slow_a_drain_waits_longer_for_callers_on_their_way)
+{
+    fixture_t f;
+    session_link_t *caller = fixture_serving (&f);
+    session_peer_lost (&f.session, caller, f.now_us);
+    session_drain (&f.session, f.now_us);
+    const int64_t start_us = f.now_us;
+    fixture_seen (&f, &f.session.link);
+    fixture_tick (&f, 0);
+    fixture_one (&f, &f.session.link, WIRE_BEAT);
+    fixture_tick (&f, 80 * MS);
+    fixture_beat_ok (&f, 1, 3000);
+    while (f.session.state != SESSION_DONE)
+        fixture_next (&f);
+    CHECK_INT (f.now_us - start_us, 480 * MS);
+    fixture_close (&f);
+}
+
 TEST (quitting_does_not_wait)
 {
     fixture_t f;
