@@ -300,18 +300,34 @@ void peer_refuse (broker_t *self, peer_t *peer, weft_status_t status, const char
     peer_close_record (self, peer, NULL);
 }
 
+static void write_failure (broker_t *self, peer_t *peer, uint64_t id, weft_status_t status, wire_info_t *info)
+{
+    info->origin = WEFT_ORIGIN_BROKER;
+    self->counters.failed++;
+    wire_write_reply (peer_open_record (self, peer), id, status, NULL, 0, false, info);
+    peer_close_record (self, peer, NULL);
+}
+
 void peer_fail (broker_t *self, peer_t *peer, uint64_t id, weft_status_t status, weft_executed_t executed,
                 int64_t broker_us, const char *text)
 {
     wire_info_t info = wire_info_none ();
 
     info.executed = (int) executed;
-    info.origin = WEFT_ORIGIN_BROKER;
     info.text = text_of (text);
     info.broker_us = (uint64_t) broker_us;
-    self->counters.failed++;
-    wire_write_reply (peer_open_record (self, peer), id, status, NULL, 0, false, &info);
-    peer_close_record (self, peer, NULL);
+    write_failure (self, peer, id, status, &info);
+}
+
+void peer_turn_down (broker_t *self, peer_t *peer, uint64_t id, const refusal_t *refusal, int64_t broker_us)
+{
+    wire_info_t info = wire_info_none ();
+
+    info.executed = WEFT_EXECUTED_NO;
+    info.text = text_of (refusal->text);
+    info.retry_after_ms = refusal->retry_after_ms;
+    info.broker_us = (uint64_t) broker_us;
+    write_failure (self, peer, id, refusal->status, &info);
 }
 
 /*  A body over the inline limit becomes a frame. False: it is small, or there is no memory for one. */

@@ -32,8 +32,8 @@ typedef struct {
 typedef struct {
     uint64_t messages, records, malformed, unknown, refused;
     uint64_t hellos, peers, lost, evicted;
-    uint64_t registrations, beats, expired, suspected, stalls;
-    uint64_t requests, forwarded, queued, replies, late, cancelled, failed, timed_out, overloaded;
+    uint64_t registrations, beats, expired, suspected, stalls, hushes;
+    uint64_t requests, forwarded, queued, replies, late, cancelled, failed, timed_out, overloaded, shed;
     uint64_t watches, pushed;
 } broker_counters_t;
 

@@ -171,6 +171,12 @@ void calls_close (calls_t *self, call_t *call)
     call_recycle (self, call);
 }
 
+bool calls_time (calls_t *self, call_t *call, int64_t at_us)
+{
+    const int64_t then_us = at_us < call->deadline_us ? at_us : call->deadline_us;
+    return call->due.at_us == then_us || deadlines_set (&self->due, &call->due, then_us);
+}
+
 call_t *calls_expired (calls_t *self, int64_t now_us)
 {
     deadline_t *due = deadlines_pop (&self->due, now_us);

@@ -103,7 +103,10 @@ void calls_abandon (calls_t *self, call_t *call);
 /*  Ends a call: in no flow and at no server any more. */
 void calls_close (calls_t *self, call_t *call);
 
-/*  A call whose deadline has come, once; NULL: none. */
+/*  Has calls_expired return it then, before its deadline, or (DEADLINES_NEVER) at its deadline again. False when out of memory. */
+bool calls_time (calls_t *self, call_t *call, int64_t at_us);
+
+/*  A call whose deadline has come, once, or the time that was set for it; NULL: none. */
 call_t *calls_expired (calls_t *self, int64_t now_us);
 
 #endif

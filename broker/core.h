@@ -66,6 +66,8 @@ struct broker {
     size_t callers;             /* clients that have not said GOODBYE */
     bool pressed;               /* some outbox is full: it wants to be taken before more comes in */
     broker_counters_t counters;
+    outflow_t outflow;          /* of all calls that are open */
+    int64_t outflow_us;         /* when its next measure begins */
     size_t watches;
     list_t listing;             /* peers that took what there was of their lists: the next parts are due */
     chains_t watches_by_id;
@@ -105,6 +107,7 @@ void peer_doom (broker_t *self, peer_t *peer, const char *why);
 /*  A REPLY of the broker's own: an error with its text, or a body (attached if it is large). */
 void peer_fail (broker_t *self, peer_t *peer, uint64_t id, weft_status_t status, weft_executed_t executed,
                 int64_t broker_us, const char *text);
+void peer_turn_down (broker_t *self, peer_t *peer, uint64_t id, const refusal_t *refusal, int64_t broker_us);
 void peer_reply (broker_t *self, peer_t *peer, uint64_t id, const buffer_t *body);
 void peer_item (broker_t *self, peer_t *peer, uint64_t id, uint64_t index, const buffer_t *body);
 

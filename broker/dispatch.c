@@ -159,11 +159,15 @@ static void flow_close (dispatch_t *self, flow_t *flow)
         free (flow);
 }
 
-bool dispatch_queue (dispatch_t *self, lane_t *lane, call_t *call)
+bool dispatch_queue (dispatch_t *self, lane_t *lane, call_t *call, int64_t now_us)
 {
     flow_t *flow = flow_open (self, lane, call->caller);
     if (!flow)
         return false;
+    if (lane->queued == 0) {
+        shed_fill (&lane->shed, now_us);
+        outflow_begin (&lane->outflow, lane->served, now_us);
+    }
     call->lane = lane;
     call->flow = flow;
     list_push (&flow->calls, &call->node);
@@ -201,6 +205,7 @@ static call_t *lane_take (dispatch_t *self, lane_t *lane)
     list_remove (&lane->flows, &flow->node);
     list_push (&lane->flows, &flow->node);
     dispatch_unqueue (self, call);
+    lane->served++;
     return call;
 }
 

@@ -20,11 +20,16 @@
 #define DISPATCH_H_INCLUDED
 
 #include "calls.h"
+#include "outflow.h"
+#include "shed.h"
 
 typedef struct lane {
     list_t flows;           /* of clients that have calls here, the next one first */
     list_t idle, spare;     /* offers */
     size_t queued;
+    uint64_t served;        /* calls that queued here and left for a server */
+    shed_t shed;
+    outflow_t outflow;
 } lane_t;
 
 typedef struct flow {
@@ -75,7 +80,7 @@ void offer_part (offer_t *self);
 server_t *lane_server (lane_t *self);
 
 /*  Puts a call (which holds its request) at the end of its client's flow. False when out of memory. */
-bool dispatch_queue (dispatch_t *self, lane_t *lane, call_t *call);
+bool dispatch_queue (dispatch_t *self, lane_t *lane, call_t *call, int64_t now_us);
 
 /*  Takes a queued call out of its flow. */
 void dispatch_unqueue (dispatch_t *self, call_t *call);

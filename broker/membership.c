@@ -161,7 +161,10 @@ const char *membership_beat (broker_t *self, peer_t *peer, const wire_record_t *
     }
     const bool capacity_changed = load.capacity && load.capacity != worker_capacity (worker);
     const bool recovered = worker->server.closed && !worker->draining;
+    const bool suspected = worker->lease.state == LEASE_SUSPECT;
     lease_beat (&worker->lease, self->now_us);
+    if (suspected)
+        set_timer (self, worker); /* it waits for the end of the lease, and suspicion comes first */
     worker->load = load;
     if (load.capacity)
         worker->server.capacity = load.capacity;

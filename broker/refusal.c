@@ -15,5 +15,6 @@ bool refuse (refusal_t *self, weft_status_t status, const char *format, ...)
         if (*at < ' ' || *at > '~')
             *at = '?';
     self->status = status;
+    self->retry_after_ms = 0;
     return false;
 }

@@ -9,6 +9,7 @@
 
 typedef struct {
     weft_status_t status;
+    uint64_t retry_after_ms;    /* 0: nothing is known of when it may go better */
     char text [512];
 } refusal_t;
 

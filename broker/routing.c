@@ -11,9 +11,11 @@
 #include <stdio.h>
 #include <string.h>
 
-#define WINDOW_MAX  1000000 /* more than the call table holds */
-#define OUT_OF_TIME "time was up while the call waited at the broker"
-#define NO_MEMORY   "the broker is out of memory"
+#define WINDOW_MAX      1000000 /* more than the call table holds */
+#define EARLY_LOOK_US   20000   /* after a registration: others of the herd may follow at once */
+#define OUTFLOW_EACH_US 1000000 /* between two measures of how quickly calls end */
+#define OUT_OF_TIME     "time was up while the call waited at the broker"
+#define NO_MEMORY       "the broker is out of memory"
 
 /*  Where a request is to go. */
 typedef struct {
@@ -50,6 +52,32 @@ static void end_lane (broker_t *self, lane_t *lane, weft_status_t status, const 
     call_t *call;
     while ((call = lane_first (lane)))
         end_queued (self, call, status, text);
+}
+
+/*  Lets a call that holds its request wait in a lane. False when out of memory. */
+static bool join_lane (broker_t *self, lane_t *lane, call_t *call)
+{
+    if (!dispatch_queue (&self->dispatch, lane, call, self->now_us))
+        return false;
+    if (call->deadline_us != DEADLINES_NEVER)
+        calls_time (&self->calls, call, shed_at_us (&lane->shed, call->arrived_us, call->deadline_us));
+    return true;
+}
+
+/*  The queue stands, and the call has waited its share. */
+static void shed (broker_t *self, call_t *call)
+{
+    lane_t *lane = call->lane;
+    refusal_t refusal;
+
+    refuse (&refusal, WEFT_OVERLOADED, "%zu calls wait, for longer than is good: this one since %lld ms", lane->queued,
+            (long long) queued_us (self, call) / 1000);
+    refusal.retry_after_ms = outflow_ms (&lane->outflow, lane->served, lane->queued, self->now_us);
+    self->counters.shed++;
+    self->counters.overloaded++;
+    dispatch_unqueue (&self->dispatch, call);
+    peer_turn_down (self, peer_of_caller (call->caller), call->client_id, &refusal, queued_us (self, call));
+    calls_close (&self->calls, call);
 }
 
 static void tell_worker_cancel (broker_t *self, call_t *call)
@@ -159,6 +187,8 @@ static void forward_held (broker_t *self, call_t *call, worker_t *worker)
 
     const int rc = wire_next (&reader, &record, &fault);
     assert (rc == 1); /* it was read before */
+    if (call->deadline_us != DEADLINES_NEVER)
+        calls_time (&self->calls, call, DEADLINES_NEVER);
     if (!forward (self, call, worker, &record, call->has_frame ? &call->frame : NULL,
                   call->has_attachment ? &call->attachment : NULL)) {
         answer (self, call, WEFT_OVERLOADED, WEFT_EXECUTED_NO, NO_MEMORY);
@@ -236,7 +266,15 @@ static bool plan_route (broker_t *self, const peer_t *peer, const wire_record_t 
     return true;
 }
 
-static bool admissible (const broker_t *self, const peer_t *peer, const wire_record_t *record, refusal_t *refusal)
+/*  In the time that all calls that are open now take, some will be free again of whatever there are too many of. */
+static bool come_back (broker_t *self, refusal_t *refusal)
+{
+    refusal->retry_after_ms =
+        outflow_ms (&self->outflow, self->counters.replies, self->calls.open.count, self->now_us);
+    return false;
+}
+
+static bool admissible (broker_t *self, const peer_t *peer, const wire_record_t *record, refusal_t *refusal)
 {
     if (self->draining)
         return refuse (refusal, WEFT_DRAINING, "the broker is stopping");
@@ -245,20 +283,27 @@ static bool admissible (const broker_t *self, const peer_t *peer, const wire_rec
                        self->settings.body_max);
     if (record->remaining_ms == 0)
         return refuse (refusal, WEFT_DEADLINE_EXCEEDED, "no time was left when the call came");
-    if (peer->caller.calls.count >= self->settings.client_calls_max)
-        return refuse (refusal, WEFT_OVERLOADED, "this client has %zu calls open; the limit is %zu",
-                       peer->caller.calls.count, self->settings.client_calls_max);
+    if (peer->caller.calls.count >= self->settings.client_calls_max) {
+        refuse (refusal, WEFT_OVERLOADED, "this client has %zu calls open; the limit is %zu", peer->caller.calls.count,
+                self->settings.client_calls_max);
+        return come_back (self, refusal);
+    }
     return true;
 }
 
-static bool has_room (const broker_t *self, const lane_t *lane, size_t size, refusal_t *refusal)
+static bool has_room (broker_t *self, lane_t *lane, size_t size, refusal_t *refusal)
 {
-    if (lane->queued >= self->settings.service_queue_max)
-        return refuse (refusal, WEFT_OVERLOADED, "%zu calls wait already; the limit is %zu", lane->queued,
-                       self->settings.service_queue_max);
-    if (self->calls.bytes + size > self->settings.memory_max)
-        return refuse (refusal, WEFT_OVERLOADED, "waiting calls fill the broker's memory of %zu bytes",
-                       self->settings.memory_max);
+    if (lane->queued >= self->settings.service_queue_max) {
+        refuse (refusal, WEFT_OVERLOADED, "%zu calls wait already; the limit is %zu", lane->queued,
+                self->settings.service_queue_max);
+        refusal->retry_after_ms = outflow_ms (&lane->outflow, lane->served, lane->queued, self->now_us);
+        return false;
+    }
+    if (self->calls.bytes + size > self->settings.memory_max) {
+        refuse (refusal, WEFT_OVERLOADED, "waiting calls fill the broker's memory of %zu bytes",
+                self->settings.memory_max);
+        return come_back (self, refusal);
+    }
     return true;
 }
 
@@ -273,8 +318,7 @@ static bool place (broker_t *self, call_t *call, const plan_t *plan, const wire_
                || refuse (refusal, WEFT_OVERLOADED, NO_MEMORY);
     if (!has_room (self, plan->lane, record->size + (attachment ? zmq_msg_size (attachment) : 0), refusal))
         return false;
-    if (!calls_hold (&self->calls, call, record, frame, attachment)
-        || !dispatch_queue (&self->dispatch, plan->lane, call))
+    if (!calls_hold (&self->calls, call, record, frame, attachment) || !join_lane (self, plan->lane, call))
         return refuse (refusal, WEFT_OVERLOADED, NO_MEMORY);
     self->counters.queued++;
     return true;
@@ -283,7 +327,7 @@ static bool place (broker_t *self, call_t *call, const plan_t *plan, const wire_
 static void reject (broker_t *self, peer_t *peer, uint64_t id, const refusal_t *refusal)
 {
     self->counters.overloaded += refusal->status == WEFT_OVERLOADED;
-    peer_fail (self, peer, id, refusal->status, WEFT_EXECUTED_NO, 0, refusal->text);
+    peer_turn_down (self, peer, id, refusal, 0);
 }
 
 static bool for_registry (text_t method)
@@ -316,8 +360,10 @@ static void route (broker_t *self, peer_t *peer, const wire_record_t *record, co
     if (!call) {
         if (self->calls.open.count < self->settings.calls_max)
             refuse (&refusal, WEFT_OVERLOADED, NO_MEMORY);
-        else
+        else {
             refuse (&refusal, WEFT_OVERLOADED, "the broker holds %u calls and takes no more", self->calls.open.count);
+            come_back (self, &refusal);
+        }
         reject (self, peer, record->id, &refusal);
         return;
     }
@@ -461,7 +507,15 @@ void routing_tick (broker_t *self)
 {
     call_t *call;
 
+    if (self->now_us >= self->outflow_us) {
+        self->outflow_us = self->now_us + OUTFLOW_EACH_US;
+        outflow_begin (&self->outflow, self->counters.replies, self->now_us);
+    }
     while ((call = calls_expired (&self->calls, self->now_us))) {
+        if (call->flow && self->now_us < call->deadline_us) {
+            shed (self, call);
+            continue;
+        }
         self->counters.timed_out++;
         if (call->flow) {
             end_queued (self, call, WEFT_DEADLINE_EXCEEDED, OUT_OF_TIME);

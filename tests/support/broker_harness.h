@@ -38,11 +38,6 @@ static inline void start_with (broker_settings_t settings)
     CHECK (broker != NULL);
 }
 
-static inline void start (void)
-{
-    start_with (usual_settings ());
-}
-
 /*  Time passes, in steps that do not look like a stall. */
 static inline void pass (int64_t us)
 {
@@ -51,6 +46,11 @@ static inline void pass (int64_t us)
         now_us = end_us - now_us < S ? end_us : now_us + S;
         broker_tick (broker, now_us);
     }
+}
+
+static inline void start (void)
+{
+    start_with (usual_settings ());
 }
 
 static inline peer_t *connect_from (const char *address)

@@ -57,7 +57,7 @@ static call_t *submit (int caller, int lane)
     if (server)
         server_give (server, call);
     else
-        CHECK (dispatch_queue (&dispatch, &lanes [lane], call));
+        CHECK (dispatch_queue (&dispatch, &lanes [lane], call, 0));
     return call;
 }
 

@@ -558,6 +558,115 @@ TEST (every_queue_says_overloaded_at_its_bound)
     finish ();
 }
 
+static uint64_t retry_after_ms (const wire_record_t *record)
+{
+    wire_info_t info;
+    CHECK (wire_read_info (record->extra, &info));
+    return info.retry_after_ms;
+}
+
+TEST (who_finds_a_queue_full_is_told_when_to_come_back_by_how_quickly_it_drains)
+{
+    broker_settings_t settings = usual_settings ();
+    settings.service_queue_max = 20;
+    start_with (settings);
+    peer_t *worker = worker_of (1, "Arith", 1), *caller = client ();
+    for (uint64_t id = 1; id <= 21; id++)
+        say_call (caller, id, "Arith.Add", 60000);
+    for (uint64_t id = 22; id < 42; id++) {
+        now_us += 50 * MS;
+        say_reply (worker, only (worker, WIRE_REQUEST)->id);
+        CHECK_INT (listen_to (caller), 1);
+        say_call (caller, id, "Arith.Add", 60000);
+    }
+    say_call (caller, 42, "Arith.Add", 60000);
+    const wire_record_t *reply = only (caller, WIRE_REPLY);
+    check_reply (reply, 42, WEFT_OVERLOADED, 0, "the limit is 20");
+    CHECK_INT (retry_after_ms (reply), 1000); /* 20 of 50 ms each */
+    finish ();
+}
+
+/*  Twice as many calls come as the worker can take, all with a second of time. Without turning some down all would wait for nearly a
+ *  second, and be begun when it is too late. */
+TEST (a_queue_that_stands_does_not_eat_the_time_of_all_calls)
+{
+    size_t sent = 0, late = 0, turned_down = 0;
+
+    start ();
+    peer_t *worker = worker_of (1, "Arith", 1), *caller = client ();
+    for (uint64_t id = 1; id <= 400; id++) {
+        now_us += 50 * MS;
+        say_call (caller, id, "Arith.Add", 1000);
+        if (id % 40 == 0)
+            say_beat (worker, id);
+        for (size_t left = id % 2 == 0 ? listen_to (worker) : 0; left > 0; left--) { /* every 100 ms */
+            const wire_record_t *request = &inbox [inbox_next++].record;
+            if (request->kind != WIRE_REQUEST)
+                continue;
+            sent++;
+            late += id > 40 && request->remaining_ms < 700;
+            say_reply (worker, request->id);
+        }
+        broker_tick (broker, now_us);
+        for (size_t left = listen_to (caller); left > 0; left--) {
+            const wire_record_t *reply = next (WIRE_REPLY);
+            if (reply->status == WEFT_OK)
+                continue;
+            check_reply (reply, reply->id, WEFT_OVERLOADED, 0, "for longer than is good");
+            CHECK (retry_after_ms (reply) > 0);
+            turned_down++;
+        }
+    }
+    CHECK_INT (late, 0);
+    CHECK (sent > 195);
+    CHECK (turned_down > 180);
+    CHECK_INT (broker_counters (broker)->shed, turned_down);
+    CHECK_INT (broker_counters (broker)->timed_out, 0);
+    finish ();
+}
+
+TEST (a_burst_that_drains_in_time_is_served_wholly)
+{
+    start ();
+    peer_t *worker = worker_of (1, "Arith", 1), *caller = client ();
+    for (uint64_t id = 1; id <= 90; id++)
+        say_call (caller, id, "Arith.Add", 1000);
+    for (int i = 0; i < 90; i++) {
+        now_us += 10 * MS;
+        say_reply (worker, only (worker, WIRE_REQUEST)->id);
+        broker_tick (broker, now_us);
+        CHECK_INT (only (caller, WIRE_REPLY)->status, WEFT_OK);
+    }
+    CHECK_INT (broker_counters (broker)->shed, 0);
+    finish ();
+}
+
+TEST (a_call_that_left_a_standing_queue_has_its_own_deadline_again)
+{
+    start ();
+    peer_t *worker = worker_of (1, "Arith", 1), *caller = client ();
+    say_call (caller, 1, "Arith.Add", 60000);
+    const uint64_t first = only (worker, WIRE_REQUEST)->id;
+    say_call (caller, 2, "Arith.Add", 60000);
+    for (uint64_t beat = 1; beat <= 2; beat++) {
+        pass (5 * S);
+        say_beat (worker, beat);
+    }
+    listen_to (worker);
+    say_call (caller, 3, "Arith.Add", 4000); /* to be turned down in a second */
+    say_cancel (caller, 2);
+    listen_to (caller);
+    now_us += 900 * MS;
+    say_reply (worker, first);
+    only (worker, WIRE_REQUEST);
+    only (caller, WIRE_REPLY);
+    pass (3 * S);
+    check_silent (caller);
+    pass (100 * MS);
+    check_reply (only (caller, WIRE_REPLY), 3, WEFT_DEADLINE_EXCEEDED, 1, "the worker had the call");
+    finish ();
+}
+
 TEST (queued_bodies_are_bounded_in_bytes)
 {
     static char body [4000];
@@ -607,3 +716,4 @@ TEST (a_worker_that_reads_slowly_is_not_flooded)
     CHECK_INT (listen_to (worker), 20); /* as it reads, the rest comes */
     finish ();
 }
+
