@@ -46,12 +46,6 @@ int64_t broker_beat_ms (int64_t ttl_ms)
     return beat_ms > 0 ? beat_ms : 1;
 }
 
-/*  Nobody expires for one TTL: who did not hear cannot say who was silent. */
-static void begin_grace (broker_t *self)
-{
-    self->terms.grace_us = self->now_us + self->terms.ttl_us;
-}
-
 broker_t *broker_new (const broker_settings_t *settings, int64_t now_us, uint64_t seed)
 {
     broker_t *self = calloc (1, sizeof *self);
@@ -60,7 +54,11 @@ broker_t *broker_new (const broker_settings_t *settings, int64_t now_us, uint64_
     self->settings = complete (settings);
     self->terms = lease_terms (self->settings.ttl_ms, self->settings.beat_ms);
     self->now_us = self->started_us = self->ticked_us = now_us;
-    begin_grace (self);
+    grace_init (&self->grace);
+    lane_init (&self->early);
+    self->early.shed.off = true;
+    membership_pause (self, GRACE_FRESH);
+    list_init (&self->held);
     list_init (&self->peers);
     list_init (&self->dirty);
     list_init (&self->doomed);
@@ -106,19 +104,20 @@ void broker_destroy (broker_t **broker)
 
 void broker_reconfigure (broker_t *self, const broker_settings_t *settings)
 {
-    const int64_t grace_us = self->terms.grace_us;
     const broker_settings_t old = self->settings;
+    const int64_t since_us = self->terms.since_us;
 
     self->settings = complete (settings);
     memcpy (self->settings.uuid, old.uuid, sizeof old.uuid);
     self->settings.calls_max = old.calls_max;
     self->settings.services_max = old.services_max;
     self->terms = lease_terms (self->settings.ttl_ms, self->settings.beat_ms);
-    self->terms.grace_us = grace_us;
+    self->terms.since_us = since_us;
+    self->terms.grace_us = self->grace.until_us;
     self->registry.workers_max = self->settings.peers_max;
     self->registry.contracts.bytes_max = self->settings.memory_max;
     if (self->settings.ttl_ms < old.ttl_ms)
-        begin_grace (self); /* workers have yet to hear of it */
+        membership_pause (self, GRACE_HASTE);
     membership_retime (self);
 }
 
@@ -528,9 +527,8 @@ void broker_tick (broker_t *self, int64_t now_us)
     self->now_us = self->ticked_us = now_us;
     if (self->registry.workers.count && gap_us > self->terms.ttl_us / 2) {
         self->counters.stalls++;
-        begin_grace (self);
-        log_warning ("the broker was stalled: no worker expires for one TTL", log_int ("stalled_ms", gap_us / 1000),
-                     log_int ("ttl_ms", self->settings.ttl_ms));
+        log_warning ("the broker was stalled", log_int ("stalled_ms", gap_us / 1000));
+        membership_pause (self, GRACE_STALLED);
     }
     membership_tick (self);
     routing_tick (self);
@@ -553,13 +551,15 @@ static int64_t earlier (int64_t a, int64_t b)
 
 int64_t broker_next_us (const broker_t *self)
 {
-    int64_t next_us = earlier (deadlines_next (&self->calls.due), deadlines_next (&self->watches_due));
+    int64_t next_us = earlier (routing_next_us (self), deadlines_next (&self->watches_due));
 
     next_us = earlier (next_us, deadlines_next (&self->leases));
     if (self->draining && self->calls.open.count == 0)
         next_us = earlier (next_us, leave_by_us (self));
     if (watch_busy (self))
         next_us = earlier (next_us, self->ticked_us);
+    if (!list_empty (&self->held))
+        next_us = earlier (next_us, self->grace.warm_us);
     if (self->registry.workers.count)
         next_us = earlier (next_us, self->ticked_us + self->terms.ttl_us / 4); /* or a stall would not show */
     return next_us;

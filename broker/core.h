@@ -16,6 +16,7 @@
 #include "calls.h"
 #include "codec.h"
 #include "dispatch.h"
+#include "grace.h"
 #include "outbox.h"
 #include "registry.h"
 #include "rows.h"
@@ -56,6 +57,10 @@ struct broker {
     calls_t calls;
     dispatch_t dispatch;
     lease_terms_t terms;
+    grace_t grace;
+    lane_t early;               /* calls for whom this broker does not know yet, but may soon */
+    int64_t early_look_us;      /* when to look for them again */
+    uint64_t early_seen;        /* registrations at the last look */
     deadlines_t leases;
     list_t peers, dirty, doomed;
     int64_t now_us;             /* of the event being handled */
@@ -69,6 +74,7 @@ struct broker {
     outflow_t outflow;          /* of all calls that are open */
     int64_t outflow_us;         /* when its next measure begins */
     size_t watches;
+    list_t held;                /* watches of services that nobody has registered yet, but somebody may soon */
     list_t listing;             /* peers that took what there was of their lists: the next parts are due */
     chains_t watches_by_id;
     deadlines_t watches_due;
@@ -132,6 +138,7 @@ void membership_tick (broker_t *self);
 /*  A worker with nothing of ours is not needed by a broker that stops: it may as well serve another one at once, if there is one. */
 void membership_release (broker_t *self, worker_t *worker);
 void membership_retime (broker_t *self); /* the terms of all leases have changed */
+void membership_pause (broker_t *self, grace_reason_t reason); /* no worker expires for one TTL */
 
 /*  routing.c. `frame`: the one that holds the record, if it holds nothing else, to be passed on whole; or NULL. */
 const char *routing_request (broker_t *self, peer_t *peer, const wire_record_t *record, zmq_msg_t *frame,
@@ -142,6 +149,7 @@ void routing_item (broker_t *self, peer_t *peer, const wire_record_t *record, zm
 void routing_credit (broker_t *self, peer_t *peer, const wire_record_t *record);
 void routing_cancel (broker_t *self, peer_t *peer, const wire_record_t *record);
 void routing_tick (broker_t *self);
+int64_t routing_next_us (const broker_t *self);
 
 /*  After anything that may have given the worker room. */
 void routing_serve (broker_t *self, worker_t *worker);

@@ -1,7 +1,9 @@
 /* SPDX-License-Identifier: MPL-2.0 */
 
 #include "healthcheck.h"
+#include "codec.h"
 #include "refusal.h"
+#include "rows.h"
 #include "transport.h"
 #include <stdlib.h>
 #include <string.h>
@@ -10,6 +12,7 @@ typedef struct {
     void *socket;
     bool welcomed, listed, refused;
     char why [256];
+    char paused [128];      /* ", no worker expires for ..." */
 } check_t;
 
 /*  A bound host of any address is reached at the loopback one. */
@@ -47,6 +50,20 @@ static bool ask (check_t *self)
     return sent;
 }
 
+static void note_pause (check_t *self, const wire_record_t *record)
+{
+    list_reply list = {0};
+    codec_error_t error;
+    arena_t arena;
+
+    arena_init (&arena, WEFT_DECODED_MAX);
+    if (codec_decode (CODEC_MSGPACK, record->body, record->body_size, WEFT_OUT (list_reply, &list), &arena, &error)
+        && list.has_paused && list.has_paused_ms)
+        snprintf (self->paused, sizeof self->paused, "; no worker expires for %.1f s more: %.80s",
+                  (double) list.paused_ms / 1000, list.paused);
+    arena_fini (&arena);
+}
+
 static void on_record (check_t *self, const wire_record_t *record)
 {
     wire_refused_t refused;
@@ -54,9 +71,10 @@ static void on_record (check_t *self, const wire_record_t *record)
 
     if (record->kind == WIRE_WELCOME)
         self->welcomed = true;
-    else if (record->kind == WIRE_REPLY && record->id == 1 && record->status == WEFT_OK)
+    else if (record->kind == WIRE_REPLY && record->id == 1 && record->status == WEFT_OK) {
         self->listed = true;
-    else if (record->kind == WIRE_REPLY && wire_read_info (record->extra, &info)) {
+        note_pause (self, record);
+    } else if (record->kind == WIRE_REPLY && wire_read_info (record->extra, &info)) {
         self->refused = true;
         snprintf (self->why, sizeof self->why, "%s: %.*s", weft_status_str (record->status), QUOTED (info.text));
     } else if (record->kind == WIRE_REFUSED && wire_read_refused (record, &refused)) {
@@ -114,8 +132,8 @@ bool healthcheck (const char *endpoint, int timeout_ms, config_error_t *line)
 
     const bool healthy = self.welcomed && self.listed;
     if (healthy)
-        snprintf (line->text, sizeof line->text, "%s answers, in %.1f ms", endpoint,
-                  (double) (clock_now_us () - start_us) / 1000);
+        snprintf (line->text, sizeof line->text, "%s answers, in %.1f ms%s", endpoint,
+                  (double) (clock_now_us () - start_us) / 1000, self.paused);
     else if (self.refused)
         snprintf (line->text, sizeof line->text, "%s refuses: %s", endpoint, self.why);
     else

@@ -5,7 +5,11 @@
 lease_terms_t lease_terms (int64_t ttl_ms, int64_t beat_ms)
 {
     return (lease_terms_t){
-        .suspect_us = (beat_ms + (ttl_ms - beat_ms) / 2) * 1000, .ttl_us = ttl_ms * 1000, .grace_us = INT64_MIN};
+        .suspect_us = (beat_ms + (ttl_ms - beat_ms) / 2) * 1000,
+        .ttl_us = ttl_ms * 1000,
+        .since_us = INT64_MIN,
+        .grace_us = INT64_MIN,
+    };
 }
 
 void lease_begin (lease_t *self, int64_t now_us)
@@ -21,13 +25,18 @@ void lease_beat (lease_t *self, int64_t now_us)
     self->state = LEASE_ALIVE;
 }
 
+static int64_t heard_us (const lease_t *self, const lease_terms_t *terms)
+{
+    return self->heard_us > terms->since_us ? self->heard_us : terms->since_us;
+}
+
 lease_state_t lease_state (const lease_t *self, const lease_terms_t *terms, int64_t now_us)
 {
-    const int64_t silent_us = now_us - self->heard_us;
+    const int64_t silent_us = now_us - heard_us (self, terms);
 
-    if (self->state == LEASE_JOINING || self->state == LEASE_DEAD || now_us < terms->grace_us)
+    if (self->state == LEASE_JOINING || self->state == LEASE_DEAD)
         return self->state;
-    if (silent_us >= terms->ttl_us)
+    if (silent_us >= terms->ttl_us && now_us >= terms->grace_us)
         return LEASE_DEAD;
     return silent_us >= terms->suspect_us ? LEASE_SUSPECT : LEASE_ALIVE;
 }
@@ -46,6 +55,8 @@ int64_t lease_next_us (const lease_t *self, const lease_terms_t *terms)
 {
     if (self->state == LEASE_JOINING || self->state == LEASE_DEAD)
         return INT64_MAX;
-    const int64_t due_us = self->heard_us + (self->state == LEASE_SUSPECT ? terms->ttl_us : terms->suspect_us);
-    return due_us > terms->grace_us ? due_us : terms->grace_us;
+    if (self->state != LEASE_SUSPECT)
+        return heard_us (self, terms) + terms->suspect_us;
+    const int64_t dead_us = heard_us (self, terms) + terms->ttl_us;
+    return dead_us > terms->grace_us ? dead_us : terms->grace_us;
 }

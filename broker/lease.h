@@ -6,8 +6,9 @@
  *                           ^-------beat--------'
  *
  *  Every lease has its own deadline. What a lease is can be asked at any time and is true then, whether or not a
- *  timer has run. All leases share one set of terms; a broker that was itself asleep moves `grace_us` forward, and
- *  nobody expires before it. */
+ *  timer has run. All leases share one set of terms. A broker that was itself asleep moves `since_us` forward: who said something
+ *  before it could listen again was not silent then. One that doubts what the silence means moves `grace_us` forward, and nobody
+ *  expires before it (grace.h says when). */
 
 #ifndef LEASE_H_INCLUDED
 #define LEASE_H_INCLUDED
@@ -18,7 +19,8 @@
 typedef struct {
     int64_t suspect_us; /* silent for this long: no new work */
     int64_t ttl_us;     /* silent for this long: gone */
-    int64_t grace_us;   /* a point in time: nobody expires before it */
+    int64_t since_us;   /* a point in time: silence counts from there */
+    int64_t grace_us;   /* another: nobody expires before it */
 } lease_terms_t;
 
 typedef enum { LEASE_JOINING, LEASE_ALIVE, LEASE_SUSPECT, LEASE_DEAD } lease_state_t;

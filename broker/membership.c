@@ -192,9 +192,29 @@ void membership_draining (broker_t *self, peer_t *peer)
     announce (self, worker);
 }
 
+void membership_pause (broker_t *self, grace_reason_t reason)
+{
+    grace_begin (&self->grace, reason, self->terms.ttl_us, self->now_us);
+    self->terms.grace_us = self->grace.until_us;
+    if (reason != GRACE_HUSH) /* who could say what was said before? */
+        self->terms.since_us = self->now_us;
+    LOG_ (reason == GRACE_FRESH ? WEFT_LOG_INFO : WEFT_LOG_WARNING, "no worker expires for one TTL",
+          log_text ("why", grace_text (&self->grace, self->now_us)), log_int ("ttl_ms", self->settings.ttl_ms));
+}
+
+/*  More than usual have fallen silent. */
+static void heed_silence (broker_t *self)
+{
+    if (!grace_silent (&self->grace, self->registry.workers.count, self->settings.beat_ms * 1000, self->now_us))
+        return;
+    self->counters.hushes++;
+    membership_pause (self, GRACE_HUSH);
+}
+
 static void suspect (broker_t *self, worker_t *worker)
 {
     self->counters.suspected++;
+    heed_silence (self);
     worker->server.closed = true;
     log_worker ("worker is silent", worker, "no beat");
     announce (self, worker);

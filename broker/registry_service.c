@@ -182,6 +182,16 @@ static const char *given (bool has, const char *text)
     return has ? text : "";
 }
 
+static void say_pause (const ask_t *self, list_reply *reply)
+{
+    const broker_t *broker = self->broker;
+
+    reply->paused = grace_text (&broker->grace, broker->now_us);
+    reply->has_paused = reply->has_paused_ms = reply->paused != NULL;
+    if (reply->paused)
+        reply->paused_ms = (uint64_t) (broker->grace.until_us - broker->now_us) / 1000;
+}
+
 static bool on_list (ask_t *self)
 {
     list_args args = {0};
@@ -203,6 +213,7 @@ static bool on_list (ask_t *self)
     if (!add_services (self, &page, &reply) || !add_workers (self, &page, &reply.workers, &reply.worker_count))
         return out_of_memory (self);
     reply.more = reply.has_more = page.cut;
+    say_pause (self, &reply);
     return answer (self, WEFT_IN (list_reply, &reply));
 }
 

@@ -343,13 +343,31 @@ static bool id_is_open (const broker_t *self, const peer_t *peer, uint64_t id)
     return calls_of_caller (&self->calls, &peer->caller, id) || watch_is_open (self, peer, id);
 }
 
+/*  Who is asked for may be on the way back to a broker that has just started. */
+static bool too_early (const broker_t *self, const refusal_t *refusal)
+{
+    return grace_warming (&self->grace, self->now_us)
+           && (refusal->status == WEFT_NO_SERVICE || refusal->status == WEFT_NO_WORKERS
+               || refusal->status == WEFT_UNIMPLEMENTED);
+}
+
+/*  Where a request is to go, or to wait until that is known. */
+static bool plan_call (broker_t *self, const peer_t *peer, const wire_record_t *record, const wire_options_t *options,
+                       plan_t *plan, refusal_t *refusal)
+{
+    if (plan_route (self, peer, record, options, plan, refusal))
+        return true;
+    plan->lane = &self->early;
+    return too_early (self, refusal);
+}
+
 static void route (broker_t *self, peer_t *peer, const wire_record_t *record, const wire_options_t *options,
                    zmq_msg_t *frame, zmq_msg_t *attachment)
 {
     refusal_t refusal;
     plan_t plan = {0};
 
-    if (!admissible (self, peer, record, &refusal) || !plan_route (self, peer, record, options, &plan, &refusal)) {
+    if (!admissible (self, peer, record, &refusal) || !plan_call (self, peer, record, options, &plan, &refusal)) {
         reject (self, peer, record->id, &refusal);
         return;
     }
@@ -373,6 +391,73 @@ static void route (broker_t *self, peer_t *peer, const wire_record_t *record, co
         reject (self, peer, call->client_id, &refusal);
         calls_close (&self->calls, call);
     }
+}
+
+/*  Looks again where one is to go that came too early. */
+static void route_early (broker_t *self, call_t *call)
+{
+    wire_options_t options = {0};
+    wire_record_t record;
+    const char *fault;
+    plan_t plan = {0};
+    refusal_t refusal;
+    size_t size;
+    const void *bytes = call_record (call, &size);
+    mp_reader_t reader = mp_reader (bytes, size);
+
+    const int rc = wire_next (&reader, &record, &fault);
+    assert (rc == 1); /* it was read before, and its options */
+    if (mp_left (&record.extra) > 0)
+        wire_read_options (record.extra, &options);
+    const bool known = plan_call (self, peer_of_caller (call->caller), &record, &options, &plan, &refusal);
+    if (known && plan.lane == &self->early)
+        return;
+    if (!known || !has_room (self, plan.lane, 0, &refusal)) {
+        end_queued (self, call, refusal.status, refusal.text);
+        return;
+    }
+    dispatch_unqueue (&self->dispatch, call);
+    server_t *server = lane_server (plan.lane);
+    if (server)
+        forward_held (self, call, worker_of_server (server));
+    else if (!join_lane (self, plan.lane, call)) {
+        answer (self, call, WEFT_OVERLOADED, WEFT_EXECUTED_NO, NO_MEMORY);
+        calls_close (&self->calls, call);
+    }
+}
+
+/*  Not one look for each worker that comes back, but a few for all of them. */
+static void look_early (broker_t *self)
+{
+    const bool warm = !grace_warming (&self->grace, self->now_us);
+    list_node_t *flow_after, *after;
+
+    if (self->early.queued == 0 || (!warm && self->now_us < self->early_look_us)
+        || (!warm && self->early_seen == self->counters.registrations))
+        return;
+    self->early_look_us = self->now_us + EARLY_LOOK_US;
+    self->early_seen = self->counters.registrations;
+    for (list_node_t *node = list_first (&self->early.flows); node; node = flow_after) {
+        list_t *calls = &CONTAINER_OF (node, flow_t, node)->calls;
+        flow_after = list_after (&self->early.flows, node);
+        size_t left = calls->count; /* the flow goes with its last call */
+        for (list_node_t *at = list_first (calls); left > 0; at = after) {
+            after = --left > 0 ? list_after (calls, at) : NULL;
+            route_early (self, CONTAINER_OF (at, call_t, node));
+        }
+    }
+}
+
+int64_t routing_next_us (const broker_t *self)
+{
+    const int64_t due_us = deadlines_next (&self->calls.due);
+    int64_t look_us = self->grace.warm_us;
+
+    if (self->early.queued == 0)
+        return due_us;
+    if (self->early_seen != self->counters.registrations && self->early_look_us < look_us)
+        look_us = self->early_look_us;
+    return look_us < due_us ? look_us : due_us;
 }
 
 const char *routing_request (broker_t *self, peer_t *peer, const wire_record_t *record, zmq_msg_t *frame,
@@ -524,6 +609,7 @@ void routing_tick (broker_t *self)
         answer (self, call, WEFT_DEADLINE_EXCEEDED, WEFT_EXECUTED_MAYBE, "time was up while the worker had the call");
         tell_worker_cancel (self, call);
     }
+    look_early (self);
 }
 
 void routing_caller_lost (broker_t *self, peer_t *peer)
@@ -564,12 +650,33 @@ void routing_worker_draining (broker_t *self, worker_t *worker)
     end_lane (self, &worker->lane, WEFT_DRAINING, text);
 }
 
+/*  They wait with those that came too early. */
+static void set_back (broker_t *self, lane_t *lane)
+{
+    refusal_t refusal;
+    call_t *call;
+
+    while ((call = lane_first (lane))) {
+        dispatch_unqueue (&self->dispatch, call);
+        if (has_room (self, &self->early, 0, &refusal) && !join_lane (self, &self->early, call))
+            refuse (&refusal, WEFT_OVERLOADED, NO_MEMORY);
+        if (call->flow)
+            continue;
+        answer (self, call, refusal.status, WEFT_EXECUTED_NO, refusal.text);
+        calls_close (&self->calls, call);
+    }
+}
+
 void routing_service_changed (broker_t *self, service_t *service)
 {
     char text [WEFT_METHOD_NAME_MAX + 64];
 
     if (service->open > 0 || service->lane.queued == 0)
         return;
+    if (grace_warming (&self->grace, self->now_us) && !self->draining) {
+        set_back (self, &service->lane);
+        return;
+    }
     snprintf (text, sizeof text, "no worker of service \"%s\" is live", service->name);
     end_lane (self, &service->lane, WEFT_NO_WORKERS, text);
 }

@@ -2,6 +2,7 @@
  *
  *  watch.c - what changed is pushed to who watches, in the turn in which it happened.
  *
+ *      Watch --> HELD --somebody registers, or the broker is warm--> LISTING   (only if the broker has just started)
  *      Watch --> LISTING --the last part of the list--> OPEN --CANCEL, deadline: REPLY / peer lost--> ended
  *                   '----- each change: one ITEM ---------'
  *
@@ -24,6 +25,7 @@ typedef struct {
     list_node_t peer_node, service_node;
     walk_t walk;                /* through the workers that are to be listed */
     list_node_t listing;        /* in peer->listings until the list is whole */
+    list_node_t held;           /* in broker->held: see grace.h */
 } watch_t;
 
 #define PARTS_PER_TURN 4
@@ -83,6 +85,7 @@ static void watch_free (broker_t *self, watch_t *watch)
     chains_remove (&self->watches_by_id, &watch->chain);
     deadlines_cancel (&self->watches_due, &watch->due);
     list_remove (&watch->peer->listings, &watch->listing);
+    list_remove (&self->held, &watch->held);
     walk_end (&watch->walk);
     registry_forget (&self->registry, watch->service);
     self->watches--;
@@ -137,6 +140,29 @@ bool watch_busy (const broker_t *self)
     return !self->draining && !list_empty (&self->listing);
 }
 
+static void begin_list (broker_t *self, watch_t *watch)
+{
+    peer_t *peer = watch->peer;
+
+    list_remove (&self->held, &watch->held);
+    list_push (&peer->listings, &watch->listing);
+    walk_begin (&watch->walk, watch->service);
+    if (outbox_bytes (&peer->outbox) < WEFT_BATCH_MAX) /* else when that has been taken */
+        list_on (self, peer);
+}
+
+/*  Those of one service, or (NULL) all. */
+static void release_held (broker_t *self, const service_t *service)
+{
+    list_node_t *after;
+    for (list_node_t *node = list_first (&self->held); node; node = after) {
+        watch_t *watch = CONTAINER_OF (node, watch_t, held);
+        after = list_after (&self->held, node);
+        if (!service || watch->service == service)
+            begin_list (self, watch);
+    }
+}
+
 void watch_open (broker_t *self, peer_t *peer, uint64_t id, codec_t codec, text_t name, int64_t deadline_us)
 {
     service_t *service = NULL;
@@ -163,10 +189,10 @@ void watch_open (broker_t *self, peer_t *peer, uint64_t id, codec_t codec, text_
     list_push (&service->watches, &watch->service_node);
     self->watches++;
     self->counters.watches++;
-    list_push (&peer->listings, &watch->listing);
-    walk_begin (&watch->walk, service);
-    if (outbox_bytes (&peer->outbox) < WEFT_BATCH_MAX) /* else when that has been taken */
-        list_on (self, peer);
+    if (service->known || !grace_warming (&self->grace, self->now_us))
+        begin_list (self, watch);
+    else
+        list_push (&self->held, &watch->held);
 }
 
 static watch_t *watch_find (const broker_t *self, const peer_t *peer, uint64_t id)
@@ -205,6 +231,8 @@ void watch_tick (broker_t *self)
     deadline_t *due;
     while ((due = deadlines_pop (&self->watches_due, self->now_us)))
         watch_end (self, CONTAINER_OF (due, watch_t, due), WEFT_DEADLINE_EXCEEDED, "the watch's time is up");
+    if (!list_empty (&self->held) && !grace_warming (&self->grace, self->now_us))
+        release_held (self, NULL);
     for (int parts = 0; parts < PARTS_PER_TURN && watch_busy (self); parts++)
         list_on (self, CONTAINER_OF (list_pop (&self->listing), peer_t, listing));
 }
@@ -243,4 +271,6 @@ void watch_push (broker_t *self, service_t *service, worker_t *worker)
         service->methods_told = service->methods.digest;
     for (int codec = 0; codec < CODEC_COUNT; codec++)
         push_codec (self, service, (codec_t) codec, &item);
+    if (service->members.count == 1 && !list_empty (&self->held)) /* the first one: it is known now */
+        release_held (self, service);
 }

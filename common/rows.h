@@ -83,9 +83,13 @@ typedef struct {
     worker_row *workers;
     size_t worker_count;
     bool more, has_more;
+    uint64_t paused_ms;     /* no worker expires for so long, and why */
+    weft_string paused;
+    bool has_paused_ms, has_paused;
 } list_reply;
 WEFT_SCHEMA (list_reply, WEFT_FIELD (revision, weft_uint64), WEFT_ARRAY (services, service_row, service_count),
-             WEFT_ARRAY (workers, worker_row, worker_count), WEFT_OPTIONAL (more, weft_bool, has_more))
+             WEFT_ARRAY (workers, worker_row, worker_count), WEFT_OPTIONAL (more, weft_bool, has_more),
+             WEFT_OPTIONAL (paused_ms, weft_uint64, has_paused_ms), WEFT_OPTIONAL (paused, weft_string, has_paused))
 
 typedef struct {
     weft_string name;

@@ -231,6 +231,9 @@ static bool check_registry (doctor_t *self, probe_t *probe, list_reply *list)
         find (self, GOOD, "registry", "", "%s%zu services, %zu workers, revision %llu, %s",
               list->has_more && list->more ? "at least " : "", list->service_count, list->worker_count, (unsigned long long) list->revision,
               words_duration (round_trip, probe->round_trip_us));
+        if (list->has_paused)
+            find (self, GOOD, "registry", "", "for %.1f s more no worker expires: %s",
+                  list->has_paused_ms ? (double) list->paused_ms / 1000 : 0.0, list->paused);
         return true;
     }
     find (self, PROBLEM, "registry", "the broker answers but does not list; look at its log", "%s: %s",

@@ -157,7 +157,11 @@ TEST (a_health_check_tells_by_its_exit_code)
     process_t *broker = mesh_broker (mesh, NULL, NULL);
     char endpoint [WEFT_ENDPOINT_MAX + 1];
     snprintf (endpoint, sizeof endpoint, "%s", mesh_endpoint (mesh));
-    CHECK_INT (BROKER (mesh, "healthcheck", endpoint).code, 0);
+    const result_t result = BROKER (mesh, "healthcheck", endpoint);
+    CHECK_INT (result.code, 0);
+    CHECK (strstr (result.out, "answers, in "));
+    CHECK (strstr (result.out, "no worker expires for "));
+    CHECK (strstr (result.out, "the broker has just started"));
     process_signal (broker, SIGTERM);
     CHECK_INT (process_wait (broker), 0);
     CHECK_INT (BROKER (mesh, "healthcheck", endpoint).code, 1);

@@ -395,7 +395,7 @@ class Registry(mesh.Mesh):
         self.assertEqual(caught.exception.status, "UNIMPLEMENTED")
         for name in ("List", "Describe", "Watch", "Drain"):
             self.assertIn(name, caught.exception.text)
-        self.assertEqual(len(self.client.call("weft.Registry.List", [], via="broker")), 3)
+        self.assertGreaterEqual(len(self.client.call("weft.Registry.List", [], via="broker")), 3)
 
     def test_g7_the_list_is_sorted_and_holds_only_the_living(self):
         uuids = ["%08x-0000-4000-8000-000000000000" % (i * 2654435761 % 2**32) for i in range(1, 9)]

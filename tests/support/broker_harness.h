@@ -31,7 +31,8 @@ static inline broker_settings_t usual_settings (void)
     return (broker_settings_t){.uuid = "b0000000-0000-4000-8000-000000000000"};
 }
 
-static inline void start_with (broker_settings_t settings)
+/*  One that has just started, and may still hear from workers that are on their way. */
+static inline void start_cold (broker_settings_t settings)
 {
     now_us = 1000 * S;
     broker = broker_new (&settings, now_us, 42);
@@ -46,6 +47,12 @@ static inline void pass (int64_t us)
         now_us = end_us - now_us < S ? end_us : now_us + S;
         broker_tick (broker, now_us);
     }
+}
+
+static inline void start_with (broker_settings_t settings)
+{
+    start_cold (settings);
+    pass (GRACE_WARM_US);
 }
 
 static inline void start (void)

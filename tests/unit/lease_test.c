@@ -66,8 +66,21 @@ TEST (nobody_expires_in_a_grace)
     lease_t lease;
     lease_begin (&lease, 0);
     terms.grace_us = 60 * S;
-    CHECK_INT (lease_tick (&lease, &terms, 50 * S), LEASE_NOTHING);
-    CHECK_INT (lease_state (&lease, &terms, 50 * S), LEASE_ALIVE);
+    CHECK_INT (lease_tick (&lease, &terms, 50 * S), LEASE_SUSPECTED); /* but who is silent gets nothing new */
     CHECK_INT (lease_next_us (&lease, &terms), 60 * S);
+    CHECK_INT (lease_tick (&lease, &terms, 60 * S - 1), LEASE_NOTHING);
     CHECK_INT (lease_tick (&lease, &terms, 60 * S), LEASE_EVICT);
+}
+
+TEST (silence_counts_from_when_the_broker_listened_again)
+{
+    lease_terms_t terms = usual ();
+    lease_t lease;
+    lease_begin (&lease, 0);
+    terms.since_us = 60 * S;
+    CHECK_INT (lease_tick (&lease, &terms, 60 * S), LEASE_NOTHING);
+    CHECK_INT (lease_next_us (&lease, &terms), 66500000);
+    CHECK_INT (lease_tick (&lease, &terms, 66500000), LEASE_SUSPECTED);
+    CHECK_INT (lease_tick (&lease, &terms, 70 * S - 1), LEASE_NOTHING);
+    CHECK_INT (lease_tick (&lease, &terms, 70 * S), LEASE_EVICT);
 }

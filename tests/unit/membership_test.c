@@ -65,6 +65,23 @@ TEST (h4_a_silent_worker_is_suspected_then_gone)
     finish ();
 }
 
+TEST (a_worker_that_is_back_is_suspected_again_in_time)
+{
+    start ();
+    pass (30 * S);
+    peer_t *worker = worker_of (1, "Arith", 5);
+    worker_of (2, "Arith", 5);
+    pass (7 * S); /* both: none expires for long */
+    say_beat (worker, 1);
+    CHECK_INT (broker_counters (broker)->suspected, 2);
+    pass (6 * S);
+    CHECK_INT (broker_counters (broker)->suspected, 2);
+    now_us += 500 * MS;
+    broker_tick (broker, now_us);
+    CHECK_INT (broker_counters (broker)->suspected, 3);
+    finish ();
+}
+
 TEST (every_worker_has_its_own_deadline)
 {
     start ();
@@ -72,7 +89,9 @@ TEST (every_worker_has_its_own_deadline)
     worker_of (1, "Arith", 5);
     peer_t *lively = worker_of (2, "Arith", 5);
     worker_of (3, "Arith", 5);
-    for (uint64_t i = 1; i <= 4; i++) {
+    pass (3 * S);
+    worker_of (4, "Arith", 5);
+    for (uint64_t i = 1; i <= 7; i++) {
         pass (3 * S);
         say_beat (lively, i);
     }
@@ -99,6 +118,32 @@ TEST (a_broker_that_was_stalled_expires_nobody_for_one_ttl)
     finish ();
 }
 
+TEST (when_many_workers_fall_silent_at_once_none_expires_for_one_ttl)
+{
+    start ();
+    pass (30 * S);
+    peer_t *silent [2] = {worker_of (1, "Arith", 5), worker_of (2, "Arith", 5)}, *others [6];
+    for (unsigned i = 0; i < 6; i++)
+        others [i] = worker_of (3 + i, "Arith", 5);
+    for (uint64_t beat = 1; beat <= 5; beat++) { /* two of eight: a quarter */
+        pass (3 * S);
+        for (int i = 0; i < 6; i++)
+            say_beat (others [i], beat);
+    }
+    CHECK_INT (broker_counters (broker)->hushes, 1);
+    CHECK_INT (broker_gauges (broker).workers, 8); /* after 15 s of silence */
+    say_beat (silent [0], 1);
+    for (uint64_t beat = 6; beat <= 8; beat++) {
+        pass (3 * S);
+        for (int i = 0; i < 6; i++)
+            say_beat (others [i], beat);
+        say_beat (silent [0], beat);
+    }
+    CHECK_INT (broker_gauges (broker).workers, 7); /* it really was gone */
+    CHECK_INT (broker_counters (broker)->hushes, 1);
+    finish ();
+}
+
 TEST (a_sleeping_broker_wakes_often_enough_to_notice_a_stall)
 {
     start ();
@@ -107,3 +152,4 @@ TEST (a_sleeping_broker_wakes_often_enough_to_notice_a_stall)
     CHECK (broker_next_us (broker) <= now_us + 5 * S);
     finish ();
 }
+

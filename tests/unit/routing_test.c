@@ -717,3 +717,104 @@ TEST (a_worker_that_reads_slowly_is_not_flooded)
     finish ();
 }
 
+/*  Just started ------------------------------------------------------------------------------------------------- */
+
+TEST (a_call_for_somebody_not_known_yet_waits_while_workers_come_back)
+{
+    start_cold (usual_settings ());
+    peer_t *caller = client ();
+    say_call (caller, 1, "Arith.Add", 5000);
+    say_call (caller, 2, "Arith.Add", 5000);
+    say_call (caller, 3, "Geo.Add", 5000);
+    say_bound_call (caller, 4, "Arith.Add", uuid (1));
+    check_silent (caller);
+    now_us += 300 * MS;
+    broker_tick (broker, now_us);
+    peer_t *worker = worker_of (1, "Arith", 2);
+    broker_tick (broker, now_us);
+    CHECK_INT (listen_to (worker), 2); /* as many as it has room for, in order */
+    CHECK_INT (next (WIRE_REQUEST)->remaining_ms, 4700);
+    next (WIRE_REQUEST);
+    CHECK_INT (broker_next_us (broker), 1001 * S);
+    now_us = broker_next_us (broker);
+    broker_tick (broker, now_us);
+    check_reply (only (caller, WIRE_REPLY), 3, WEFT_NO_SERVICE, 0, "no service \"Geo\"");
+    say_call (caller, 5, "Geo.Add", 5000);
+    check_reply (only (caller, WIRE_REPLY), 5, WEFT_NO_SERVICE, 0, "no service \"Geo\"");
+    CHECK_INT (broker_gauges (broker).queued, 1);
+    finish ();
+}
+
+TEST (those_who_came_too_early_are_looked_at_a_few_times_not_at_each_registration)
+{
+    start_cold (usual_settings ());
+    peer_t *caller = client ();
+    say_call (caller, 1, "Arith.Add", 5000);
+    now_us += 100 * MS;
+    worker_of (1, "Geo", 1);
+    broker_tick (broker, now_us);
+    peer_t *worker = worker_of (2, "Arith", 1);
+    broker_tick (broker, now_us);
+    check_silent (worker);
+    CHECK_INT (broker_next_us (broker), now_us + 20 * MS);
+    now_us += 20 * MS;
+    broker_tick (broker, now_us);
+    only (worker, WIRE_REQUEST);
+    finish ();
+}
+
+TEST (a_call_that_came_too_early_can_be_cancelled_and_time_out)
+{
+    start_cold (usual_settings ());
+    peer_t *caller = client (), *gone = client ();
+    say_call (gone, 1, "Arith.Add", 5000);
+    lose (gone);
+    say_call (caller, 1, "Arith.Add", 5000);
+    say_call (caller, 2, "Arith.Add", 50);
+    say_cancel (caller, 1);
+    check_reply (only (caller, WIRE_REPLY), 1, WEFT_CANCELLED, 0, "");
+    now_us += 50 * MS;
+    broker_tick (broker, now_us);
+    check_reply (only (caller, WIRE_REPLY), 2, WEFT_DEADLINE_EXCEEDED, 0, "");
+    CHECK_INT (broker_gauges (broker).queued, 0);
+    finish ();
+}
+
+TEST (a_call_that_came_too_early_does_not_begin_when_its_worker_comes_too_late)
+{
+    start_cold (usual_settings ());
+    peer_t *caller = client ();
+    say_call (caller, 1, "Arith.Add", 50);
+    now_us += 60 * MS;
+    peer_t *worker = worker_of (1, "Arith", 2);
+    broker_tick (broker, now_us);
+    check_silent (worker);
+    check_reply (only (caller, WIRE_REPLY), 1, WEFT_DEADLINE_EXCEEDED, 0, "");
+    finish ();
+}
+
+TEST (a_name_that_can_never_be_right_is_refused_by_a_broker_that_has_just_started_too)
+{
+    start_cold (usual_settings ());
+    peer_t *caller = client ();
+    say_call (caller, 1, "nonsense", 5000);
+    check_reply (only (caller, WIRE_REPLY), 1, WEFT_INVALID, 0, "ill-formed");
+    finish ();
+}
+
+TEST (calls_that_waited_while_the_broker_was_stalled_wait_on_for_workers_to_come_back)
+{
+    start ();
+    pass (30 * S);
+    peer_t *worker = worker_of (1, "Arith", 0), *caller = client ();
+    say_call (caller, 1, "Arith.Add", 60000);
+    now_us += 10 * S; /* stopped */
+    broker_tick (broker, now_us);
+    lose (worker);
+    check_silent (caller);
+    now_us += 200 * MS;
+    worker = worker_of (1, "Arith", 1);
+    broker_tick (broker, now_us);
+    only (worker, WIRE_REQUEST);
+    finish ();
+}

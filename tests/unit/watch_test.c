@@ -125,6 +125,30 @@ TEST (silence_shows_as_suspect_and_a_beat_as_alive)
     finish ();
 }
 
+TEST (a_watch_of_a_service_that_may_come_back_to_a_broker_just_started_waits_for_it)
+{
+    start_cold (usual_settings ());
+    peer_t *caller = client (), *gone = client ();
+    watch (caller, 5, "Arith");
+    watch (caller, 6, "Geo");
+    watch (gone, 5, "Arith");
+    lose (gone);
+    check_silent (caller);
+    now_us += 300 * MS;
+    worker_of (1, "Arith", 1);
+    const watch_item first = only_item (caller, 5);
+    CHECK (first.full);
+    CHECK_INT (first.worker_count, 1);
+    worker_of (2, "Arith", 1);
+    CHECK_INT (only_item (caller, 5).previous, first.revision);
+    now_us = 1001 * S;
+    broker_tick (broker, now_us);
+    CHECK_INT (only_item (caller, 6).worker_count, 0); /* nobody came */
+    watch (caller, 7, "Geo");
+    CHECK_INT (only_item (caller, 7).worker_count, 0);
+    finish ();
+}
+
 TEST (a_change_of_methods_is_told)
 {
     start ();
