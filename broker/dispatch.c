@@ -77,9 +77,14 @@ static void offer_move (offer_t *self, offer_place_t place)
         list_push (&self->server->parked, &self->server_node);
 }
 
+bool offer_takes (const offer_t *self)
+{
+    return server_takes (self->server) && (!self->server->stuck || self->lane->well == 0);
+}
+
 static offer_place_t offer_fitting (const offer_t *self)
 {
-    return server_idle (self->server) ? OFFER_IDLE : server_takes (self->server) ? OFFER_SPARE : OFFER_PARKED;
+    return !offer_takes (self) ? OFFER_PARKED : server_idle (self->server) ? OFFER_IDLE : OFFER_SPARE;
 }
 
 void offer_join (offer_t *self, server_t *server, lane_t *lane)
@@ -215,9 +220,9 @@ call_t *dispatch_next (dispatch_t *self, server_t *server)
 {
     list_node_t *node;
 
-    while ((node = list_first (&server->parked)) && server_takes (server)) {
-        offer_t *offer = CONTAINER_OF (node, offer_t, server_node);
-        if (offer->lane->queued) {
+    for (size_t left = server->parked.count; left > 0 && server_takes (server); left--) {
+        offer_t *offer = CONTAINER_OF (list_first (&server->parked), offer_t, server_node);
+        if (offer->lane->queued && offer_takes (offer)) {
             offer_move (offer, OFFER_PARKED); /* its other lanes first, next time */
             return lane_take (self, offer->lane);
         }

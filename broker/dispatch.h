@@ -11,6 +11,8 @@
  *      SPARE   it is busy, but would take one more            lane->spare   server->spare
  *      PARKED  it takes nothing now                                         server->parked
  *
+ *  A server that is stuck takes nothing from a lane that another server is there for, even if that one is full just now.
+ *
  *  Offers go down lazily, when a call for the lane finds the server busier than its place says, and up when the
  *  server gets room. So each move up pays for one move down, and a worker of 200 services costs a call no
  *  more than a worker of one. While a lane has calls queued all its offers are parked: that is what makes it
@@ -26,6 +28,7 @@
 typedef struct lane {
     list_t flows;           /* of clients that have calls here, the next one first */
     list_t idle, spare;     /* offers */
+    size_t well;            /* servers that are neither closed nor stuck */
     size_t queued;
     uint64_t served;        /* calls that queued here and left for a server */
     shed_t shed;
@@ -44,6 +47,7 @@ typedef struct server {
     uint64_t window;        /* calls it may hold; 0: none now */
     uint64_t capacity;      /* calls it runs at once; 0: as many as its window */
     bool closed;            /* draining or suspect: gets nothing */
+    bool stuck;             /* gets nothing while another is there */
     bool backlogged;        /* does not read fast enough */
     list_t spare, parked;   /* offers */
     list_t calls;           /* in flight */
@@ -70,8 +74,10 @@ void lane_init (lane_t *self);
 void server_init (server_t *self);
 
 bool server_takes (const server_t *self);
+bool offer_takes (const offer_t *self); /* the same, of this lane's calls */
 
-/*  Joins a server to a lane, or parts them. Call dispatch_next after joining. */
+/*  Joins a server to a lane, or parts them. Call dispatch_next after joining. Who changes what makes a server well keeps lane->well right;
+ *  when that falls to 0, dispatch_next is due for the lane's servers that are stuck. */
 void offer_join (offer_t *self, server_t *server, lane_t *lane);
 void offer_part (offer_t *self);
 

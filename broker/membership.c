@@ -19,13 +19,21 @@ static void log_worker (const char *message, const worker_t *worker, const char 
               log_int ("services", worker->member_count), log_text ("why", why));
 }
 
-/*  Tells the watchers of all its services, and lets nobody wait for a service that lost its last worker. */
+/*  Tells who watches the service, and lets nobody wait for one that lost its last worker, or the last one that is well. */
+static void announce_to (broker_t *self, service_t *service, worker_t *worker)
+{
+    watch_push (self, service, worker);
+    routing_service_changed (self, service);
+    if (service->lane.well > 0 || service->lane.queued == 0)
+        return;
+    for (list_node_t *node = list_first (&service->members); node; node = list_after (&service->members, node))
+        routing_serve (self, CONTAINER_OF (node, member_t, node)->worker);
+}
+
 static void announce (broker_t *self, worker_t *worker)
 {
-    for (uint32_t i = 0; i < worker->member_count; i++) {
-        watch_push (self, worker->members [i].service, worker);
-        routing_service_changed (self, worker->members [i].service);
-    }
+    for (uint32_t i = 0; i < worker->member_count; i++)
+        announce_to (self, worker->members [i].service, worker);
 }
 
 /*  There is room for it since the worker registered. */
@@ -85,10 +93,8 @@ static bool renew (broker_t *self, worker_t *worker, registration_t *registratio
     if (!registry_renew (&self->registry, worker, registration, self->now_us, refusal))
         return false;
     for (uint32_t i = 0; i < count; i++) {
-        if (worker_serves (worker, before [i]))
-            continue;
-        watch_push (self, before [i], worker);
-        routing_service_changed (self, before [i]);
+        if (!worker_serves (worker, before [i]))
+            announce_to (self, before [i], worker);
     }
     return true;
 }
@@ -146,6 +152,20 @@ const char *membership_register (broker_t *self, peer_t *peer, const wire_record
 
 /*  Later -------------------------------------------------------------------------------------------------------- */
 
+/*  What its work looks like now. True: others should know. */
+static bool feel_pulse (broker_t *self, worker_t *worker)
+{
+    const bool was_stuck = worker->pulse.state == PULSE_STUCK, was_hopeless = worker->server.stuck;
+
+    pulse_beat (&worker->pulse, &worker->load, worker_capacity (worker), self->terms.ttl_us);
+    const bool is_stuck = worker->pulse.state == PULSE_STUCK;
+    worker->server.stuck = pulse_hopeless (&worker->pulse);
+    if (is_stuck != was_stuck)
+        log_worker (is_stuck ? "worker is stuck" : "worker goes on", worker,
+                    is_stuck ? "no call ended over some beats, and the oldest is old" : "calls end again");
+    return is_stuck != was_stuck || worker->server.stuck != was_hopeless;
+}
+
 const char *membership_beat (broker_t *self, peer_t *peer, const wire_record_t *record)
 {
     worker_t *worker = peer->worker;
@@ -173,10 +193,12 @@ const char *membership_beat (broker_t *self, peer_t *peer, const wire_record_t *
         worker->server.closed = false;
         log_worker ("worker is back", worker, "beat after silence");
     }
-    if (recovered || capacity_changed) {
-        announce (self, worker);
-        routing_serve (self, worker);
-    }
+    const bool felt = feel_pulse (self, worker);
+    if (!recovered && !capacity_changed && !felt)
+        return NULL;
+    worker_weigh (worker);
+    announce (self, worker);
+    routing_serve (self, worker);
     return NULL;
 }
 
@@ -216,6 +238,7 @@ static void suspect (broker_t *self, worker_t *worker)
     self->counters.suspected++;
     heed_silence (self);
     worker->server.closed = true;
+    worker_weigh (worker);
     log_worker ("worker is silent", worker, "no beat");
     announce (self, worker);
 }

@@ -266,6 +266,7 @@ static void member_join (registry_t *self, member_t *member, worker_t *worker)
     list_remove (&self->unused, &service->unused);
     members_push (service, member);
     service->open += !worker->draining;
+    service->lane.well += worker->well;
     offer_join (&member->offer, &worker->server, &service->lane);
     routes_add (&self->routes, &service->methods, member->contract);
 }
@@ -277,6 +278,7 @@ static void member_part (registry_t *self, member_t *member)
 
     members_remove (service, member);
     service->open -= !member->worker->draining;
+    service->lane.well -= member->worker->well;
     offer_part (&member->offer);
     routes_remove (&self->routes, &service->methods, member->contract);
     contracts_release (&self->contracts, &member->contract);
@@ -353,7 +355,9 @@ static void settle (registry_t *self, worker_t *worker, const worker_t *parts, r
     worker->cores = registration->cores;
     worker->pid = registration->pid;
     worker->capacity = worker->server.capacity = registration->capacity;
-    worker->draining = worker->server.closed = worker->parted = false;
+    worker->draining = worker->server.closed = worker->server.stuck = worker->parted = false;
+    worker->well = true;
+    pulse_begin (&worker->pulse);
     lease_begin (&worker->lease, now_us);
     for (uint32_t i = 0; i < worker->member_count; i++) {
         worker->members [i].contract = registration->services [i].contract; /* the reference moves */
@@ -437,6 +441,18 @@ void worker_drain (worker_t *self)
     self->draining = self->server.closed = true;
     for (uint32_t i = 0; i < self->member_count; i++)
         self->members [i].service->open--;
+    worker_weigh (self);
+}
+
+void worker_weigh (worker_t *self)
+{
+    const bool well = !self->server.closed && !self->server.stuck;
+
+    if (self->parted || well == self->well)
+        return;
+    self->well = well;
+    for (uint32_t i = 0; i < self->member_count; i++)
+        self->members [i].service->lane.well += well ? 1 : (size_t) -1;
 }
 
 worker_t *registry_worker (const registry_t *self, text_t uuid)

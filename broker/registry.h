@@ -18,6 +18,7 @@
 #include "contract.h"
 #include "dispatch.h"
 #include "lease.h"
+#include "pulse.h"
 #include "routes.h"
 
 typedef struct service service_t;
@@ -60,7 +61,9 @@ struct worker {
     void *owner;                /* the connection it registered on */
     lease_t lease;
     deadline_t due;
+    pulse_t pulse;
     bool draining;
+    bool well;                  /* counted in its services' lanes as one that is neither closed nor stuck */
     server_t server;
     lane_t lane;                /* calls bound to this worker */
     offer_t offer;
@@ -127,6 +130,9 @@ void registry_remove (registry_t *self, worker_t **worker);
 
 /*  Draining: it stays listed, but gets nothing new and no service counts on it. */
 void worker_drain (worker_t *self);
+
+/*  After server.closed or server.stuck may have changed. */
+void worker_weigh (worker_t *self);
 
 worker_t *registry_worker (const registry_t *self, text_t uuid);
 service_t *registry_service (const registry_t *self, text_t name);

@@ -14,7 +14,9 @@ static const char *worker_state (const broker_t *self, const worker_t *worker)
         return "gone";
     if (worker->draining)
         return "draining";
-    return lease_state (&worker->lease, &self->terms, self->now_us) == LEASE_SUSPECT ? "suspect" : "alive";
+    if (lease_state (&worker->lease, &self->terms, self->now_us) == LEASE_SUSPECT)
+        return "suspect";
+    return worker->pulse.state == PULSE_STUCK ? "stuck" : worker->pulse.state == PULSE_BUSY ? "busy" : "alive";
 }
 
 worker_row row_of_worker (const broker_t *self, const worker_t *worker)

@@ -122,20 +122,23 @@ static void erase (discovery_t *self, size_t at, endpoints_t *endpoints)
     endpoints_unlist (endpoints, endpoint);
 }
 
-static endpoint_state_t state_of (const char *name)
+/*  One that is stuck, but could run more, is as good as any. A state that is not known here is one of a worker that is there. */
+static endpoint_state_t state_of (const worker_row *row)
 {
-    if (strcmp (name, "alive") == 0)
-        return ENDPOINT_ALIVE;
-    if (strcmp (name, "suspect") == 0)
+    if (strcmp (row->state, "stuck") == 0)
+        return row->in_flight >= row->capacity ? ENDPOINT_STUCK : ENDPOINT_ALIVE;
+    if (strcmp (row->state, "suspect") == 0)
         return ENDPOINT_SUSPECT;
-    return strcmp (name, "draining") == 0 ? ENDPOINT_DRAINING : ENDPOINT_GONE;
+    if (strcmp (row->state, "draining") == 0)
+        return ENDPOINT_DRAINING;
+    return strcmp (row->state, "gone") == 0 ? ENDPOINT_GONE : ENDPOINT_ALIVE;
 }
 
 /*  1: something changed; 0: nothing new, or a row that makes no sense; -1: out of memory. Who is not a
  *  member becomes one only if `join`. */
 static int apply_row (discovery_t *self, const worker_row *row, bool join, endpoints_t *endpoints)
 {
-    const endpoint_state_t state = state_of (row->state);
+    const endpoint_state_t state = state_of (row);
     const size_t size = strlen (row->uuid);
     bool found;
     const size_t at = position_of (self, row->uuid, &found);
@@ -164,7 +167,7 @@ static bool note_row (discovery_t *self, const worker_row *row, endpoints_t *end
     const size_t size = strlen (row->uuid);
     endpoint_t *endpoint = table_get (&self->listed_now, row->uuid, size);
 
-    if (state_of (row->state) == ENDPOINT_GONE) {
+    if (state_of (row) == ENDPOINT_GONE) {
         if (endpoint && row->incarnation >= endpoint->incarnation)
             endpoints_unlist (endpoints, table_take (&self->listed_now, row->uuid, size));
         return true;
@@ -182,6 +185,7 @@ static const char *state_name (endpoint_state_t state)
 {
     return state == ENDPOINT_ALIVE     ? "alive"
            : state == ENDPOINT_SUSPECT ? "suspect"
+           : state == ENDPOINT_STUCK   ? "stuck"
                                        : "draining";
 }
 

@@ -24,7 +24,7 @@
 #define ENDPOINT_LATENCY_SHARE   8 /* a new sample counts one eighth */
 
 /*  What the registry says of it. */
-typedef enum { ENDPOINT_ALIVE, ENDPOINT_SUSPECT, ENDPOINT_DRAINING, ENDPOINT_GONE } endpoint_state_t;
+typedef enum { ENDPOINT_ALIVE, ENDPOINT_STUCK, ENDPOINT_SUSPECT, ENDPOINT_DRAINING, ENDPOINT_GONE } endpoint_state_t;
 
 typedef struct {
     link_t link;
@@ -66,7 +66,7 @@ static inline endpoint_fitness_t endpoint_fitness (const endpoint_t *self, int64
         return ENDPOINT_NEVER;
     if (self->address_count == 0)
         return ENDPOINT_ROUTED;
-    if (self->state == ENDPOINT_SUSPECT || self->unreachable || self->probing ||
+    if (self->state != ENDPOINT_ALIVE || self->unreachable || self->probing ||
         endpoint_ejected (self, now_us))
         return ENDPOINT_LAST_RESORT;
     return ENDPOINT_GOOD;

@@ -312,7 +312,11 @@ static void check_workers (doctor_t *self, probe_t *broker, const list_reply *li
     size_t visited = 0;
     for (size_t i = 0; i < list->worker_count; i++) {
         const worker_row *const worker = &list->workers [i];
-        if (strcmp (worker->state, "alive") != 0)
+        if (strcmp (worker->state, "stuck") == 0)
+            find (self, WARNING, "worker", "look at its log: a handler that hangs, or takes very long",
+                  "%s is stuck: %llu calls, and none came to an end for long", worker->uuid,
+                  (unsigned long long) worker->in_flight);
+        else if (strcmp (worker->state, "alive") != 0 && strcmp (worker->state, "busy") != 0)
             find (self, WARNING, "worker", "", "%s is %s", worker->uuid, worker->state);
         else if (visited++ < WORKERS_VISITED)
             check_worker (self, broker, worker);

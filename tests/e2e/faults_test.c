@@ -436,6 +436,51 @@ TEST (a_stopped_worker_is_noticed_by_direct_callers_within_four_seconds)
     mesh_destroy (&mesh);
 }
 
+typedef struct {
+    weft_client_t *client;
+    const char *state;
+} state_wait_t;
+
+static bool is_listed_as (void *arg)
+{
+    const state_wait_t *wait = arg;
+    list_reply list;
+    weft_call_t *call = list_workers (wait->client, "Count", &list);
+    bool found = false;
+    for (size_t i = 0; i < list.worker_count; i++)
+        found = found || strcmp (list.workers [i].state, wait->state) == 0;
+    weft_call_destroy (&call);
+    return found;
+}
+
+TEST (a_worker_whose_handlers_hang_is_listed_as_stuck_and_others_take_the_calls)
+{
+    mesh_t *mesh = mesh_new ();
+    const call_log_t log = call_log (mesh);
+    const weft_call_options_t routed = {.via = WEFT_VIA_BROKER, .timeout_ms = 30000};
+    weft_call_t *hanging [2];
+    mesh_broker (mesh, NULL, "--ttl-ms", "1000", NULL);
+    mesh_worker (mesh, "--concurrency", "2", NULL);
+    weft_client_t *client = client_of (mesh);
+    for (int i = 0; i < 2; i++)
+        hanging [i] = start_count (client, "Count.Next", "hang", 20000, &routed);
+    call_log_await (&log, 2);
+    await ("it to be busy", is_listed_as, &(state_wait_t){client, "busy"});
+    await ("it to be stuck", is_listed_as, &(state_wait_t){client, "stuck"});
+    unsetenv ("WEFT_TEST_LOG");
+    mesh_worker (mesh, NULL);
+    await_workers (client, "Arith", 2);
+    for (int i = 0; i < 20; i++)
+        check_add_call (client, i % 2 ? WEFT_VIA_BROKER : WEFT_VIA_AUTO, i, 1);
+    call_log_let_go (&log);
+    for (int i = 0; i < 2; i++) {
+        check_outcome (hanging [i], WEFT_OK, WEFT_EXECUTED_YES);
+        weft_call_destroy (&hanging [i]);
+    }
+    weft_client_destroy (&client);
+    mesh_destroy (&mesh);
+}
+
 TEST (a_full_queue_answers_overloaded_and_nothing_runs_twice)
 {
     enum { CALLS = 60 };

@@ -296,12 +296,16 @@ static inline peer_t *worker_of (unsigned n, const char *services, uint64_t wind
     return peer;
 }
 
-static inline void say_beat (peer_t *peer, uint64_t sequence)
+static inline void say_load (peer_t *peer, uint64_t sequence, wire_load_t load)
 {
-    const wire_load_t load = {0, 4, 0, 0};
     buffer_t *out = records ();
     wire_write_beat (out, sequence, &load);
     say (peer, out);
+}
+
+static inline void say_beat (peer_t *peer, uint64_t sequence)
+{
+    say_load (peer, sequence, (wire_load_t){0, 4, 0, 0});
 }
 
 static inline void say_call (peer_t *peer, uint64_t id, const char *method, uint32_t remaining_ms)

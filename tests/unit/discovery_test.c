@@ -59,6 +59,31 @@ static discovery_result_t apply (uint64_t previous, uint64_t revision, bool full
     return discovery_apply (discovery, &change, &endpoints, now_us, observe, NULL);
 }
 
+static void check_state (const char *state, uint64_t in_flight, endpoint_state_t expected)
+{
+    worker_row rows [] = {row ("a", state), row ("b", "alive")};
+    set_up ();
+    discovery_asked (discovery, 0);
+    rows [0].in_flight = in_flight;
+    CHECK_INT (apply (0, 1, true, rows, 2, 1), DISCOVERY_OK);
+    CHECK_INT (discovery->count, 2);
+    CHECK_INT (discovery->members [0]->state, expected);
+    tear_down ();
+}
+
+TEST (a_worker_in_a_state_that_is_not_known_here_is_there)
+{
+    check_state ("busy", 4, ENDPOINT_ALIVE);
+    check_state ("enthusiastic", 0, ENDPOINT_ALIVE);
+    check_state ("suspect", 0, ENDPOINT_SUSPECT);
+}
+
+TEST (a_stuck_worker_is_avoided_if_it_cannot_run_more)
+{
+    check_state ("stuck", 4, ENDPOINT_STUCK);
+    check_state ("stuck", 1, ENDPOINT_ALIVE);
+}
+
 TEST (h6_the_first_answer_is_the_whole_list)
 {
     set_up ();

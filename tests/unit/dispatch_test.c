@@ -188,6 +188,28 @@ TEST (a_closed_or_backlogged_worker_gets_nothing)
     teardown ();
 }
 
+TEST (a_stuck_worker_takes_from_a_lane_only_while_nobody_else_is_there)
+{
+    setup ();
+    join (0, 0);
+    join (1, 0);
+    servers [0].stuck = true;
+    lanes [0].well = 1;
+    set_window (&servers [0], 9, 9);
+    set_window (&servers [1], 1, 1);
+    call_t *first = submit (0, 0), *second = submit (0, 0), *third = submit (0, 0);
+    CHECK (first->server == &servers [1]);
+    CHECK (!second->server);
+    lanes [0].well = 0;
+    serve (&servers [0]);
+    CHECK (second->server == &servers [0] && third->server == &servers [0]);
+    lanes [0].well = 1;
+    CHECK (!submit (0, 0)->server); /* its offer goes back down */
+    finish (first);
+    CHECK_INT (lanes [0].queued, 0);
+    teardown ();
+}
+
 TEST (a_queued_call_can_be_taken_out)
 {
     setup ();
@@ -205,7 +227,7 @@ static void check_work_is_conserved (void)
 {
     for (int lane = 0; lane < MANY; lane++)
         for (int server = 0; server < MANY && lanes [lane].queued; server++)
-            CHECK (!offers [server][lane].lane || !server_takes (&servers [server]));
+            CHECK (!offers [server][lane].lane || !offer_takes (&offers [server][lane]));
 }
 
 TEST (no_sequence_of_events_leaves_work_beside_room)

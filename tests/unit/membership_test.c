@@ -153,3 +153,64 @@ TEST (a_sleeping_broker_wakes_often_enough_to_notice_a_stall)
     finish ();
 }
 
+/*  Stuck workers ------------------------------------------------------------------------------------------------ */
+
+/*  Four calls that do not end, however long the worker beats. */
+static void get_stuck (peer_t *worker, uint64_t from)
+{
+    for (uint64_t i = 0; i < 5; i++) {
+        pass (3 * S);
+        say_load (worker, from + i, (wire_load_t){4, 4, 3000 * (i + 1), 17});
+    }
+}
+
+TEST (a_stuck_worker_gets_nothing_new_while_another_takes_calls)
+{
+    start ();
+    peer_t *stuck = worker_of (1, "Arith", 8), *caller = client ();
+    get_stuck (stuck, 1);
+    CHECK (registry_worker (&broker->registry, text_of (uuid (1)))->server.stuck);
+    peer_t *other = worker_of (2, "Arith", 1);
+    listen_to (stuck);
+    say_call (caller, 1, "Arith.Add", 60000);
+    say_call (caller, 2, "Arith.Add", 60000); /* the other is full, but will have room */
+    check_silent (stuck);
+    say_reply (other, only (other, WIRE_REQUEST)->id);
+    say_reply (other, only (other, WIRE_REQUEST)->id);
+    say_bound_call (caller, 3, "Arith.Add", uuid (1)); /* who asks for it gets it */
+    only (stuck, WIRE_REQUEST);
+    say_call (caller, 4, "Arith.Add", 60000);
+    say_call (caller, 5, "Arith.Add", 60000);
+    lose (other);
+    CHECK_INT (listen_to (stuck), 1); /* now nobody else is there */
+    finish ();
+}
+
+TEST (a_stuck_worker_that_goes_on_gets_calls_again)
+{
+    start ();
+    peer_t *stuck = worker_of (1, "Arith", 8), *caller = client ();
+    get_stuck (stuck, 1);
+    worker_of (2, "Arith", 0);
+    listen_to (stuck);
+    say_call (caller, 1, "Arith.Add", 60000);
+    check_silent (stuck);
+    say_load (stuck, 6, (wire_load_t){3, 4, 16000, 18});
+    CHECK_INT (listen_to (stuck), 2); /* BEAT_OK, and the call */
+    finish ();
+}
+
+TEST (a_worker_with_one_call_that_hangs_and_room_beside_it_is_used_like_any)
+{
+    start ();
+    peer_t *stuck = worker_of (1, "Arith", 8), *caller = client ();
+    for (uint64_t i = 1; i <= 5; i++) {
+        pass (3 * S);
+        say_load (stuck, i, (wire_load_t){1, 4, 3000 * i, 17});
+    }
+    worker_of (2, "Arith", 0);
+    listen_to (stuck);
+    say_call (caller, 1, "Arith.Add", 60000);
+    only (stuck, WIRE_REQUEST);
+    finish ();
+}

@@ -125,6 +125,32 @@ TEST (silence_shows_as_suspect_and_a_beat_as_alive)
     finish ();
 }
 
+TEST (who_gets_stuck_is_told_and_who_is_busy_is_not)
+{
+    start ();
+    peer_t *worker = worker_of (1, "Arith", 1), *caller = client ();
+    watch (caller, 5, "Arith");
+    listen_to (caller);
+    for (uint64_t i = 1; i <= 3; i++) {
+        pass (3 * S);
+        say_load (worker, i, (wire_load_t){4, 4, 3000 * i, 17});
+        check_silent (caller); /* busy */
+    }
+    pass (3 * S);
+    say_load (worker, 4, (wire_load_t){4, 4, 12000, 17});
+    CHECK_STR (only_item (caller, 5).workers [0].state, "stuck");
+    pass (3 * S);
+    say_load (worker, 5, (wire_load_t){4, 4, 15000, 17});
+    check_silent (caller);
+    say_load (worker, 6, (wire_load_t){4, 4, 100, 18});
+    CHECK_STR (only_item (caller, 5).workers [0].state, "busy");
+    say_load (worker, 7, (wire_load_t){0, 4, 0, 22});
+    check_silent (caller);
+    watch (caller, 6, "Arith");
+    CHECK_STR (only_item (caller, 6).workers [0].state, "alive");
+    finish ();
+}
+
 TEST (a_watch_of_a_service_that_may_come_back_to_a_broker_just_started_waits_for_it)
 {
     start_cold (usual_settings ());

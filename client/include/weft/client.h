@@ -185,7 +185,8 @@ WEFT_EXPORT weft_call_t *weft_call_reply (const weft_call_t *self, size_t index)
 WEFT_EXPORT weft_status_t weft_client_discover (weft_client_t *self, const char *service, int timeout_ms);
 
 /*  Is told of each change of the lists that this client watches, on a driving thread: the service, the
- *  worker's UUID, its state ("alive", "suspect", "draining", "gone") and first endpoint ("" if none).
+ *  worker's UUID, its state ("alive", "busy", "stuck", "suspect", "draining", "gone"; others may follow)
+ *  and first endpoint ("" if none).
  *  Before the first call; NULL: none. Texts live during the call. */
 typedef void (weft_watch_fn) (const char *service, const char *worker, const char *state,
                               const char *endpoint, void *arg);

@@ -76,7 +76,7 @@ class Client:
             return self.link(self.broker), "BROKER_LOST", {**options, "worker": worker} if worker else options
         service = method.rpartition(".")[0]
         rows = [row for row in self.workers(None if worker else service, timeout)
-                if row["endpoints"] and row["state"] in ("alive", "suspect") and worker in (None, row["uuid"])]
+                if row["endpoints"] and row["state"] not in ("draining", "gone") and worker in (None, row["uuid"])]
         if not rows:
             raise Error("NO_WORKERS", "nobody serves %s directly" % service)
         row = rows[next(self.turns) % len(rows)]
