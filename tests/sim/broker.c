@@ -7,6 +7,7 @@
 #include "checker.h"
 #include "core.h"
 #include "faults.h"
+#include "jobs.h"
 #include "roles.h"
 
 #define TURN_MESSAGES_MAX 1000
@@ -206,6 +207,8 @@ static void turn (process_t *process)
     broker_tick (self->broker, self->now_us);
     flush_all (self);
     drop_doomed (self);
+    const service_t *service = registry_service (&self->broker->registry, text_of (JOB_SERVICE));
+    checker_broker_turn (process, service ? service->lane.queued : 0, broker_counters (self->broker)->expired);
     checker_broker_bounds (broker_gauges (self->broker).queued, broker_gauges (self->broker).calls);
     self->more = !empty;
     if (self->stopping && (broker_drained (self->broker) || self->now_us >= self->stop_us)) { /* check_stopped */

@@ -18,7 +18,19 @@ typedef struct {
     uint64_t window, window_max;
     int64_t open;                   /* requests the broker sent, less the replies it read */
     int64_t draining_us, lost_us;   /* when the broker read or heard that; 0: not */
+    int64_t beat_us;                /* when the broker read the last beat of a worker; 0: it is none */
+    uint64_t progress;              /* as the last beat said */
+    unsigned still;                 /* beats since it moved */
+    bool stuck;                     /* and nothing more can run there */
 } seen_t;
+
+/*  The broker's queue that any worker serves, and its own turns. */
+static struct {
+    int64_t empty_us, filled_us;    /* when it was last seen empty, and first seen full after that */
+    int64_t turn_us, late_us;       /* its last turn; the last that came so late that it was stalled */
+    uint64_t expired;               /* workers, so far */
+    uint64_t lives;
+} broker_view;
 
 /*  What a client was told of one worker. */
 typedef struct {
@@ -103,6 +115,34 @@ uint64_t checker_some_id (void)
 
 /*  The broker ------------------------------------------------------------------------------------------------------ */
 
+/*  As PROTOCOL.md describes it; the bound is the TTL. */
+static void note_beat (seen_t *at, const wire_record_t *record)
+{
+    uint64_t sequence;
+    wire_load_t load;
+    if (!at->beat_us || !wire_read_beat (record, &sequence, &load))
+        return;
+    at->beat_us = world.now_us;
+    at->still = load.progress != at->progress || load.in_flight == 0 ? 0 : at->still + 1;
+    at->progress = load.progress;
+    at->stuck = at->still >= 2 && (int64_t) load.oldest_ms >= profile.ttl_ms && load.in_flight >= load.capacity;
+}
+
+static bool is_for_one (const wire_record_t *record)
+{
+    wire_options_t options = {0};
+    return mp_left (&record->extra) > 0 && wire_read_options (record->extra, &options) && options.worker.size > 0;
+}
+
+static void note_call (record_t *call, const end_t *end, const wire_record_t *record)
+{
+    call->broker_connection = end->number;
+    call->broker_id = record->id;
+    call->broker_us = world.now_us;
+    call->broker_time_us = record->remaining_ms * 1000LL;
+    call->broker_for_one = is_for_one (record);
+}
+
 void checker_broker_reads (process_t *broker, end_t *end, message_t *message, int64_t transit_us)
 {
     seen_t *at = seen_of (end);
@@ -114,6 +154,7 @@ void checker_broker_reads (process_t *broker, end_t *end, message_t *message, in
         if (call) {
             call->transit_us += transit_us;
             call->worker_connection = 0;
+            note_call (call, end, &record);
         }
         if (record.kind == WIRE_CREDIT && record.id == 0) {
             at->window = record.number;
@@ -122,9 +163,72 @@ void checker_broker_reads (process_t *broker, end_t *end, message_t *message, in
             at->open--;
         else if (record.kind == WIRE_DRAINING && !at->draining_us)
             at->draining_us = world.now_us;
-        else if (record.kind == WIRE_REGISTER) /* what it held before is no longer the broker's business */
+        else if (record.kind == WIRE_REGISTER) { /* what it held before is no longer the broker's business */
             at->draining_us = at->open = 0;
+            at->beat_us = end_peer (end)->port && end_peer (end)->port->process->role == ROLE_OF_WORKER ? world.now_us : 0;
+            at->stuck = false;
+            at->still = 0;
+        } else if (record.kind == WIRE_BEAT)
+            note_beat (at, &record);
+        else if (record.kind == WIRE_GOODBYE)
+            at->beat_us = 0;
     }
+}
+
+static bool is_well (const seen_t *at)
+{
+    return at->beat_us && !at->lost_us && !at->draining_us && !at->stuck
+           && world.now_us - at->beat_us < profile.ttl_ms * MS / 2;
+}
+
+static void check_stuck (const seen_t *at, const record_t *call)
+{
+    if (!at->stuck || !call || call->broker_for_one || network_was_full ())
+        return;
+    for (size_t i = 0; i < seen_count; i++)
+        if (is_well (&seen [i]) && seen [i].window_max > 0)
+            violated ("the broker sends call %lld to a worker that is stuck, though another is well",
+                      (long long) call->number);
+}
+
+static record_t *call_of_reply (const end_t *end, uint64_t id)
+{
+    for (int64_t i = load_count (); i > 0; i--) {
+        record_t *record = load_record (i);
+        if (record->broker_us && record->broker_connection == end->number && record->broker_id == id)
+            return record;
+    }
+    return NULL;
+}
+
+#define SLACK_US (3 * MS)    /* of turns */
+#define WARM_US  (1100 * MS) /* a broker's first second, in which calls wait for workers to come back */
+
+/*  Who was turned down had waited long enough, in a queue that stood long enough; who waited until the deadline did not wait in such a
+ *  queue. */
+static void check_wait (const end_t *end, const wire_record_t *record)
+{
+    wire_info_t info;
+    const bool turned_down = record->status == WEFT_OVERLOADED, too_late = record->status == WEFT_DEADLINE_EXCEEDED;
+    if ((!turned_down && !too_late) || !wire_read_info (record->extra, &info) || info.broker_us == 0
+        || info.origin != WEFT_ORIGIN_BROKER)
+        return;
+    const record_t *call = call_of_reply (end, record->id);
+    if (!call || call->broker_for_one || info.executed != WEFT_EXECUTED_NO)
+        return;
+    const int64_t waited_us = world.now_us - call->broker_us, time_us = call->broker_time_us;
+    const int64_t stood_us = world.now_us - broker_view.empty_us;
+    if (turned_down && (waited_us + SLACK_US < time_us / 4 || stood_us + SLACK_US < time_us))
+        violated ("call %lld was turned down after %lld of %lld ms, in a queue that was empty %lld ms ago",
+                  (long long) call->number, (long long) waited_us / 1000, (long long) time_us / 1000,
+                  (long long) stood_us / 1000);
+    const int64_t before_us = call->broker_us - broker_view.filled_us; /* it had stood that long when the call came */
+    if (call->broker_us < world.processes [0].started_us + WARM_US)
+        return; /* it may have waited elsewhere */
+    if (too_late && before_us > time_us / 4 + SLACK_US && stood_us > 100 * MS && time_us > 100 * MS
+        && world.processes [0].stalled_until_us < call->broker_us && !network_was_full ())
+        violated ("call %lld waited for its deadline in a queue that has stood for %lld ms", (long long) call->number,
+                  (long long) stood_us / 1000);
 }
 
 void checker_broker_sends (end_t *end, message_t *message)
@@ -134,8 +238,11 @@ void checker_broker_sends (end_t *end, message_t *message)
     record_t *call;
 
     for (walk_t walker = walk (message); walk_next (&walker, &record, &call);) {
+        if (record.kind == WIRE_REPLY)
+            check_wait (end, &record);
         if (record.kind != WIRE_REQUEST)
             continue;
+        check_stuck (at, call);
         note_id (record.id);
         if (call)
             call->worker_connection = end->number; /* the last one it was given to */
@@ -157,10 +264,62 @@ void checker_broker_bounds (size_t queued, size_t calls)
 {
     if (calls > profile.broker_calls_max)
         violated ("the broker holds %zu calls, over its limit of %zu", calls, profile.broker_calls_max);
-    /* one lane for the service, one for each worker */
-    const size_t lanes = 1 + (size_t) profile.workers;
+    /* one lane for the service, one for those who came too early, one for each worker */
+    const size_t lanes = 2 + (size_t) profile.workers;
     if (queued > lanes * profile.service_queue_max)
         violated ("%zu calls are queued; the limit of a lane is %zu", queued, profile.service_queue_max);
+}
+
+/*  A worker has expired: is it one of many that fell silent at once, or was it the broker that did not listen? */
+static void check_expiry (const process_t *broker)
+{
+    const int64_t ttl_us = profile.ttl_ms * MS, beat_us = ttl_us * 3 / 10, suspect_us = (ttl_us + beat_us) / 2;
+    size_t workers = 0, silent = 0;
+    int64_t first_us = NEVER, last_us = 0;
+
+    if (broker_view.late_us && world.now_us - broker_view.late_us < ttl_us - SLACK_US)
+        violated ("a worker expires %lld ms after the broker was stalled",
+                  (long long) (world.now_us - broker_view.late_us) / 1000);
+    if (world.now_us - broker->started_us < ttl_us - SLACK_US)
+        violated ("a worker expires %lld ms after the broker was started",
+                  (long long) (world.now_us - broker->started_us) / 1000);
+    for (size_t i = 0; i < seen_count; i++) {
+        const seen_t *at = &seen [i];
+        workers += at->beat_us && !at->lost_us;
+        if (!at->beat_us || at->lost_us || world.now_us - at->beat_us < suspect_us)
+            continue;
+        silent++;
+        first_us = at->beat_us < first_us ? at->beat_us : first_us;
+        last_us = at->beat_us > last_us ? at->beat_us : last_us;
+    }
+    const int64_t hush_us = first_us + suspect_us;
+    const bool at_once = silent >= 2 && silent * 100 > workers * 15 && last_us - first_us < beat_us - SLACK_US;
+    const bool usual = first_us > broker->started_us + ttl_us && first_us > broker_view.late_us + ttl_us;
+    if (at_once && usual && world.now_us - hush_us < ttl_us - SLACK_US)
+        violated ("a worker expires though %zu of %zu fell silent at once, %lld ms ago", silent, workers,
+                  (long long) (world.now_us - first_us) / 1000);
+    for (size_t i = 0; i < seen_count; i++)
+        if (world.now_us - seen [i].beat_us >= ttl_us)
+            seen [i].beat_us = 0; /* it is this one, or may go as well */
+}
+
+void checker_broker_turn (const process_t *broker, size_t queued_for_all, uint64_t expired)
+{
+    if (broker->lives != broker_view.lives) {
+        memset (&broker_view, 0, sizeof broker_view);
+        broker_view.lives = broker->lives;
+        broker_view.turn_us = broker_view.empty_us = world.now_us;
+    }
+    if (world.now_us - broker_view.turn_us > profile.ttl_ms * MS / 2)
+        broker_view.late_us = world.now_us;
+    if (expired > broker_view.expired)
+        check_expiry (broker);
+    broker_view.expired = expired;
+    broker_view.turn_us = world.now_us;
+    if (queued_for_all == 0)
+        broker_view.empty_us = world.now_us;
+    else if (broker_view.filled_us <= broker_view.empty_us)
+        broker_view.filled_us = world.now_us;
 }
 
 /*  Workers --------------------------------------------------------------------------------------------------------- */
@@ -445,12 +604,6 @@ static void check_time (const record_t *record)
                   (long long) (record->deadline_us - world.now_us));
 }
 
-/*  A broker that has just started again knows nobody yet; a client without a list of its own has to believe it. */
-static bool is_fresh (const process_t *broker)
-{
-    return broker->lives > 1 && world.now_us - broker->started_us < 1 * S;
-}
-
 void checker_outcome (record_t *record, weft_call_t *call)
 {
     if (record->ended)
@@ -478,8 +631,7 @@ void checker_outcome (record_t *record, weft_call_t *call)
         violated ("call %lld got a wrong code", (long long) record->number);
     check_same (record, call);
     const bool well = record->status == WEFT_OK || record->status == WEFT_APP_ERROR
-                      || (profile.crowded && record->status == WEFT_OVERLOADED)
-                      || (record->status == WEFT_NO_SERVICE && is_fresh (&world.processes [0]));
+                      || (profile.crowded && record->status == WEFT_OVERLOADED);
     if ((record->strict || profile.gentle) && !well)
         violated ("call %lld ended with %s (%s), though %s", (long long) record->number,
                   weft_status_str (record->status), weft_call_text (call),
@@ -563,6 +715,7 @@ void checker_begin (void)
 {
     memset (&summary, 0, sizeof summary);
     memset (ids, 0, sizeof ids);
+    memset (&broker_view, 0, sizeof broker_view);
     id_at = 0;
 }
 

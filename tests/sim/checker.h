@@ -9,6 +9,10 @@
  *      answers           are those of the call that was made
  *      time              nothing begins after the time its worker was given, and that never grows on the way
  *      windows           a worker never has more open than it granted; nobody sends work to who is known to go or gone
+ *      queues            nobody is turned down for a long wait while the queue is short of standing, and nobody waits for a deadline in
+ *                        one that stands
+ *      silence           no worker expires while many are silent, or the broker was, for one TTL
+ *      stuck workers     get nothing while another is well
  *      losses            a call does not outlive the connection that it was on until its deadline
  *      bounds            what is held stays under its caps
  *      after the storm   registry and lists are right in a stated time, and then every call succeeds
@@ -38,6 +42,7 @@ void checker_broker_reads (process_t *broker, end_t *end, message_t *message, in
 void checker_broker_sends (end_t *end, message_t *message);
 void checker_broker_lost (const end_t *end);
 void checker_broker_bounds (size_t queued, size_t calls);
+void checker_broker_turn (const process_t *broker, size_t queued_for_all, uint64_t expired);
 void checker_worker_starts (process_t *worker, const char *uuid);
 void checker_worker_ends (process_t *worker);
 void checker_worker_reads (process_t *worker, end_t *end, message_t *message, int64_t transit_us);

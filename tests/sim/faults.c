@@ -12,10 +12,12 @@ profile_t profile;
 
 static bool striking;
 static int64_t slow_until_us;
+static const process_t *hanging;
+static int64_t hanging_until_us;
 
 static const char *const names [FAULTS] = {"cut", "half-open", "partition", "one-way", "kill-worker", "drain-worker",
                                            "kill-broker", "drain-broker", "kill-client", "close-client", "stall", "freeze",
-                                           "slow", "burst"};
+                                           "hush", "hang", "slow", "burst"};
 
 /*  The profile ----------------------------------------------------------------------------------------------------- */
 
@@ -32,8 +34,7 @@ static size_t bound (bool low, int64_t from, int64_t to, size_t otherwise)
 static void draw_weather (void)
 {
     static const int64_t delays_us [] = {20, 100, 500, 2000, 10000, 40000};
-    /* a worker that drains waits 100 ms for callers that are on their way: on slower ways one may come too late */
-    weather.delay_us = delays_us [roll (profile.gentle ? 4 : 6)];
+    weather.delay_us = delays_us [roll (6)];
     weather.jitter_us = chance (300) ? 0 : weather.delay_us * between (1, 3);
     weather.spike_per_mille = profile.gentle ? 0 : sometimes (20);
     weather.spike_us = between (1, 200) * MS;
@@ -73,8 +74,11 @@ static void draw_load (void)
     profile.handler_us = gentle && chance (400) ? 400 * MS : handlers_us [roll (6)];
     profile.handler_timeout_us = !gentle && chance (300) ? between (20, 500) * MS + 2 * profile.handler_us : 0;
     profile.call_gap_us = between (5, 80) * MS;
-    const int64_t sustained_us = profile.handler_us * profile.clients / (profile.concurrency * (profile.workers - 1) + 1);
-    if (gentle && profile.call_gap_us < sustained_us) /* by those that are there while one is not */
+    /* by those that are there while one is not: as many calls as they run at once, or have room for while some are on their way */
+    const int64_t trip_us = 2 * weather.delay_us + weather.jitter_us;
+    const int64_t way_us = trip_us / 2 > profile.handler_us ? trip_us / 2 : profile.handler_us;
+    const int64_t sustained_us = gentle ? way_us * profile.clients / (profile.concurrency * (profile.workers - 1)) : 0;
+    if (profile.call_gap_us < sustained_us)
         profile.call_gap_us = sustained_us;
 }
 
@@ -97,7 +101,7 @@ void profile_draw (void)
     draw_weather ();
     draw_bounds ();
     draw_load ();
-    slow_until_us = 0;
+    slow_until_us = hanging_until_us = 0;
     striking = false;
 }
 
@@ -114,8 +118,10 @@ void profile_trace (void)
             trace ("may happen: %s", names [i]);
 }
 
-int64_t faults_handler_us (void)
+int64_t faults_handler_us (const process_t *worker)
 {
+    if (worker == hanging && world.now_us < hanging_until_us)
+        return hanging_until_us - world.now_us;
     if (striking && chance (profile.stuck_per_mille))
         return between (1, 5) * S;
     if (world.now_us < slow_until_us)
@@ -208,13 +214,43 @@ static void freeze (process_t *process)
     world_at (world.now_us + length_us, thaw, process, 0);
 }
 
+static void stall_for (process_t *process, int64_t length_us)
+{
+    if (process->frozen || process->stalled_until_us > world.now_us)
+        return;
+    trace ("%s stalls for %lld ms", process->name, (long long) length_us / 1000);
+    process->stalled_until_us = world.now_us + length_us;
+}
+
 static void stall (process_t *process)
 {
     if (!process || process->frozen || process->stalled_until_us > world.now_us)
         return;
-    const int64_t length_us = between (1 * MS, chance (500) ? 100 * MS : 4 * S);
-    trace ("%s stalls for %lld ms", process->name, (long long) length_us / 1000);
-    process->stalled_until_us = world.now_us + length_us;
+    stall_for (process, between (1 * MS, chance (500) ? 100 * MS : 4 * S));
+}
+
+/*  With a long TTL it would outlast the run. */
+#define TTL_SHORT_MS 3000
+
+static void hush (void)
+{
+    const process_t *spared = one_of (ROLE_OF_WORKER);
+    const int64_t ttl_us = profile.ttl_ms * MS, length_us = between (ttl_us / 2, 3 * ttl_us / 2);
+    if (profile.ttl_ms > TTL_SHORT_MS)
+        return;
+    for (int i = 0; i < world.process_count; i++)
+        if (world.processes [i].role == ROLE_OF_WORKER && world.processes [i].up && &world.processes [i] != spared)
+            stall_for (&world.processes [i], length_us);
+}
+
+static void hang (void)
+{
+    if (world.now_us < hanging_until_us || profile.ttl_ms > TTL_SHORT_MS)
+        return;
+    hanging = one_of (ROLE_OF_WORKER);
+    hanging_until_us = world.now_us + between (profile.ttl_ms * MS, 3 * profile.ttl_ms * MS);
+    if (hanging)
+        trace ("%s hangs for %lld ms", hanging->name, (long long) (hanging_until_us - world.now_us) / 1000);
 }
 
 static void hit_with_kill (process_t *process)
@@ -285,6 +321,12 @@ static void strike_with (fault_kind_t kind)
         break;
     case FAULT_FREEZE:
         freeze (anyone ());
+        break;
+    case FAULT_HUSH:
+        hush ();
+        break;
+    case FAULT_HANG:
+        hang ();
         break;
     case FAULT_SLOW:
         slow_until_us = world.now_us + between (50, 2000) * MS;

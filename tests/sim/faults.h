@@ -21,6 +21,8 @@ typedef enum {
     FAULT_CLOSE_CLIENT,
     FAULT_STALL,            /* a process takes no turn for a while */
     FAULT_FREEZE,           /* nor does its transport: SIGSTOP */
+    FAULT_HUSH,             /* all workers but one stall at once: their hosts are fine, and none of them beats */
+    FAULT_HANG,             /* all handlers of a worker hang for a while, and it beats */
     FAULT_SLOW,             /* handlers take long for a while */
     FAULT_BURST,            /* many calls at once */
     FAULTS
@@ -56,7 +58,7 @@ void faults_begin (void);
 void faults_heal (void);
 #define HEALED_US (2 * S)
 
-/*  How long the next handler takes. */
-int64_t faults_handler_us (void);
+/*  How long the next handler at this worker takes. */
+int64_t faults_handler_us (const process_t *worker);
 
 #endif

@@ -37,6 +37,9 @@ struct record {
     uint64_t client_alias;      /* sent last over this */
     int64_t client_lost_us;     /* when the client heard that this is lost; 0: not */
     uint64_t worker_connection; /* the broker gave it to this one last */
+    uint64_t broker_connection, broker_id; /* it came to the broker last over this, under this id, */
+    int64_t broker_us, broker_time_us;     /* then (0: never), with so much time */
+    bool broker_for_one;                   /* for one worker */
     /* under its key */
     bool told;                  /* some caller was told what came of the run: */
     weft_status_t told_status;

@@ -109,7 +109,7 @@ static void occupy (model_t *self, lane_of_executor_t *lane, weft_request_t *req
 {
     static uint64_t tags;
     const int64_t number = job_number (request->body, request->body_size);
-    const int64_t takes_us = faults_handler_us ();
+    const int64_t takes_us = faults_handler_us (self->process);
 
     lane->request = request;
     lane->tag = ++tags * 2 + (number % 3 == 0);
