@@ -70,13 +70,17 @@ TEST (g3_a_worker_is_ready_only_when_its_registration_is_acknowledged)
 
 static _Atomic int bad_states;
 
+static _Atomic int stuck_states;
+
 static void note_bad_state (const char *service, const char *worker, const char *state, const char *endpoint, void *arg)
 {
     (void) service;
     (void) worker;
     (void) endpoint;
     (void) arg;
-    if (strcmp (state, "alive") != 0)
+    if (strcmp (state, "stuck") == 0)
+        stuck_states++; /* which its beats say */
+    else if (strcmp (state, "alive") != 0)
         bad_states++;
 }
 
@@ -91,6 +95,7 @@ TEST (g5_a_busy_handler_never_delays_a_beat)
     weft_call_t *call = start_slow (client, "Slow.Hang", 3000, &(weft_call_options_t){.timeout_ms = 20000});
     check_outcome (call, WEFT_OK, WEFT_EXECUTED_YES); /* three times the TTL without a free thread */
     CHECK_INT (bad_states, 0);
+    CHECK (stuck_states > 0);
     list_reply list;
     weft_call_t *listed = list_workers (client, "Slow", &list);
     CHECK_INT (list.worker_count, 1);

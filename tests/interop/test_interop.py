@@ -473,7 +473,7 @@ class Registry(mesh.Mesh):
         self.assertEqual((full, len(rows)), (True, 140))
         self.assertEqual(self.uuids(), uuids)
         first = self.client.call("weft.Registry.List", ["Greet"], via="broker")
-        self.assertEqual(first[3:], [True])
+        self.assertEqual(first[3:4], [True])
         for worker in workers:
             worker.close()
 
