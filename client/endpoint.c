@@ -102,6 +102,8 @@ void endpoint_unreachable (endpoint_t *self, int64_t now_us, dice_t *dice)
 {
     self->address_next = self->link.state == LINK_CONNECTING ? self->address_next + 1 : 0;
     self->unreachable = true;
+    if (endpoint_ejected (self, now_us))
+        return; /* calls that want it alone try it all the same, often: that is no reason to keep it out for longer */
     self->failures++;
     eject (self, now_us, dice);
 }

@@ -102,6 +102,21 @@ static void stay_silent (endpoint_t *endpoint, int64_t now_us, bool may_eject)
     endpoint_end (endpoint);
 }
 
+/*  Calls with a request key ask their worker alone, again and again: eight tries in a second kept it out for half a minute. */
+TEST (tries_while_it_is_out_do_not_keep_it_out_for_longer)
+{
+    endpoint_t *endpoint = make ("u1");
+    endpoint_unreachable (endpoint, 0, &dice);
+    const int64_t until_us = endpoint->ejected_until_us;
+    for (int64_t now_us = 10000; now_us < 100000; now_us += 10000)
+        endpoint_unreachable (endpoint, now_us, &dice);
+    CHECK_INT (endpoint->ejected_until_us, until_us);
+    CHECK (!endpoint_ejected (endpoint, SECOND / 5));
+    endpoint_unreachable (endpoint, SECOND / 5, &dice); /* its second chance */
+    CHECK (endpoint->ejected_until_us > SECOND / 5 + SECOND / 4 && endpoint->ejected_until_us <= SECOND);
+    endpoints_fini (&endpoints);
+}
+
 TEST (three_silences_eject_unless_too_many_are_out)
 {
     endpoint_t *endpoint = make ("u1");
