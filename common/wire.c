@@ -310,6 +310,8 @@ bool wire_read_options (mp_reader_t extra, wire_options_t *options)
             read_whole (&walk.reader, &options->meta);
         else if (text_is (key, "meta"))
             return false;
+        else if (text_is (key, "credit"))
+            mp_read_uint (&walk.reader, &options->credit);
         else
             mp_skip (&walk.reader);
     }
@@ -464,7 +466,7 @@ void wire_write_request (buffer_t *out, uint64_t id, text_t method, uint32_t rem
     if (options)
         count = (uint32_t) ((options->codec.size > 0) + (options->worker.size > 0) + (options->key.size > 0)
                             + (options->request_key.size > 0) + (options->trace.size > 0)
-                            + (mp_left (&options->meta) > 0));
+                            + (mp_left (&options->meta) > 0) + (options->credit > 0));
 
     write_request_head (out, count ? 5 : 4, id, method, remaining_ms, body, size, attached);
     if (count == 0)
@@ -478,6 +480,10 @@ void wire_write_request (buffer_t *out, uint64_t id, text_t method, uint32_t rem
     if (mp_left (&options->meta) > 0) {
         mp_write_text (out, "meta");
         write_whole (out, options->meta);
+    }
+    if (options->credit > 0) {
+        mp_write_text (out, "credit");
+        mp_write_uint (out, options->credit);
     }
 }
 

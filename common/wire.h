@@ -138,6 +138,7 @@ bool wire_read_text (const wire_record_t *record, text_t *text); /* DRAINING, GO
 typedef struct {
     text_t codec, worker, key, request_key, trace;
     mp_reader_t meta;                   /* a map of str to str, or empty */
+    uint64_t credit;                    /* of a stream: items that are welcome to begin with; 0: it is none */
 } wire_options_t;
 bool wire_read_options (mp_reader_t extra, wire_options_t *options);
 

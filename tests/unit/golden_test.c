@@ -128,6 +128,8 @@ static bool tell_request (buffer_t *out, const wire_record_t *record)
     say_meta (out, options.meta);
     say_other_option (out, "priority", record->extra);
     say_other_option (out, "hops", record->extra);
+    if (options.credit)
+        say_number (out, "credit", options.credit);
     return true;
 }
 

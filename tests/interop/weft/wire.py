@@ -31,7 +31,7 @@ TEXTS = {str: str}
 LOAD = (Uint, Uint, Uint, Uint)
 SERVICES = [(str, str, [(str, Uint, Type, Type)])]
 LIMITS = dict(body=Uint, frames=Uint, calls=Uint)
-OPTIONS = dict(codec=str, worker=str, key=Bytes, request_key=Bytes, trace=str, meta=TEXTS, priority=int, hops=Uint)
+OPTIONS = dict(codec=str, worker=str, key=Bytes, request_key=Bytes, trace=str, meta=TEXTS, priority=int, hops=Uint, credit=Uint)
 INFO = dict(executed=Uint, origin=Uint, text=str, code=int, retry_after_ms=Uint, broker_us=Uint, queue_us=Uint, handler_us=Uint)
 SHAPES = {
     HELLO: (str, Uint, Uint, str, [str], str, {"uuid": str}), WELCOME: (Uint, str, LIMITS, str, [str]), REFUSED: (Uint, str),
