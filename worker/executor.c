@@ -17,6 +17,8 @@
  *  nobody. If the standby finds the leader in the same job as a tick ago, it takes the lead. As long as it never
  *  finds the leader in a job, it comes by less often; and at once again for a job that nobody knows.
  *
+ *  Jobs that may last for ever, and mostly wait, get threads of their own: they leave the lanes to the others.
+ *
  *  Of `lanes` + 1 threads at most `lanes` run jobs, the leader's own included; so whenever the leader runs a job
  *  there is one left to stand by. */
 
@@ -35,6 +37,15 @@
 #define TICK_US      1000 /* a job is taken to be slow after one to two of them */
 #define TICK_LONG_US 4000 /* while all jobs are quick; then one that is not is seen that much later */
 
+/*  A thread that runs one job. */
+typedef struct apart {
+    executor_t *executor;
+    executor_job_t *job;
+    pthread_t thread;
+    bool over;              /* it only has to leave its function */
+    struct apart *next;
+} apart_t;
+
 struct executor {
     pthread_mutex_t lock;
     pthread_cond_t work, left;
@@ -44,6 +55,8 @@ struct executor {
     int started;            /* threads in the pool */
     int threads;            /* of them, that have not left */
     int sleepers;           /* of them, that sleep */
+    apart_t *aparts;        /* threads for one job each, also those that are over and were not joined yet */
+    int apart;              /* of `threads`, that run such a job */
     int lanes, running;     /* jobs that may run; that do, on threads that do not lead */
     int64_t cheap_ns;
     int wake_fd;
@@ -77,6 +90,10 @@ static void executor_free (executor_t *self)
     pthread_mutex_destroy (&self->lock);
     if (self->timer_fd >= 0)
         close (self->timer_fd);
+    for (apart_t *apart = self->aparts, *next; apart; apart = next) {
+        next = apart->next;
+        free (apart);
+    }
     free (self->pool);
     free (self);
 }
@@ -116,14 +133,19 @@ static void wake_one (executor_t *self)
         set_timer (self, 1);
 }
 
-static void hand_back (executor_t *self, executor_job_t *job)
+static void tell_leader (executor_t *self)
 {
-    self->running--;
-    executor_batch_add (&self->done, job);
     if (!self->leader_sleeps)
         return;
     self->leader_sleeps = false;
     transport_wake (self->wake_fd);
+}
+
+static void hand_back (executor_t *self, executor_job_t *job)
+{
+    self->running--;
+    executor_batch_add (&self->done, job);
+    tell_leader (self);
 }
 
 /*  ------------------------------------------------------------------ the standby  */
@@ -257,6 +279,38 @@ static void *thread_of (void *arg)
     return NULL;
 }
 
+/*  ------------------------------------------------------------------ threads for one job  */
+
+static void *thread_apart (void *arg)
+{
+    apart_t *apart = arg;
+    executor_t *self = apart->executor;
+
+    apart->job->run (apart->job);
+    pthread_mutex_lock (&self->lock);
+    executor_batch_add (&self->done, apart->job);
+    tell_leader (self);
+    apart->over = true;
+    self->apart--;
+    leave (self);
+    return NULL;
+}
+
+/*  With the lock held: they have let go of it, and only have to return. */
+static void join_aparts (executor_t *self)
+{
+    for (apart_t **at = &self->aparts; *at;) {
+        apart_t *apart = *at;
+        if (!apart->over) {
+            at = &apart->next;
+            continue;
+        }
+        *at = apart->next;
+        pthread_join (apart->thread, NULL);
+        free (apart);
+    }
+}
+
 /*  ------------------------------------------------------------------ the leader  */
 
 bool executor_may_run (const executor_t *self)
@@ -348,16 +402,45 @@ bool executor_run (executor_t *self, executor_job_t *job, executor_run_fn *run, 
 /*  ------------------------------------------------------------------ making and letting go  */
 
 /*  Signals are the host program's business: none is delivered to our threads. */
-static bool start_thread (executor_t *self)
+static bool make_thread (pthread_t *thread, void *(*function) (void *), void *arg)
 {
     sigset_t all, before;
 
     sigfillset (&all);
     pthread_sigmask (SIG_SETMASK, &all, &before);
-    const bool started = pthread_create (&self->pool [self->started], NULL, thread_of, self) == 0;
+    const bool made = pthread_create (thread, NULL, function, arg) == 0;
     pthread_sigmask (SIG_SETMASK, &before, NULL);
+    return made;
+}
+
+static bool start_thread (executor_t *self)
+{
+    const bool started = make_thread (&self->pool [self->started], thread_of, self);
     self->started += started;
     return started;
+}
+
+bool executor_run_apart (executor_t *self, executor_job_t *job)
+{
+    apart_t *apart = calloc (1, sizeof *apart);
+
+    if (!apart)
+        return false;
+    *apart = (apart_t){.executor = self, .job = job};
+    pthread_mutex_lock (&self->lock);
+    join_aparts (self);
+    const bool made = make_thread (&apart->thread, thread_apart, apart);
+    if (made) {
+        apart->next = self->aparts;
+        self->aparts = apart;
+        self->threads++;
+        self->apart++;
+        self->elsewhere++;
+    }
+    pthread_mutex_unlock (&self->lock);
+    if (!made)
+        free (apart);
+    return made;
 }
 
 static void nothing (void *arg)
@@ -429,6 +512,7 @@ static void join_all (executor_t *self)
 {
     for (int i = 0; i < self->started; i++)
         pthread_join (self->pool [i], NULL);
+    join_aparts (self);
 }
 
 /*  With the lock held: the last to leave frees what this reads. */
@@ -436,6 +520,8 @@ static void let_go (executor_t *self)
 {
     for (int i = 0; i < self->started; i++)
         pthread_detach (self->pool [i]);
+    for (apart_t *apart = self->aparts; apart; apart = apart->next)
+        pthread_detach (apart->thread);
 }
 
 int executor_destroy (executor_t **self_p, int timeout_ms, executor_gone_fn *gone, void *arg)
@@ -455,7 +541,7 @@ int executor_destroy (executor_t **self_p, int timeout_ms, executor_gone_fn *gon
     while (self->threads > 0 && waited != ETIMEDOUT)
         waited = timeout_ms < 0 ? pthread_cond_wait (&self->left, &self->lock)
                                 : pthread_cond_timedwait (&self->left, &self->lock, &until);
-    while (self->threads > self->running) /* who runs nothing leaves at once */
+    while (self->threads > self->running + self->apart) /* who runs nothing leaves at once */
         pthread_cond_wait (&self->left, &self->lock);
     const int left = self->threads;
     self->abandoned = left > 0;

@@ -101,6 +101,10 @@ bool executor_may_run (const executor_t *self);
 /*  Queues all jobs of the batch, which becomes empty, for whichever thread has time. */
 void executor_submit (executor_t *self, executor_batch_t *batch);
 
+/*  Runs the job on a thread that is made for it and takes no lane, however long that is. It is done like others. False: there is
+ *  no thread to be had, and the job is still the caller's. */
+bool executor_run_apart (executor_t *self, executor_job_t *job);
+
 /*  Takes back the first one that waits, to run it here; NULL if there is none, or it is not cheap, or this
  *  thread may not run jobs. */
 executor_job_t *executor_take_back (executor_t *self);

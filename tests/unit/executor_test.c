@@ -101,6 +101,68 @@ static void collect (executor_t *executor, executor_batch_t *done, size_t count)
     }
 }
 
+/*  ------------------------------------------------------------------ jobs that have a thread of their own  */
+
+static bool lead_some_apart (void *arg, executor_t *executor, executor_job_t *taken)
+{
+    enum { APART = 20 };
+    static task_t apart [APART], others [3];
+    atomic_bool gate = false;
+    executor_batch_t done;
+    (void) arg;
+    CHECK (!taken);
+
+    executor_batch_init (&done);
+    for (int i = 0; i < APART; i++) {
+        apart [i] = (task_t){.job.run = run, .gate = &gate};
+        CHECK (executor_run_apart (executor, &apart [i].job));
+    }
+    for (int i = 0; i < 3; i++) { /* they leave the one lane to these */
+        others [i] = (task_t){.job.run = run};
+        submit (executor, &others [i]);
+    }
+    collect (executor, &done, 3);
+    for (int i = 0; i < 3; i++)
+        CHECK_INT (others [i].ran, 1);
+    atomic_store (&gate, true);
+    collect (executor, &done, 3 + APART);
+    for (int i = 0; i < APART; i++)
+        CHECK_INT (apart [i].ran, 1);
+    CHECK (executor_run_apart (executor, &apart [0].job)); /* as some are over, whose threads go now */
+    collect (executor, &done, 3 + APART + 1);
+    return finish ();
+}
+
+TEST (jobs_that_may_last_for_ever_take_no_lane)
+{
+    lead_to_the_end (1, lead_some_apart);
+}
+
+static task_t endless;
+static atomic_bool endless_gate;
+
+static bool lead_and_leave_one_apart (void *arg, executor_t *executor, executor_job_t *taken)
+{
+    (void) arg;
+    (void) taken;
+    endless = (task_t){.job.run = run, .gate = &endless_gate};
+    CHECK (executor_run_apart (executor, &endless.job));
+    while (atomic_load (&concurrent) == 0)
+        poll (NULL, 0, 1);
+    return finish ();
+}
+
+TEST (a_thread_of_its_own_that_goes_on_is_abandoned)
+{
+    executor_t *executor = start (1, lead_and_leave_one_apart);
+    await (&over);
+    CHECK_INT (executor_destroy (&executor, 10, gone, &left), 1);
+    CHECK (!left);
+    atomic_store (&endless_gate, true);
+    await (&left);
+    close (wake_fd);
+}
+
 /*  ------------------------------------------------------------------ jobs for the others  */
 
 static bool lead_many_batches (void *arg, executor_t *executor, executor_job_t *taken)
