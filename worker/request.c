@@ -29,6 +29,7 @@ void request_free (weft_request_t *self)
 {
     if (!self)
         return;
+    stream_free (self->stream);
     zmq_msg_close (&self->attachment);
     buffer_fini (&self->input);
     buffer_fini (&self->reply);
@@ -65,6 +66,10 @@ void request_reset (weft_request_t *self)
     recycle (&self->reply);
     if (self->arena.blocks)
         arena_reset (&self->arena);
+    if (self->stream) {
+        stream_free (self->stream);
+        self->stream = NULL;
+    }
     atomic_store_explicit (&self->state, REQUEST_WAITING, memory_order_relaxed);
     atomic_store_explicit (&self->cancelled, false, memory_order_relaxed);
     atomic_store_explicit (&self->begun_us, 0, memory_order_relaxed);
@@ -134,9 +139,32 @@ static void outcome (weft_request_t *self, weft_status_t status, weft_executed_t
     self->origin = origin;
 }
 
+/*  A stream that could not put all its items has failed, whatever its handler makes of it; and one whose handler saw that it is
+ *  cancelled, ended as it was. False: its handler has the say. */
+static bool judge_stream (weft_request_t *self, weft_status_t *status)
+{
+    const weft_status_t refused = stream_verdict (self->stream, *status == WEFT_CANCELLED);
+
+    if (refused == WEFT_OK || (*status != WEFT_OK && *status != WEFT_CANCELLED && *status != refused))
+        return false;
+    *status = refused;
+    if (refused == WEFT_DEADLINE_EXCEEDED)
+        return false;
+    const bool spoilt = refused == WEFT_TOO_LARGE || refused == WEFT_INTERNAL;
+    if (!spoilt)
+        snprintf (self->text, sizeof self->text, "%s was cut off: %s", self->method->full_name,
+                  refused == WEFT_DRAINING     ? "this worker is going away"
+                  : refused == WEFT_OVERLOADED ? "the worker is out of memory"
+                                               : weft_status_text (refused));
+    outcome (self, refused, spoilt ? WEFT_EXECUTED_YES : WEFT_EXECUTED_MAYBE, WEFT_ORIGIN_WORKER);
+    return true;
+}
+
 /*  What the handler returned, made sense of. One that gives up because time is up ends as its caller does. */
 static void judge (weft_request_t *self, weft_status_t status)
 {
+    if (self->stream && judge_stream (self, &status))
+        return;
     if (status != WEFT_OK && self->clock_us () >= self->deadline_us) {
         snprintf (self->text, sizeof self->text, "time was up while %s ran", self->method->full_name);
         self->code = 0;
@@ -209,7 +237,9 @@ void request_run (weft_request_t *self)
         return;
     }
     judge (self, entry->handler (self, args.data, reply.data));
-    if (self->status == WEFT_OK)
+    if (self->stream)
+        buffer_clear (&self->reply);
+    else if (self->status == WEFT_OK)
         encode_reply (self, reply);
 }
 
@@ -267,6 +297,30 @@ weft_status_t weft_request_fail (weft_request_t *self, int64_t code, const char 
 void *weft_request_alloc (weft_request_t *self, size_t size)
 {
     return arena_alloc (&self->arena, size);
+}
+
+weft_status_t weft_request_send_item (weft_request_t *self, const void *item)
+{
+    const weft_schema_t *type = self->method->entry->reply ();
+    const weft_value_t value = {type, (void *) (uintptr_t) item};
+    codec_error_t error;
+
+    if (!self->stream)
+        return WEFT_INVALID;
+    error.text [0] = '\0';
+    buffer_clear (&self->reply);
+    const bool written = codec_encode (self->codec, value, &self->reply, &error);
+    weft_status_t status;
+    if (written)
+        status = stream_put (self->stream, &self->reply, self->clock_us (), self->deadline_us);
+    else
+        status = stream_refuse (self->stream, self->reply.failed ? WEFT_TOO_LARGE : WEFT_INTERNAL);
+    if (status == WEFT_TOO_LARGE)
+        snprintf (self->text, sizeof self->text, "an item of %s is over the limit of %zu bytes",
+                  self->method->full_name, self->stream->item_max);
+    else if (status == WEFT_INTERNAL)
+        snprintf (self->text, sizeof self->text, "writing item: %s", error.text);
+    return status;
 }
 
 bool weft_request_cancelled (const weft_request_t *self)

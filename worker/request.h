@@ -27,6 +27,7 @@
 #include "executor.h"
 #include "list.h"
 #include "service.h"
+#include "stream.h"
 
 #define REQUEST_ROOM 256
 
@@ -51,6 +52,7 @@ struct weft_request {
     int64_t (*clock_us) (void); /* for handlers that ask for the time left */
 
     /* what goes out */
+    stream_t *stream;           /* NULL: it is none */
     alignas (max_align_t) uint8_t room [REQUEST_ROOM]; /* small arguments and a small reply */
     arena_t arena;              /* large ones, and what the handler asked for */
     weft_status_t status;

@@ -39,6 +39,7 @@ static void detach (requests_t *self, weft_request_t *request)
 {
     if (!request->link)
         return;
+    self->routed_streams -= request->stream && request->link->broker;
     if (request->listed) {
         *place_of (self, request->link, request->id) = request->next_in_index;
         list_remove (&request->link->requests, &request->of_link);
@@ -173,6 +174,39 @@ static bool make_frame (requests_t *self, weft_request_t *request, zmq_msg_t *fr
     return request->large;
 }
 
+/*  Sends the items that wait. */
+static void send_items (weft_request_t *request)
+{
+    session_link_t *link = request->link;
+    stream_t *stream = request->stream;
+
+    for (stream_item_t *item = stream_take (stream), *next; item; item = next) {
+        next = item->next;
+        wire_write_item (link_open_record (link), request->id, stream->index++, item->bytes, item->size,
+                         item->attached);
+        link_close_record (link, item->attached ? &item->frame : NULL);
+        stream_item_free (item);
+    }
+}
+
+bool requests_send_items (requests_t *self)
+{
+    size_t count = streams_look (&self->streams), sent = 0;
+    stream_t *stream;
+
+    for (; count > 0 && (stream = streams_next (&self->streams)) != NULL; count--) {
+        weft_request_t *request = stream->owner;
+        if (request->link && outbox_bytes (&request->link->outbox) >= WEFT_STREAM_PENDING_MAX) {
+            stream_hold_back (stream);
+            continue;
+        }
+        if (request->link)
+            send_items (request);
+        sent++;
+    }
+    return sent > 0;
+}
+
 /*  Answers a request whose handler has returned, or that failed before. */
 static void answer (requests_t *self, weft_request_t *request)
 {
@@ -181,6 +215,8 @@ static void answer (requests_t *self, weft_request_t *request)
     const int64_t queue_us = begun_us - request->arrived_us, handler_us = request->ended_us - begun_us;
     zmq_msg_t frame;
 
+    if (request->stream)
+        send_items (request);
     fit_reply (request);
     const bool attached = request->reply.size > WEFT_BODY_INLINE_MAX && make_frame (self, request, &frame);
     const bool plain = request->status == WEFT_OK && queue_us < LEDGER_MIN_US && handler_us < LEDGER_MIN_US;
@@ -211,8 +247,11 @@ static void turn_down_unbegun (requests_t *self, weft_request_t *request, weft_s
 static bool drop (requests_t *self, weft_request_t *request, weft_status_t status, const char *text,
                   int64_t now_us)
 {
-    if (!request_drop (request))
+    if (!request_drop (request)) {
+        if (request->stream)
+            stream_end (request->stream, WEFT_CANCELLED);
         return false;
+    }
     if (request->link)
         turn_down_unbegun (self, request, status, text, now_us);
     unlist (self, request);
@@ -264,8 +303,32 @@ void requests_cancel_all (requests_t *self)
 {
     list_node_t *node = list_first (&self->open);
 
-    for (; node; node = list_after (&self->open, node))
-        atomic_store (&CONTAINER_OF (node, weft_request_t, of_session)->cancelled, true);
+    for (; node; node = list_after (&self->open, node)) {
+        weft_request_t *request = CONTAINER_OF (node, weft_request_t, of_session);
+        atomic_store (&request->cancelled, true);
+        if (request->stream)
+            stream_end (request->stream, WEFT_CANCELLED);
+    }
+}
+
+/*  One with a deadline will end like any call; without, it may go on for ever. */
+void requests_end_streams (requests_t *self)
+{
+    list_node_t *node = list_first (&self->open);
+
+    for (; node; node = list_after (&self->open, node)) {
+        weft_request_t *request = CONTAINER_OF (node, weft_request_t, of_session);
+        if (!request->stream || request->deadline_us != DEADLINES_NEVER)
+            continue;
+        stream_end (request->stream, WEFT_DRAINING);
+        atomic_store (&request->cancelled, true);
+    }
+}
+
+void requests_no_thread (requests_t *self, weft_request_t *request, int64_t now_us)
+{
+    drop (self, request, WEFT_OVERLOADED, "there is no thread for another stream", now_us);
+    requests_finished (self, request, now_us);
 }
 
 /*  It ran to its end. */
@@ -276,7 +339,8 @@ static void count (requests_t *self, weft_request_t *request, int64_t now_us)
 
     self->finished++;
     self->stuck -= request->overdue;
-    pace_note (&request->method->pace, took_us);
+    if (!request->stream)
+        pace_note (&request->method->pace, took_us);
     method_count (request->method, request->status != WEFT_OK, took_us);
     self->late += !request->link;
     if (request->work)
@@ -342,8 +406,8 @@ static int64_t look_at (requests_t *self, weft_request_t *request, int64_t now_u
     const int64_t limit_us = self->options.handler_timeout_us;
     int64_t due_us = DEADLINES_NEVER;
 
-    if (request->overdue)
-        return due_us;
+    if (request->overdue || (request->stream && atomic_load (&request->state) != REQUEST_WAITING))
+        return due_us; /* a stream's handler may take as long as its caller lets it */
     if (atomic_load (&request->state) == REQUEST_REPEATING)
         return keyed_look_at (self, request, now_us);
     if (atomic_load (&request->state) == REQUEST_WAITING) {
@@ -439,6 +503,30 @@ void requests_put (requests_t *self, weft_request_t *request, pace_place_t place
     give_out (self, request, place);
 }
 
+bool requests_make_stream (requests_t *self, weft_request_t *request, uint64_t credit, int64_t now_us)
+{
+    session_link_t *link = request->link;
+    const size_t body_max = self->options.body_max;
+    const bool room = self->streams.open < self->options.streams_max;
+    char text [96];
+
+    if (room)
+        request->stream = stream_new (&self->streams, request, credit,
+                                      link->body_max < body_max ? (size_t) link->body_max : body_max);
+    if (!request->stream) {
+        snprintf (text, sizeof text, room ? "out of memory" : "this worker runs %zu streams already",
+                  self->streams.open);
+        requests_turn_down (self, link, request->id, WEFT_OVERLOADED, 0, text);
+        request->link = NULL;
+        put_idle (self, request);
+        return false;
+    }
+    self->routed_streams += link->broker;
+    enlist (self, request, now_us);
+    executor_batch_add (&self->apart, &request->job);
+    return true;
+}
+
 void requests_adopt (requests_t *self, weft_request_t *request, int64_t now_us)
 {
     pace_note_slow (&request->method->pace);
@@ -448,8 +536,11 @@ void requests_adopt (requests_t *self, weft_request_t *request, int64_t now_us)
 
 int64_t requests_oldest_us (const requests_t *self, int64_t now_us)
 {
-    const list_node_t *first = list_first (&self->open);
-    return first ? now_us - CONTAINER_OF (first, weft_request_t, of_session)->arrived_us : 0;
+    list_node_t *node = list_first (&self->open);
+
+    while (node && CONTAINER_OF (node, weft_request_t, of_session)->stream)
+        node = list_after (&self->open, node);
+    return node ? now_us - CONTAINER_OF (node, weft_request_t, of_session)->arrived_us : 0;
 }
 
 /*  ------------------------------------------------------------------ for keyed.c  */
@@ -499,6 +590,8 @@ bool requests_init (requests_t *self, const requests_options_t *options)
     executor_batch_init (&self->soon);
     executor_batch_init (&self->away);
     replies_init (&self->replies, &options->replies, options->seed);
+    executor_batch_init (&self->apart);
+    streams_init (&self->streams);
     self->index = calloc (INDEX_SIZE, sizeof *self->index);
     self->spares = spares_new (SPARES_MAX);
     if (self->index && self->spares)
@@ -516,6 +609,7 @@ void requests_fini (requests_t *self)
         request_free (request);
     }
     replies_fini (&self->replies);
+    streams_fini (&self->streams);
     spares_destroy (&self->spares);
     free (self->index);
     *self = (requests_t){0};

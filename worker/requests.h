@@ -26,6 +26,7 @@ typedef struct {
     int64_t (*clock_us) (void);         /* for handlers; NULL: the system's */
     replies_limits_t replies;
     uint64_t seed;                      /* of the index, and of the replies */
+    size_t streams_max;
 } requests_options_t;
 
 typedef struct {
@@ -35,6 +36,9 @@ typedef struct {
     uint64_t factor;            /* says in which; odd */
     weft_request_t *made;       /* every request object there is */
     executor_batch_t soon, away; /* to be run: here or elsewhere, when all is read; elsewhere */
+    executor_batch_t apart;     /* to be run by a thread of its own each: streams */
+    streams_t streams;
+    size_t routed_streams;      /* of them, that came through the broker */
     weft_request_t *idle;       /* objects for the next ones */
     spares_t *spares;           /* memory for large replies */
     replies_t replies;          /* to requests with a key */
@@ -66,6 +70,15 @@ weft_request_t *requests_admit (requests_t *self, session_link_t *link, const wi
                                 zmq_msg_t *attachment, method_t *method, codec_t codec, int64_t now_us);
 void requests_put (requests_t *self, weft_request_t *request, pace_place_t place, int64_t now_us);
 
+/*  Makes a stream of one that was let in, with the credit that its caller gave. False: it was turned down. */
+bool requests_make_stream (requests_t *self, weft_request_t *request, uint64_t credit, int64_t now_us);
+
+/*  Sends the items that streams have put, as far as their links have room; true if there were any. Those who have no end are
+ *  ended. There was no thread for one. */
+bool requests_send_items (requests_t *self);
+void requests_end_streams (requests_t *self);
+void requests_no_thread (requests_t *self, weft_request_t *request, int64_t now_us);
+
 /*  One that is run where it was read takes long: another thread goes on with it. */
 void requests_adopt (requests_t *self, weft_request_t *request, int64_t now_us);
 
@@ -87,7 +100,7 @@ void requests_finished (requests_t *self, weft_request_t *request, int64_t now_u
 /*  Ends those that are out of time. Due at sweep_us. */
 void requests_sweep (requests_t *self, int64_t now_us);
 
-/*  Age of the oldest; 0 if there is none. */
+/*  Age of the oldest that is no stream; 0 if there is none. */
 int64_t requests_oldest_us (const requests_t *self, int64_t now_us);
 
 #endif

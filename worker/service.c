@@ -100,6 +100,8 @@ static weft_status_t check_method (const char *service, const weft_method_t *tab
     if (!entry->handler || !entry->args || !entry->reply)
         return wrong (error, "method \"%s\" has no %s", full,
                       !entry->handler ? "handler" : !entry->args ? "argument type" : "reply type");
+    if (entry->flags & WEFT_STREAM && entry->flags & WEFT_INLINE)
+        return wrong (error, "method \"%s\" is both a stream and inline", full);
     if (defined_before (table, index))
         return wrong (error, "method \"%s\" is already defined", full);
     return WEFT_OK;

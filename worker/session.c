@@ -44,7 +44,7 @@ size_t session_in_flight (const session_t *self)
 static wire_load_t load_of (const session_t *self)
 {
     return (wire_load_t){
-        .in_flight = self->requests.open.count,
+        .in_flight = self->requests.open.count - self->requests.streams.open,
         .capacity = (uint64_t) self->options.concurrency,
         .oldest_ms = (uint64_t) requests_oldest_us (&self->requests, self->now_us) / 1000,
         .progress = self->requests.finished,
@@ -68,7 +68,7 @@ void session_finished (session_t *self, executor_job_t *job, int64_t now_us)
     weft_request_t *request = CONTAINER_OF (job, weft_request_t, job);
 
     self->now_us = now_us;
-    if (request->link && request->link->broker) {
+    if (request->link && request->link->broker && !request->stream) {
         self->unsent++;
         window_ended (&self->window, waited_us (request, now_us), now_us - request->arrived_us, now_us);
     }
@@ -185,15 +185,41 @@ static void let_run (session_t *self, session_link_t *link, const wire_record_t 
     else
         requests_put (&self->requests, request, place, self->now_us);
     if (link->broker)
-        window_came (&self->window, link->requests.count + self->unsent + (place == PACE_HERE), self->now_us);
+        window_came (&self->window,
+                     link->requests.count - self->requests.routed_streams + self->unsent + (place == PACE_HERE),
+                     self->now_us);
+}
+
+/*  A stream is called as one, and nothing else is. */
+static void admit_stream (session_t *self, session_link_t *link, const wire_record_t *record,
+                          zmq_msg_t *attachment, method_t *method, codec_t codec, const wire_options_t *options)
+{
+    requests_t *requests = &self->requests;
+    const bool stream = method->entry->flags & WEFT_STREAM;
+    char text [WEFT_METHOD_NAME_MAX + 64];
+
+    if (!stream || options->credit == 0 || options->request_key.size) {
+        snprintf (text, sizeof text, "%s is %s", method->full_name,
+                  !stream                ? "no stream"
+                  : options->credit == 0 ? "a stream, and was called as if it were none"
+                                         : "a stream, and takes no request key");
+        requests_turn_down (requests, link, record->id, WEFT_INVALID, 0, text);
+        return;
+    }
+    weft_request_t *request =
+        requests_admit (requests, link, record, attachment, method, codec, self->now_us);
+    if (request)
+        requests_make_stream (requests, request, options->credit, self->now_us);
+    else
+        requests_turn_down (requests, link, record->id, WEFT_OVERLOADED, 0, "out of memory");
 }
 
 static bool has_key (const method_t *method, const wire_options_t *options)
 {
-    return options->request_key.size > 0 && !method->service->built_in;
+    return options->request_key.size > 0 && !method->service->built_in && !(method->entry->flags & WEFT_STREAM);
 }
 
-/*  One with options. */
+/*  One with options, or of a stream. */
 static void admit_described (session_t *self, session_link_t *link, const wire_record_t *record,
                              zmq_msg_t *attachment, method_t *method, codec_t codec)
 {
@@ -202,6 +228,10 @@ static void admit_described (session_t *self, session_link_t *link, const wire_r
 
     if (!read_options (self, link, record, &options, &codec))
         return;
+    if (options.credit > 0 || method->entry->flags & WEFT_STREAM) {
+        admit_stream (self, link, record, attachment, method, codec, &options);
+        return;
+    }
     const bool keyed = has_key (method, &options);
     const text_t key = options.request_key;
     if (keyed && keyed_repeat (requests, link, record, attachment, method, codec, key, true, self->now_us))
@@ -261,11 +291,19 @@ static void on_request (session_t *self, session_link_t *link, const wire_record
     codec_t codec = link->broker ? self->standing.codec : link->codec;
     if (!method)
         turn_down_name (self, link, record);
-    else if (mp_left (&record->extra) == 0)
+    else if (mp_left (&record->extra) == 0 && !(method->entry->flags & WEFT_STREAM))
         let_run (self, link, record,
                  requests_admit (&self->requests, link, record, attachment, method, codec, self->now_us));
     else
         admit_described (self, link, record, attachment, method, codec);
+}
+
+static void on_credit (session_t *self, session_link_t *link, const wire_record_t *record)
+{
+    weft_request_t *request = requests_find (&self->requests, link, record->id);
+
+    if (request && request->stream)
+        stream_credit (request->stream, record->number);
 }
 
 static void on_cancel (session_t *self, session_link_t *link, const wire_record_t *record)
@@ -398,6 +436,9 @@ static bool peer_record (session_t *self, session_link_t *peer, const wire_recor
         case WIRE_CANCEL:
             on_cancel (self, peer, record);
             return true;
+        case WIRE_CREDIT:
+            on_credit (self, peer, record);
+            return true;
         case WIRE_GOODBYE:
             on_goodbye (self, peer);
             return false;
@@ -423,6 +464,8 @@ static void on_draining (session_t *self, const wire_record_t *record)
 
 static bool on_standing (session_t *self, const wire_record_t *record)
 {
+    const bool was_known = self->standing.heart.registered;
+
     if (!standing_record (&self->standing, record, self->now_us)) {
         self->stats.malformed++;
         refuse (self, &self->link, WEFT_INVALID, "malformed record");
@@ -430,6 +473,8 @@ static bool on_standing (session_t *self, const wire_record_t *record)
     }
     if (self->standing.welcome)
         self->link.body_max = self->standing.body_max;
+    if (was_known && !self->standing.heart.registered) /* who sent what is here was told that we are lost */
+        requests_orphan (&self->requests, &self->link, self->now_us);
     return true;
 }
 
@@ -444,6 +489,9 @@ static bool broker_record (session_t *self, const wire_record_t *record, zmq_msg
             return true;
         case WIRE_CANCEL:
             on_cancel (self, &self->link, record);
+            return true;
+        case WIRE_CREDIT:
+            on_credit (self, &self->link, record);
             return true;
         case WIRE_DRAINING:
             on_draining (self, record);
@@ -547,6 +595,7 @@ void session_drain (session_t *self, int64_t now_us)
         standing_fence (&self->standing, now_us);
     }
     requests_drop_waiting (&self->requests, WEFT_DRAINING, "this worker is going away", self->now_us);
+    requests_end_streams (&self->requests);
     session_settle (self);
 }
 
@@ -604,7 +653,7 @@ static uint64_t window_of (const session_t *self)
 {
     if (self->state == SESSION_DRAINING || self->state == SESSION_DONE)
         return 0;
-    return window_size (&self->window, self->requests.stuck);
+    return window_size (&self->window, self->requests.stuck) + self->requests.routed_streams;
 }
 
 static session_state_t state_of (const standing_t *standing)
@@ -691,6 +740,25 @@ executor_batch_t *session_away (session_t *self)
     return &self->requests.away;
 }
 
+executor_batch_t *session_apart (session_t *self)
+{
+    return &self->requests.apart;
+}
+
+bool session_send_items (session_t *self, int64_t now_us)
+{
+    if (!streams_pending (&self->requests.streams))
+        return false;
+    self->now_us = now_us;
+    return requests_send_items (&self->requests);
+}
+
+void session_no_thread (session_t *self, executor_job_t *job, int64_t now_us)
+{
+    self->now_us = now_us;
+    requests_no_thread (&self->requests, CONTAINER_OF (job, weft_request_t, job), now_us);
+}
+
 session_link_t *session_next_dirty (session_t *self)
 {
     list_node_t *node = list_pop (&self->dirty);
@@ -709,7 +777,8 @@ bool session_init (session_t *self, const session_options_t *options)
                                        .handler_timeout_us = options->handler_timeout_us,
                                        .clock_us = options->clock_us,
                                        .replies = options->replies,
-                                       .seed = options->seed};
+                                       .seed = options->seed,
+                                       .streams_max = options->streams_max};
 
     *self = (session_t){.options = *options, .state = SESSION_JOINING};
     if (!requests_init (&self->requests, &limits))

@@ -8,6 +8,7 @@
  *    session_command       connections to the broker to open or close
  *    session_soon          requests to run on this thread, or on others
  *    session_away          requests to run on other threads
+ *    session_apart         streams, each to run on a thread of its own; session_send_items takes what they say
  *    session_next_dirty    links with something to send
  *  and calls session_tick at session_next_us. It reads no clock and makes no call that waits. */
 
@@ -28,7 +29,7 @@ typedef struct {
     int64_t handler_timeout_us;         /* 0: none */
     int64_t drain_timeout_us;
     int64_t beat_ms;                    /* 0: as the broker says; else no longer than this */
-    size_t body_max, peers_max;
+    size_t body_max, peers_max, streams_max;
     uint64_t seed;
     replies_limits_t replies;           /* to be remembered under request keys */
     int64_t (*clock_us) (void);         /* for handlers; NULL: the system's */
@@ -127,6 +128,12 @@ standing_command_t session_command (session_t *self, const char **endpoint);
 executor_batch_t *session_soon (session_t *self);
 executor_batch_t *session_away (session_t *self);
 session_link_t *session_next_dirty (session_t *self); /* taken off the list; link_set_dirty puts it back */
+
+executor_batch_t *session_apart (session_t *self);
+
+/*  Items of streams are sent, if there are any: true. To be asked often. There was no thread for a job of apart. */
+bool session_send_items (session_t *self, int64_t now_us);
+void session_no_thread (session_t *self, executor_job_t *job, int64_t now_us);
 
 /*  Requests that are open, in handlers or waiting for one. */
 size_t session_in_flight (const session_t *self);

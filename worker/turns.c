@@ -193,6 +193,9 @@ static bool dispatch (turns_t *self, size_t *events)
     executor_batch_t *soon = session_soon (&self->session);
     executor_job_t *job;
 
+    while ((job = executor_batch_take (session_apart (&self->session))) != NULL)
+        if (!executor_run_apart (self->executor, job))
+            session_no_thread (&self->session, job, self->now_us);
     executor_submit (self->executor, session_away (&self->session));
     if (!executor_may_run (self->executor) || pace_share (soon->count, soon->cost_ns))
         executor_submit (self->executor, soon);
@@ -237,6 +240,7 @@ turn_t turns_take (turns_t *self)
     obey (self);
     self->look_at_monitors |= ++self->count % MONITOR_TURNS == 0;
     events += collect (self, false);
+    events += session_send_items (&self->session, self->now_us);
     if (!read_on (self) || !serve_broker (self, &events) || !serve_callers (self, &events)
         || !dispatch (self, &events))
         return TURN_LOST;
@@ -250,6 +254,11 @@ turn_t turns_take (turns_t *self)
     events += flush (self);
     const bool more = self->look_at_monitors || self->uplink.lost || !list_empty (&self->direct.lost);
     return events > 0 || more || self->broker_news || self->callers_news ? TURN_BUSY : TURN_IDLE;
+}
+
+static void wake (void *arg)
+{
+    transport_wake (((turns_t *) arg)->wake_fd);
 }
 
 bool turns_open (turns_t *self)
@@ -269,6 +278,8 @@ void turns_close (turns_t *self)
 void turns_begin (turns_t *self, executor_t *executor)
 {
     self->executor = executor;
+    self->session.requests.streams.wake = wake;
+    self->session.requests.streams.wake_arg = self;
     self->look_at_monitors = self->broker_news = self->callers_news = true;
     message_init (&self->message);
 }

@@ -221,6 +221,7 @@ static bool take_options (weft_worker_t *self, const weft_worker_options_t *opti
     *own = options ? *options : (weft_worker_options_t){0};
     if (!take_number (&own->concurrency, "concurrency", clock_cores (), WEFT_WORKER_CONCURRENCY_MAX, error)
         || !take_number (&own->queue_max, "queue_max", WEFT_WORKER_QUEUE_MAX, 1000000, error)
+        || !take_number (&own->streams_max, "streams_max", WEFT_WORKER_STREAMS_MAX, UINT16_MAX, error)
         || !take_number (&own->handler_timeout_ms, "handler_timeout_ms", WEFT_HANDLER_TIMEOUT_MS, INT32_MAX,
                          error)
         || !take_number (&own->drain_timeout_ms, "drain_timeout_ms", WEFT_DRAIN_TIMEOUT_MS, INT32_MAX, error)
@@ -261,6 +262,7 @@ static session_options_t session_options (weft_worker_t *self)
         .beat_ms = options->beat_ms,
         .body_max = options->body_max,
         .peers_max = WEFT_WORKER_PEERS_MAX,
+        .streams_max = (size_t) options->streams_max,
         .seed = clock_seed (),
         .replies = {(size_t) options->replies_max, options->replies_bytes_max, options->replies_age_ms * 1000LL},
     };

@@ -91,6 +91,13 @@ static weft_status_t count_runs (weft_request_t *request, const void *args, void
     return WEFT_OK;
 }
 
+static weft_status_t stream (weft_request_t *request, const void *args, void *reply)
+{
+    (void) request;
+    (void) reply;
+    return (weft_status_t) * (const int64_t *) args; /* what it sends, the test sends for it */
+}
+
 static const weft_method_t test_methods [] = {
     WEFT_METHOD ("Add", add, pair, weft_int64, WEFT_IDEMPOTENT),
     WEFT_METHOD ("AddHere", add, pair, weft_int64, WEFT_INLINE),
@@ -102,6 +109,7 @@ static const weft_method_t test_methods [] = {
     WEFT_METHOD ("Meta", meta_of, weft_none, weft_bytes, 0),
     WEFT_METHOD ("Count", count_runs, weft_int64, weft_int64, 0),
     WEFT_METHOD ("CountHere", count_runs, weft_int64, weft_int64, WEFT_INLINE),
+    WEFT_METHOD ("Stream", stream, weft_int64, weft_bytes, WEFT_STREAM),
     WEFT_METHOD_END};
 
 /*  ------------------------------------------------------------------ the session  */
@@ -134,6 +142,7 @@ static session_options_t fixture_options (fixture_t *self)
         .drain_timeout_us = 10000 * MS,
         .body_max = 100000,
         .peers_max = 8,
+        .streams_max = 4,
         .seed = 1,
         .clock_us = fixture_clock,
     };
@@ -300,6 +309,12 @@ static void see (seen_t *out, const wire_record_t *record)
                 CHECK (wire_read_info (record->extra, &out->info));
             see_text (out, out->info.text);
             break;
+        case WIRE_ITEM:
+            out->attached = record->attached;
+            out->body_size = record->body_size;
+            memcpy (out->body, record->body,
+                    record->body_size < sizeof out->body ? record->body_size : sizeof out->body);
+            break;
         case WIRE_REFUSED:
             CHECK (wire_read_refused (record, &refused));
             out->status = refused.status;
@@ -366,6 +381,7 @@ static size_t fixture_take (fixture_t *self)
 {
     executor_batch_move (&self->held, session_soon (&self->session));
     executor_batch_move (&self->held, session_away (&self->session));
+    executor_batch_move (&self->held, session_apart (&self->session));
     return self->held.count;
 }
 

@@ -398,7 +398,7 @@ TEST (n15_unknown_service_and_method_each_have_their_own_status)
     CHECK_INT (reply->status, WEFT_UNIMPLEMENTED);
     CHECK_STR (
         reply->text,
-        "service \"T\" has no method \"Power\"; known: Add, AddHere, Divide, Echo, Fill, Say, Nothing, Meta, Count, CountHere");
+        "service \"T\" has no method \"Power\"; known: Add, AddHere, Divide, Echo, Fill, Say, Nothing, Meta, Count, CountHere, Stream");
     reply = refusal_of (&f, caller, "weft.Worker.Fly");
     CHECK_INT (reply->status, WEFT_UNIMPLEMENTED);
     CHECK_STR (reply->text, "service \"weft.Worker\" has no method \"Fly\"; known: Ping, Stats, Describe");

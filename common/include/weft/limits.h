@@ -53,6 +53,8 @@
 #define WEFT_WORKER_QUEUE_MAX 10000      /* calls not yet begun; OVERLOADED beyond */
 #define WEFT_WORKER_CONCURRENCY_MAX 1024 /* handlers at once; INVALID beyond */
 #define WEFT_WORKER_PEERS_MAX 10000      /* direct connections; REFUSED beyond */
+#define WEFT_WORKER_STREAMS_MAX 256      /* streams at once, each with a thread of its own; OVERLOADED beyond */
+#define WEFT_STREAM_PENDING_MAX (64 * 1024) /* of items that wait to leave for a caller, per stream and per connection: its sender waits */
 #define WEFT_HANDLER_TIMEOUT_MS 0        /* 0: only the caller's deadline */
 #define WEFT_DRAIN_TIMEOUT_MS 30000      /* what runs longer is abandoned */
 #define WEFT_REPLIES_MAX 10000           /* to requests with a key; the oldest is forgotten beyond, here and in bytes */
@@ -60,10 +62,13 @@
 #define WEFT_REPLIES_AGE_MS 600000       /* ten minutes; older ones are forgotten */
 
 /*  Client (defaults). */
-#define WEFT_CALL_TIMEOUT_MS 5000
+#define WEFT_CALL_TIMEOUT_MS 5000         /* streams: none */
 #define WEFT_CALL_TIMEOUT_MS_MAX 86400000 /* a day; INVALID beyond */
 #define WEFT_CONNECT_TIMEOUT_MS 2000
 #define WEFT_CLIENT_CALLS_MAX 100000      /* open at once; OVERLOADED beyond */
+#define WEFT_STREAM_WINDOW 64             /* items of a stream that came or may come, and were not taken */
+#define WEFT_STREAM_WINDOW_MAX 65536      /* INVALID beyond */
+#define WEFT_STREAM_WINDOW_BYTES (1024 * 1024) /* fewer are asked for while they are so large that they would take more */
 #define WEFT_CLIENT_ENDPOINTS_MAX 16384   /* connections to workers */
 #define WEFT_ATTEMPTS_MAX 3               /* per call, the first included */
 #define WEFT_CLIENT_LISTED_MAX 262144     /* workers of one service; a longer list is not taken over */

@@ -48,8 +48,12 @@ typedef weft_status_t (weft_handler_fn) (weft_request_t *request, const void *ar
 /*  What a method promises. */
 enum {
     WEFT_IDEMPOTENT = 1, /* running it twice is as good as once: it may be retried */
-    WEFT_INLINE = 2      /* takes microseconds and never blocks: run it at once where it was read,
+    WEFT_INLINE = 2,     /* takes microseconds and never blocks: run it at once where it was read,
                             even while as many handlers run as may (concurrency) */
+    WEFT_STREAM = 4      /* gives any number of items, by weft_request_send_item, instead of one reply: its
+                            reply type is that of an item, and `reply` room for one. It runs on a thread of
+                            its own, which does not count as one of `concurrency`; handler_timeout_ms is not
+                            for it. Not with WEFT_INLINE */
 };
 
 typedef struct {
@@ -75,6 +79,7 @@ typedef struct {
     int concurrency;        /* handlers at once; default: cores; 1 to WEFT_WORKER_CONCURRENCY_MAX.
                                There is one thread more, for the sockets */
     int queue_max;          /* calls not yet begun; default WEFT_WORKER_QUEUE_MAX */
+    int streams_max;        /* streams at once; default WEFT_WORKER_STREAMS_MAX; 1 to 65535 */
     int handler_timeout_ms; /* default: none but the caller's deadline */
     int drain_timeout_ms;   /* default WEFT_DRAIN_TIMEOUT_MS */
     int beat_ms;            /* wished-for beat interval; the broker decides; default: the broker's */
@@ -139,8 +144,17 @@ WEFT_EXPORT weft_status_t weft_request_fail (weft_request_t *self, int64_t code,
 /*  Memory that lives until the reply is sent, zeroed; NULL when there is none. */
 WEFT_EXPORT void *weft_request_alloc (weft_request_t *self, size_t size);
 
-/*  True once the caller cancelled, went away or ran out of time: work may stop. Cheap. A caller with a
- *  request key that loses its connection may come again for the reply, so that does not count. */
+/*  In the handler of a stream: sends one item, a value of the method's reply type, which is encoded before this
+ *  returns. Waits while the caller has not asked for more, or does not read what was sent. OK; or why no item is
+ *  taken any more, and then none is: CANCELLED (the caller gave up or is gone), DEADLINE_EXCEEDED, DRAINING (the
+ *  worker is told to stop, and the caller set no deadline by which the stream would end), TOO_LARGE, OVERLOADED
+ *  (out of memory), INTERNAL (the item cannot be written). Return that then, or an error of your own: a stream
+ *  that could not send all never ends OK. INVALID: the method is no stream. */
+WEFT_EXPORT weft_status_t weft_request_send_item (weft_request_t *self, const void *item);
+
+/*  True once the caller cancelled, went away or ran out of time, or the worker is told to stop and this is a stream
+ *  without a deadline: work may stop. Cheap. A caller with a request key that loses its connection may come again for
+ *  the reply, so that does not count. */
 WEFT_EXPORT bool weft_request_cancelled (const weft_request_t *self);
 
 /*  Milliseconds left of the caller's deadline, never negative; pass it on to calls of your own. */
