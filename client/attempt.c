@@ -75,6 +75,8 @@ void call_wait_list (channel_t *self, weft_call_t *call, discovery_t *discovery)
 static uint32_t remaining_ms (const channel_t *self, const weft_call_t *call)
 {
     const int64_t left_us = call->deadline_us - self->now_us;
+    if (call->deadline_us == DEADLINES_NEVER)
+        return WIRE_NO_DEADLINE;
     return left_us <= 0 ? 0 : (uint32_t) ((left_us + 999) / 1000);
 }
 
@@ -89,6 +91,8 @@ static inline const wire_options_t *options_of (const weft_call_t *call, wire_op
         options->codec = text_of (codec_name (call->codec));
     if (chosen)
         options->worker = text_of (call->worker);
+    if (call->intake)
+        options->credit = intake_begin (call->intake);
     return options;
 }
 
@@ -235,6 +239,12 @@ void attempt_failed (channel_t *self, attempt_t *attempt, outcome_t *outcome)
     call_fail (self, attempt->call, outcome);
 }
 
+void attempt_abandoned (channel_t *self, attempt_t *attempt, outcome_t *outcome)
+{
+    write_cancel (self, attempt);
+    attempt_failed (self, attempt, outcome);
+}
+
 /*  What it waits for, and why in vain, for the texts of timeouts. */
 static void describe (const channel_t *self, const weft_call_t *call, text_space_t *what, const char **why)
 {
@@ -302,7 +312,8 @@ static inline void note_health (channel_t *self, const attempt_t *attempt, weft_
     endpoint_t *endpoint = attempt->endpoint;
     if (!endpoint || !attempt->call->direct)
         return;
-    const bool ran = status == WEFT_OK || weft_status_executed (status) == WEFT_EXECUTED_YES;
+    const bool ran = !attempt->call->intake && /* how long a stream lasts says nothing */
+                     (status == WEFT_OK || weft_status_executed (status) == WEFT_EXECUTED_YES);
     endpoint_replied (endpoint, ran ? self->now_us - attempt->sent_us + 1 : ENDPOINT_LATENCY_UNKNOWN);
     if (status == WEFT_DRAINING)
         endpoint->state = ENDPOINT_DRAINING;
@@ -490,6 +501,8 @@ APART static void conclude_in_vain (channel_t *self, weft_call_t *call, const ou
 static void back_off (channel_t *self, weft_call_t *call, int64_t delay_us)
 {
     self->stats.retried++;
+    if (call->intake)
+        intake_drop (call->intake);
     if (delay_us == 0) {
         route_call (self, call);
         return;
@@ -500,6 +513,12 @@ static void back_off (channel_t *self, weft_call_t *call, int64_t delay_us)
 
 void call_fail (channel_t *self, weft_call_t *call, outcome_t *outcome)
 {
+    if (call->intake && call->intake->taken) { /* a second beginning would only confuse */
+        if (outcome->executed == WEFT_EXECUTED_NO)
+            outcome->executed = WEFT_EXECUTED_MAYBE;
+        call_end (self, call, outcome);
+        return;
+    }
     const retry_question_t question = question_of (self, call, outcome);
     const retry_verdict_t verdict = retry_decide (&question);
     const bool free = retry_is_free (&question);
@@ -593,15 +612,20 @@ void call_end (channel_t *self, weft_call_t *call, const outcome_t *outcome)
     hand_back (self, call);
 }
 
+void call_stop (channel_t *self, weft_call_t *call, const outcome_t *outcome)
+{
+    write_cancel (self, &call->attempt);
+    call_end (self, call, outcome);
+}
+
 /*  Ended from this side: deadline, cancel, shutdown. What was sent may have run, and is told to stop. */
 static void give_up (channel_t *self, weft_call_t *call, outcome_t *outcome)
 {
     bool sent = call->state == CALL_SENT;
-    write_cancel (self, &call->attempt);
     for (size_t i = 0; i < call->part_count; i++)
         sent = sent || call->parts [i]->attempts > 0;
     outcome->executed = sent ? WEFT_EXECUTED_MAYBE : WEFT_EXECUTED_NO;
-    call_end (self, call, outcome);
+    call_stop (self, call, outcome);
 }
 
 void channel_cancel (channel_t *self, weft_call_t *call, int64_t now_us)
@@ -611,6 +635,8 @@ void channel_cancel (channel_t *self, weft_call_t *call, int64_t now_us)
         return;
     text_space_t space;
     outcome_t outcome = outcome_here (WEFT_CANCELLED, WEFT_EXECUTED_NO, &space, "cancelled by the caller");
+    if (call->intake)
+        intake_drop (call->intake);
     give_up (self, call, &outcome);
 }
 
@@ -626,7 +652,7 @@ static void deadline_passed (channel_t *self, weft_call_t *call)
     text_space_t space;
     outcome_t outcome = deadline_outcome (self, call, &space);
     endpoint_t *endpoint = call->attempt.endpoint;
-    if (endpoint && call->direct && call->state == CALL_SENT) {
+    if (endpoint && call->direct && call->state == CALL_SENT && !call->intake) {
         const discovery_t *discovery = table_get (&self->services, call->service.data, call->service.size);
         const bool may_eject = discovery && discovery_may_eject (discovery, self->now_us);
         endpoint_silent (endpoint, self->now_us, may_eject, &self->dice);

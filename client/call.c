@@ -96,6 +96,8 @@ static void drop_extras (weft_call_t *self, call_pool_t *pool)
         zmq_msg_close (&self->reply_frame);
     if (self->has_arena)
         arena_fini (&self->arena);
+    intake_free (self->intake);
+    self->intake = NULL;
     self->key = self->request_key = (text_t){NULL, 0};
     self->meta = mp_reader (NULL, 0);
 }
@@ -235,6 +237,8 @@ bool call_ask (weft_call_t *self, const char *method, const weft_call_options_t 
                const call_settings_t *settings)
 {
     self->settings = *settings;
+    if (self->intake)
+        self->settings.timeout_ms = 0;
     const bool split = !self->discover && take_method (self, method);
     if (!split)
         keep_method (self, method);
@@ -247,9 +251,13 @@ bool call_ask (weft_call_t *self, const char *method, const weft_call_options_t 
         if ((options->key || options->request_key || options->meta) && !take_strings (self, options))
             return false;
     }
-    if (!is_time (self->settings.timeout_ms) || !is_time (self->settings.connect_timeout_ms))
-        return flawed (self, "%s must be 1 to 86400000 ms",
-                       is_time (self->settings.timeout_ms) ? "connect_timeout_ms" : "timeout_ms");
+    const bool timed = is_time (self->settings.timeout_ms) || (self->intake && self->settings.timeout_ms == 0);
+    if (!timed || !is_time (self->settings.connect_timeout_ms))
+        return flawed (self, "%s must be 1 to 86400000 ms", timed ? "connect_timeout_ms" : "timeout_ms");
+    if (self->intake && self->settings.balance == WEFT_BALANCE_BROADCAST)
+        return flawed (self, "%s: a stream goes to one worker; it cannot be broadcast", method);
+    if (self->intake && self->request_key.size)
+        return flawed (self, "%s: a stream takes no request key", method);
     if (self->discover) {
         self->service = text_of (self->method);
         return wire_name_valid (text_of (method)) ? true

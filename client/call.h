@@ -20,6 +20,7 @@
 #include "bytes.h"
 #include "codec.h"
 #include "endpoint.h"
+#include "intake.h"
 #include "links.h"
 
 /*  What is rare, with its space for texts, stays out of the way of what every call goes through. */
@@ -47,7 +48,7 @@ typedef struct {
 } attempt_t;
 
 typedef struct {
-    int timeout_ms, connect_timeout_ms;
+    int timeout_ms, connect_timeout_ms; /* the first is 0 for a stream without a deadline */
     weft_via_t via;
     weft_balance_t balance;
     weft_retry_t retry;
@@ -66,6 +67,7 @@ struct weft_call {
     int64_t started_us, deadline_us, waiting_since_us;
     text_t key, request_key; /* these three: in strings, or the whole's; empty unless `described` */
     mp_reader_t meta;
+    intake_t *intake;       /* of a stream; NULL: it is none, as is all that is not `described` */
 
     /*  Zero in a blank call. What was asked: */
     weft_status_t flaw;     /* found before it reached the core: it ends with this at once */

@@ -423,12 +423,8 @@ static void keep_change (const discovery_t *discovery, const worker_row *row, vo
     snprintf (change->endpoint, sizeof change->endpoint, "%s", row->endpoint_count ? row->endpoints [0] : "");
 }
 
-static void on_item (channel_t *self, link_t *link, const wire_record_t *record)
+static void on_watch_item (channel_t *self, discovery_t *discovery, const wire_record_t *record)
 {
-    request_t *request = ids_get (&self->requests, record->id);
-    if (!request || request->link != link || request->kind != REQUEST_WATCH)
-        return; /* of a watch that was ended: nobody waits for it */
-    discovery_t *discovery = CONTAINER_OF (request, discovery_t, request);
     watch_item change = {0};
     codec_error_t error;
     discovery_result_t result = DISCOVERY_GAP;
@@ -450,6 +446,17 @@ static void on_item (channel_t *self, link_t *link, const wire_record_t *record)
         stop_watch (self, discovery);
         discovery_lost (discovery);
     }
+}
+
+static void on_item (channel_t *self, link_t *link, const wire_record_t *record, zmq_msg_t *attachment)
+{
+    request_t *request = ids_get (&self->requests, record->id);
+    if (!request || request->link != link)
+        return; /* of one that was ended: nobody waits for it */
+    if (request->kind == REQUEST_WATCH)
+        on_watch_item (self, CONTAINER_OF (request, discovery_t, request), record);
+    else
+        attempt_item (self, CONTAINER_OF (request, attempt_t, request), record, attachment);
 }
 
 static void on_watch_ended (channel_t *self, discovery_t *discovery, const wire_record_t *record)
@@ -552,7 +559,7 @@ static bool on_record (channel_t *self, link_t *link, const wire_record_t *recor
         on_reply (self, link, record, attachment);
         return link->state == LINK_READY;
     case WIRE_ITEM:
-        on_item (self, link, record);
+        on_item (self, link, record, attachment);
         return link->state == LINK_READY;
     case WIRE_WELCOME:
         on_welcome (self, link, record);
@@ -746,7 +753,8 @@ void channel_start (channel_t *self, weft_call_t *call, int64_t now_us)
     call_hold (call);
     call->sequence = ++self->sequence;
     call->started_us = now_us;
-    call->deadline_us = now_us + call->settings.timeout_ms * 1000LL;
+    call->deadline_us =
+        call->settings.timeout_ms ? now_us + call->settings.timeout_ms * 1000LL : DEADLINES_NEVER;
     self->open++;
     self->stats.started++;
     retry_budget_call (&self->budget);
@@ -785,6 +793,7 @@ bool channel_init (channel_t *self, const channel_options_t *options, int64_t no
     buffer_init (&self->scratch, WEFT_BATCH_MAX);
     list_init (&self->done);
     list_init (&self->dirty);
+    list_init (&self->fresh);
     take_brokers (self, options->brokers);
     assert (self->broker_count > 0);
     if (!deadlines_reserve (&self->calls, CALLS_RESERVED) ||

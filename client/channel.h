@@ -83,6 +83,7 @@ typedef struct {
     buffer_t scratch;
 
     list_t done, dirty;
+    list_t fresh;                   /* streams with items that nobody was told of */
     bool full;                      /* one of the dirty has a full message */
     channel_command_t *commands;
     size_t command_count, command_at, command_capacity;
@@ -110,6 +111,11 @@ bool channel_displace (channel_t *self, uint64_t holder, uint64_t alias, int64_t
 void channel_malformed (channel_t *self); /* a message was dropped by the transport */
 void channel_tick (channel_t *self, int64_t now_us);
 
+/*  Of a stream: takes the oldest item that is here (NULL: none is), which lives until the next is taken, and asks for more if it
+ *  is time. The item that was taken last does not fit its type: the stream ends. */
+intake_item_t *channel_take_item (channel_t *self, weft_call_t *call, int64_t now_us);
+void channel_spoil_item (channel_t *self, weft_call_t *call, const char *text, int64_t now_us);
+
 /*  Ends all calls with SHUTDOWN, says goodbye, takes no more. */
 void channel_close (channel_t *self, int64_t now_us);
 
@@ -120,6 +126,7 @@ static inline weft_call_t *channel_next_done (channel_t *self)
     list_node_t *node = list_pop (&self->done);
     return node ? CONTAINER_OF (node, weft_call_t, node) : NULL;
 }
+weft_call_t *channel_next_fresh (channel_t *self); /* a stream to which items came; no handle */
 link_t *channel_next_dirty (channel_t *self);
 void channel_touch (channel_t *self, link_t *link); /* puts one back: it still has something to send */
 void channel_touch_alias (channel_t *self, uint64_t alias); /* the same; harmless if there is no such link */

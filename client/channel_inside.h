@@ -39,12 +39,17 @@ void attempt_begin (channel_t *self, weft_call_t *call, link_t *link, endpoint_t
 void attempt_send (channel_t *self, attempt_t *attempt);             /* its link is ready */
 void attempt_replied (channel_t *self, attempt_t *attempt, const wire_record_t *record,
                       zmq_msg_t *attachment);
+/*  An element of a stream (streaming.c). */
+void attempt_item (channel_t *self, attempt_t *attempt, const wire_record_t *record, zmq_msg_t *attachment);
+/*  The same as failed, and whoever has it is told to stop. */
+void attempt_abandoned (channel_t *self, attempt_t *attempt, outcome_t *outcome);
 /*  Off its link; retried, or the end. */
 void attempt_failed (channel_t *self, attempt_t *attempt, outcome_t *outcome);
 void call_wait_list (channel_t *self, weft_call_t *call, discovery_t *discovery);
 void call_fan (channel_t *self, weft_call_t *call, endpoint_t *const *list, size_t count);
 void call_fail (channel_t *self, weft_call_t *call, outcome_t *outcome); /* retried if may be, or the end */
 void call_end (channel_t *self, weft_call_t *call, const outcome_t *outcome);
+void call_stop (channel_t *self, weft_call_t *call, const outcome_t *outcome); /* the end, and whoever has it is told */
 void call_due (channel_t *self, weft_call_t *call);                  /* its timer went off */
 void call_shut (channel_t *self, weft_call_t *call);                 /* the client closes */
 

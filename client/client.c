@@ -279,7 +279,19 @@ static weft_call_t *blank_call (weft_client_t *self)
     return call;
 }
 
-static weft_call_t *make_call (weft_client_t *self, const char *method, args_t *args,
+/*  Makes a stream of a blank call. */
+static void make_stream (weft_call_t *call, const weft_call_options_t *options)
+{
+    const int window = options && options->window ? options->window : WEFT_STREAM_WINDOW;
+    if (window < 1 || window > WEFT_STREAM_WINDOW_MAX)
+        flaw (call, WEFT_INVALID, "%s%s", "window must be 1 to 65536 items", "");
+    call->described = true;
+    call->intake = intake_new ((uint64_t) window);
+    if (!call->intake)
+        flaw (call, WEFT_OVERLOADED, "%s%s", "out of memory", "");
+}
+
+static weft_call_t *make_call (weft_client_t *self, bool stream, const char *method, args_t *args,
                                const weft_call_options_t *options)
 {
     weft_call_t *call = blank_call (self);
@@ -287,6 +299,8 @@ static weft_call_t *make_call (weft_client_t *self, const char *method, args_t *
         drop_args (args);
         return NULL;
     }
+    if (stream)
+        make_stream (call, options);
     const bool asked = call_ask (call, method, options, &self->settings);
     const bool taken = take_args (call, args);
     if (!asked || !taken)
@@ -319,22 +333,35 @@ weft_call_t *weft_client_start (weft_client_t *self, const char *method, weft_va
     args_t args;
     encode (&args, self->codec, value);
     pthread_mutex_lock (&self->lock);
-    weft_call_t *call = make_call (self, method, &args, options);
+    weft_call_t *call = make_call (self, false, method, &args, options);
     if (call)
         start (self, call, done, arg);
     pthread_mutex_unlock (&self->lock);
     return call;
 }
 
-weft_call_t *weft_client_start_body (weft_client_t *self, const char *method, const void *body, size_t size,
-                                     const char *codec_name, const weft_call_options_t *options,
-                                     weft_call_fn *done, void *arg)
+weft_call_t *weft_client_stream (weft_client_t *self, const char *method, weft_value_t value,
+                                 const weft_call_options_t *options)
+{
+    args_t args;
+    encode (&args, self->codec, value);
+    pthread_mutex_lock (&self->lock);
+    weft_call_t *call = make_call (self, true, method, &args, options);
+    if (call)
+        start (self, call, NULL, NULL);
+    pthread_mutex_unlock (&self->lock);
+    return call;
+}
+
+static weft_call_t *start_body (weft_client_t *self, bool stream, const char *method, const void *body, size_t size,
+                                const char *codec_name, const weft_call_options_t *options, weft_call_fn *done,
+                                void *arg)
 {
     const codec_t codec = codec_find (text_of (codec_name));
     args_t args;
     copy_body (&args, body, size);
     pthread_mutex_lock (&self->lock);
-    weft_call_t *call = make_call (self, method, &args, options);
+    weft_call_t *call = make_call (self, stream, method, &args, options);
     if (call && codec == CODEC_UNKNOWN)
         flaw (call, WEFT_INVALID, "unknown codec \"%.80s\"; known: %s", codec_name, CODEC_NAMES);
     else if (call)
@@ -345,13 +372,26 @@ weft_call_t *weft_client_start_body (weft_client_t *self, const char *method, co
     return call;
 }
 
+weft_call_t *weft_client_start_body (weft_client_t *self, const char *method, const void *body, size_t size,
+                                     const char *codec_name, const weft_call_options_t *options,
+                                     weft_call_fn *done, void *arg)
+{
+    return start_body (self, false, method, body, size, codec_name, options, done, arg);
+}
+
+weft_call_t *weft_client_stream_body (weft_client_t *self, const char *method, const void *body, size_t size,
+                                      const char *codec_name, const weft_call_options_t *options)
+{
+    return start_body (self, true, method, body, size, codec_name, options, NULL, NULL);
+}
+
 weft_status_t weft_client_call (weft_client_t *self, const char *method, weft_value_t value,
                                 const weft_call_options_t *options, weft_call_t **out)
 {
     args_t args;
     encode (&args, self->codec, value);
     pthread_mutex_lock (&self->lock);
-    weft_call_t *call = make_call (self, method, &args, options);
+    weft_call_t *call = make_call (self, false, method, &args, options);
     if (call)
         start_and_wait (self, call);
     else
@@ -418,6 +458,60 @@ bool weft_call_wait (weft_call_t *call, int timeout_ms)
     pthread_mutex_lock (&self->lock);
     driver_wait (self, call, until_us);
     return weft_call_done (call);
+}
+
+/*  With the lock held, which is let go of meanwhile. NULL: the stream has ended, or the time is up. */
+static intake_item_t *await_item (weft_client_t *self, weft_call_t *call, int timeout_ms)
+{
+    const int64_t until_us = timeout_ms < 0 ? DEADLINES_NEVER : clock_now_us () + timeout_ms * 1000LL;
+    while (!intake_holds (call->intake) && !weft_call_done (call) && clock_now_us () < until_us) {
+        driver_wait_for_item (self, call, until_us);
+        pthread_mutex_lock (&self->lock);
+    }
+    const uint64_t promised = call->intake->promised;
+    intake_item_t *item = channel_take_item (&self->channel, call, clock_now_us ());
+    if (call->intake->promised != promised)
+        driver_follow_up (self);
+    return item;
+}
+
+const void *weft_call_next_body (weft_call_t *call, size_t *size, int timeout_ms)
+{
+    weft_client_t *self = call->client;
+    *size = 0;
+    if (!call->intake)
+        return NULL;
+    pthread_mutex_lock (&self->lock);
+    intake_item_t *item = await_item (self, call, timeout_ms);
+    pthread_mutex_unlock (&self->lock);
+    if (!item)
+        return NULL;
+    *size = item->size;
+    return intake_bytes (item);
+}
+
+bool weft_call_next (weft_call_t *call, weft_value_t value, int timeout_ms)
+{
+    weft_client_t *self = call->client;
+    codec_error_t error;
+    size_t size;
+    const void *body = weft_call_next_body (call, &size, timeout_ms);
+    if (!body)
+        return false;
+    if (call->has_arena)
+        arena_reset (&call->arena);
+    else
+        arena_init (&call->arena, WEFT_DECODED_MAX);
+    call->has_arena = true;
+    if (value.data)
+        memset (value.data, 0, value.schema->size);
+    if (codec_decode (call->codec, body, size, value, &call->arena, &error))
+        return true;
+    pthread_mutex_lock (&self->lock);
+    channel_spoil_item (&self->channel, call, error.text, clock_now_us ());
+    driver_follow_up (self);
+    pthread_mutex_unlock (&self->lock);
+    return false;
 }
 
 void weft_call_cancel (weft_call_t *call)

@@ -54,12 +54,12 @@ static void leave (weft_client_t *self)
         pthread_cond_broadcast (&self->quiet);
 }
 
-/*  Followers need not come back; others see for themselves that it is done. */
-static void tell_waiters (weft_client_t *self, weft_call_t *call)
+/*  Followers need not come back; others see for themselves that it is done, or that an item is there. */
+static void tell_waiters (weft_client_t *self, weft_call_t *call, bool ended)
 {
     for (waiter_t **at = &call->waiters; *at;) {
         waiter_t *waiter = *at;
-        if (!list_linked (&waiter->node)) {
+        if (!list_linked (&waiter->node) || !(ended || waiter->for_items)) {
             if (waiter == self->leader)
                 wake_leader (self);
             at = &waiter->next;
@@ -78,7 +78,7 @@ static void hand_over (weft_client_t *self, weft_call_t *call)
     call->counted = false;
     atomic_store_explicit (&call->done, true, memory_order_release);
     if (call->waiters)
-        tell_waiters (self, call);
+        tell_waiters (self, call, true);
     if (call->callback) {
         list_push (&self->callbacks, &call->node);
         return;
@@ -89,8 +89,16 @@ static void hand_over (weft_client_t *self, weft_call_t *call)
     release (self, call);
 }
 
+APART static void tell_of_items (weft_client_t *self)
+{
+    for (weft_call_t *call; (call = channel_next_fresh (&self->channel));)
+        tell_waiters (self, call, false);
+}
+
 static void hand_over_all (weft_client_t *self)
 {
+    if (!list_empty (&self->channel.fresh))
+        tell_of_items (self);
     for (weft_call_t *call; (call = channel_next_done (&self->channel));)
         hand_over (self, call);
 }
@@ -290,6 +298,12 @@ static void sleep_as_leader (weft_client_t *self, waiter_t *me, int64_t until_us
     sockets_note (&self->sockets, sources);
 }
 
+/*  What the waiter waits for is there. */
+static inline bool is_over (const waiter_t *me, const weft_call_t *call)
+{
+    return weft_call_done (call) || (me->for_items && intake_holds (call->intake));
+}
+
 /*  Drives until the call is done, the time is up, or the lead is lost. Without a call: until then, or
  *  stopping. */
 static void lead (weft_client_t *self, waiter_t *me, const weft_call_t *call, int64_t until_us)
@@ -300,7 +314,7 @@ static void lead (weft_client_t *self, waiter_t *me, const weft_call_t *call, in
     self->asleep = false;
     for (;;) {
         turn (self, call != NULL);
-        if (self->leader != me || (call ? weft_call_done (call) : self->stopping))
+        if (self->leader != me || (call ? is_over (me, call) : self->stopping))
             break;
         if (until_us != DEADLINES_NEVER && clock_now_us () >= until_us)
             break; /* also when there is always something to take in */
@@ -405,9 +419,8 @@ void driver_send (weft_client_t *self)
     hand_over_all (self);
 }
 
-void driver_wait (weft_client_t *self, weft_call_t *call, int64_t until_us)
+static inline void wait_as (weft_client_t *self, waiter_t me, weft_call_t *call, int64_t until_us)
 {
-    waiter_t me = {.next = NULL};
     for (batch_t *batch = running; batch; batch = batch->outer)
         if (batch->client == self)
             give_back (batch);
@@ -415,7 +428,7 @@ void driver_wait (weft_client_t *self, weft_call_t *call, int64_t until_us)
     self->inside++;
     if (self->leader && self->leader != &self->background)
         push_out (self);
-    while (!weft_call_done (call) && !self->destroyed &&
+    while (!is_over (&me, call) && !self->destroyed &&
            (until_us == DEADLINES_NEVER || clock_now_us () < until_us)) {
         if (!self->leader || self->leader == &self->background)
             lead (self, &me, call, until_us);
@@ -426,6 +439,16 @@ void driver_wait (weft_client_t *self, weft_call_t *call, int64_t until_us)
     find_driver (self);
     leave (self);
     pthread_mutex_unlock (&self->lock);
+}
+
+void driver_wait (weft_client_t *self, weft_call_t *call, int64_t until_us)
+{
+    wait_as (self, (waiter_t){.next = NULL}, call, until_us);
+}
+
+void driver_wait_for_item (weft_client_t *self, weft_call_t *call, int64_t until_us)
+{
+    wait_as (self, (waiter_t){.for_items = true}, call, until_us);
 }
 
 /*  The background thread. */

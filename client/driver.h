@@ -35,6 +35,7 @@ typedef struct waiter {
     bell_t bell;
     struct waiter *next; /* of the same call */
     list_node_t node;    /* in the client's followers, while it follows */
+    bool for_items;      /* an item of the stream will do */
 } waiter_t;
 
 struct weft_client {
@@ -86,8 +87,9 @@ void driver_stop (weft_client_t *self);
 /*  To be told of each call before it is given to the channel. */
 void driver_admit (weft_client_t *self, weft_call_t *call);
 
-/*  Waits for the call's end, at most until `until_us`. Returns without the lock. */
+/*  Waits for the call's end, or an item of a stream, at most until `until_us`. Returns without the lock. */
 void driver_wait (weft_client_t *self, weft_call_t *call, int64_t until_us);
+void driver_wait_for_item (weft_client_t *self, weft_call_t *call, int64_t until_us);
 
 /*  After something was given to the channel: by a thread that waits next, or by one that goes its way. A call
  *  that was started may be *gathered* with others. */

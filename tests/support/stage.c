@@ -47,7 +47,8 @@ static void keep_record (uint64_t alias, const wire_record_t *record)
     CHECK (stage.record_count < 512);
     stage_record_t *kept = &stage.records [stage.record_count++];
     *kept = (stage_record_t){
-        .alias = alias, .kind = record->kind, .id = record->id, .remaining_ms = record->remaining_ms};
+        .alias = alias, .kind = record->kind, .id = record->id, .remaining_ms = record->remaining_ms,
+        .number = record->number};
     keep_text (kept->method, sizeof kept->method, record->method);
     kept->body_size = record->body_size;
     if (record->body && record->body_size <= sizeof kept->body)
@@ -59,6 +60,7 @@ static void keep_record (uint64_t alias, const wire_record_t *record)
         keep_text (kept->key, sizeof kept->key, options.key);
         keep_text (kept->request_key, sizeof kept->request_key, options.request_key);
         keep_text (kept->codec, sizeof kept->codec, options.codec);
+        kept->credit = options.credit;
         keep_meta (kept->meta, sizeof kept->meta, options.meta);
     }
 }
@@ -326,10 +328,12 @@ void stage_end (void)
 
 /*  Calls. */
 
-weft_call_t *stage_call (const char *method, const weft_call_options_t *options)
+static weft_call_t *call_with (const char *method, intake_t *intake, const weft_call_options_t *options)
 {
     weft_call_t *call = call_new (&stage.pool);
     CHECK (call);
+    call->intake = intake;
+    call->described = intake != NULL;
     call->codec = stage.channel.options.codec;
     mp_write_int (&call->args, 7);
     CHECK (call_ask (call, method, options, &stage.channel.options.call));
@@ -337,6 +341,16 @@ weft_call_t *stage_call (const char *method, const weft_call_options_t *options)
     channel_start (&stage.channel, call, stage.now_us);
     keep_all ();
     return call;
+}
+
+weft_call_t *stage_call (const char *method, const weft_call_options_t *options)
+{
+    return call_with (method, NULL, options);
+}
+
+weft_call_t *stage_stream (const char *method, uint64_t window, const weft_call_options_t *options)
+{
+    return call_with (method, intake_new (window), options);
 }
 
 bool stage_done (weft_call_t *call)

@@ -18,6 +18,7 @@ typedef struct {
     uint64_t id;
     char method [64];
     uint32_t remaining_ms;
+    uint64_t number, credit;
     char worker [64], key [64], request_key [64], codec [16];
     char meta [64]; /* "KEY=VALUE " for each */
     uint8_t body [8192];
@@ -70,6 +71,7 @@ uint64_t stage_connect (const char *worker);
 
 /*  Calls. The argument is one number. */
 weft_call_t *stage_call (const char *method, const weft_call_options_t *options);
+weft_call_t *stage_stream (const char *method, uint64_t window, const weft_call_options_t *options);
 bool stage_done (weft_call_t *call); /* has ended, and was handed out exactly once */
 void stage_free (weft_call_t *call);
 int64_t stage_result (weft_call_t *call);

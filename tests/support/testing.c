@@ -133,6 +133,43 @@ static weft_status_t who (weft_request_t *request, const void *args, void *reply
     return WEFT_OK;
 }
 
+static atomic_int_fast64_t items_sent;
+
+static weft_status_t stream (weft_request_t *request, const void *args, void *reply)
+{
+    const stream_args *in = args;
+    stream_item *item = reply;
+    weft_status_t status = WEFT_OK;
+    char line [128];
+
+    item->pad = (weft_bytes){weft_request_alloc (request, (size_t) in->pad + 1), (size_t) in->pad};
+    while (status == WEFT_OK && item->number != in->count) {
+        if ((status = weft_request_send_item (request, item)) != WEFT_OK)
+            break;
+        item->number++;
+        atomic_fetch_add (&items_sent, 1);
+        for (const int64_t start = clock_ms (); clock_ms () - start < in->gap_ms && !weft_request_cancelled (request);)
+            poll (NULL, 0, 1);
+    }
+    snprintf (line, sizeof line, "%.60s %s %lld", in->tag, weft_status_str (status), (long long) item->number);
+    note (line);
+    return status == WEFT_OK && weft_request_user (request) ? weft_request_fail (request, 7, "as it should") : status;
+}
+
+static weft_status_t sent (weft_request_t *request, const void *args, void *reply)
+{
+    (void) request;
+    (void) args;
+    *(int64_t *) reply = atomic_load (&items_sent);
+    return WEFT_OK;
+}
+
+static const weft_method_t streaming [] = {
+    WEFT_METHOD ("Count", stream, stream_args, stream_item, WEFT_STREAM | WEFT_IDEMPOTENT),
+    WEFT_METHOD ("Once", stream, stream_args, stream_item, WEFT_STREAM),
+    {"Fail", stream, stream_args_schema, stream_item_schema, WEFT_STREAM, &items_sent},
+    WEFT_METHOD ("Sent", sent, weft_none, weft_int64, WEFT_IDEMPOTENT), WEFT_METHOD_END};
+
 static const weft_method_t arith [] = {
     WEFT_METHOD ("Add", add, pair_args, weft_int64, WEFT_IDEMPOTENT | WEFT_INLINE),
     WEFT_METHOD ("Multiply", multiply, pair_args, weft_int64, WEFT_IDEMPOTENT),
@@ -153,7 +190,7 @@ weft_status_t weft_load (weft_worker_t *worker)
     static const struct {
         const char *name;
         const weft_method_t *methods;
-    } services [] = {{"Arith", arith}, {"Foo", foo}, {"Echo", echo}, {"Slow", slow}, {"Count", counting}, {"Who", whoami}};
+    } services [] = {{"Arith", arith}, {"Foo", foo}, {"Echo", echo}, {"Slow", slow}, {"Count", counting}, {"Who", whoami}, {"Stream", streaming}};
     for (size_t i = 0; i < sizeof services / sizeof *services; i++) {
         const weft_status_t status = weft_worker_add (worker, services [i].name, services [i].methods, NULL);
         if (status != WEFT_OK)

@@ -49,4 +49,20 @@ typedef struct {
 WEFT_SCHEMA (shape, WEFT_FIELD (title, weft_string), WEFT_ARRAY (points, point, point_count),
              WEFT_OPTIONAL (colour, weft_int64, has_colour))
 
+/*  Stream.Count, Stream.Once (the same, not declared idempotent): `count` items (-1: for ever), numbers from 0, each with so many
+ *  bytes more, `gap_ms` apart. At its end it appends "<tag> <status of the last send> <items sent>" to the log of Count.
+ *  Stream.Sent: none → items that weft_request_send_item took so far, of all streams of this process. Stream.Fail: as Count, and fails with 7
+ *  in the end. */
+typedef struct {
+    int64_t count, pad, gap_ms;
+    const char *tag;
+} stream_args;
+WEFT_SCHEMA (stream_args, WEFT_FIELD (count, weft_int64), WEFT_FIELD (pad, weft_int64), WEFT_FIELD (gap_ms, weft_int64),
+             WEFT_FIELD (tag, weft_string))
+typedef struct {
+    int64_t number;
+    weft_bytes pad;
+} stream_item;
+WEFT_SCHEMA (stream_item, WEFT_FIELD (number, weft_int64), WEFT_FIELD (pad, weft_bytes))
+
 #endif

@@ -53,7 +53,8 @@ typedef enum {
 
 /*  For one call; zero or NULL takes the client's default. Strings are copied. */
 typedef struct {
-    int timeout_ms;         /* the whole call, retries included; 1 to WEFT_CALL_TIMEOUT_MS_MAX */
+    int timeout_ms;         /* the whole call, retries included; 1 to WEFT_CALL_TIMEOUT_MS_MAX; for a stream to
+                               its end, and 0 is no limit */
     int connect_timeout_ms; /* to get through to a worker or the broker */
     weft_via_t via;
     weft_balance_t balance;
@@ -63,12 +64,14 @@ typedef struct {
     const char *request_key; /* the caller's name for this piece of work, at most WEFT_REQUEST_KEY_MAX bytes:
                                 what may have run is tried again, at the same worker */
     const char *const *meta; /* "key=value", NULL-terminated; the handler can read them */
+    int window;             /* of a stream: items that may be on their way here or wait to be taken; default
+                               WEFT_STREAM_WINDOW; 1 to WEFT_STREAM_WINDOW_MAX */
 } weft_call_options_t;
 
 typedef struct {
     const char *name;         /* for people; default: the program's name */
     const char *codec;        /* "msgpack" (default) or "json" */
-    weft_call_options_t call; /* defaults for calls; key, worker, request_key and meta are not looked at */
+    weft_call_options_t call; /* defaults for calls; key, worker, request_key, meta and window are not looked at */
     int refresh_ms;           /* age at which a list of workers is asked for again; default WEFT_REFRESH_MS */
     int calls_max;            /* open at once; default WEFT_CLIENT_CALLS_MAX */
     size_t body_max;          /* default WEFT_BODY_MAX */
@@ -128,9 +131,37 @@ WEFT_EXPORT weft_call_t *weft_client_start_body (weft_client_t *self, const char
                                                  const weft_call_options_t *options, weft_call_fn *done,
                                                  void *arg);
 
+/*  Starts a stream: calls a method that gives items one by one instead of one reply. Returns at once with its
+ *  handle, which the caller destroys; NULL only when memory ran out. Its items are taken with weft_call_next:
+ *
+ *      weft_call_t *call = weft_client_stream (client, "Clock.Ticks", WEFT_IN (every, &second), NULL);
+ *      while (weft_call_next (call, WEFT_OUT (tick, &item), -1))
+ *          printf ("%lld\n", (long long) item.number);
+ *      weft_status_t status = weft_call_status (call);     // OK: it came to its end, and all items were here
+ *      weft_call_destroy (&call);                          // a stream that is not at its end is cancelled
+ *
+ *  The worker is asked for no more items than fit the window (and fewer than that if they are large, so that
+ *  they take about WEFT_STREAM_WINDOW_BYTES) and waits while they are not taken. Once an item was handed out
+ *  the stream is not tried again: it ends with what went wrong. A method that is no stream, a BROADCAST and a
+ *  request key end INVALID, and so does a stream that is called as if it were none. Any thread. */
+WEFT_EXPORT weft_call_t *weft_client_stream (weft_client_t *self, const char *method, weft_value_t args,
+                                             const weft_call_options_t *options);
+WEFT_EXPORT weft_call_t *weft_client_stream_body (weft_client_t *self, const char *method, const void *body,
+                                                  size_t size, const char *codec,
+                                                  const weft_call_options_t *options);
+
+/*  Decodes the next item of a stream into a zeroed C value; waits for it at most `timeout_ms` (0: not at all; -1:
+ *  until one comes or the stream ends). What the value points to lives until the next call of this or destroy.
+ *  True: here it is. False: there is none now; with weft_call_done the stream has ended, and its outcome is told
+ *  like that of any call. Items that came before the end are handed out first, unless it was cancelled; and an
+ *  item that does not decode ends the stream INVALID. Any thread, one at a time. */
+WEFT_EXPORT bool weft_call_next (weft_call_t *self, weft_value_t item, int timeout_ms);
+/*  The same, as encoded: never NULL for an item. */
+WEFT_EXPORT const void *weft_call_next_body (weft_call_t *self, size_t *size, int timeout_ms);
+
 /*  Waits until the call is done, at most `timeout_ms` (-1: until it is, which its deadline bounds). True
- *  if done. Any thread. Of a call without a callback that nobody waits for, `done` tells up to about a
- *  millisecond late. */
+ *  if done. Any thread. A stream does not get there while its items are not taken. Of a call without a
+ *  callback that nobody waits for, `done` tells up to about a millisecond late. */
 WEFT_EXPORT bool weft_call_wait (weft_call_t *self, int timeout_ms);
 WEFT_EXPORT bool weft_call_done (const weft_call_t *self);
 
