@@ -390,6 +390,8 @@ static int run_with (bench_t *self)
         return code;
     buffer_init (&body, 2u * WEFT_BODY_MAX);
     code = catalog_signature (cli, cli->options.args [0], &signature);
+    if (code == EXITS_OK && signature.stream)
+        code = cli_fail (cli, EXITS_USAGE, "%s is a stream; bench takes methods with one reply", signature.name);
     if (code == EXITS_OK)
         code = input_body (cli, cli->options.args [1], &signature, &body);
     if (code == EXITS_OK) {

@@ -1,11 +1,14 @@
 /* SPDX-License-Identifier: MPL-2.0
  *
- *  call.c - weft call: JSON in, one call, JSON out. */
+ *  call.c - weft call: JSON in, one call, JSON out; or a line for each item of a stream. */
 
 #include "commands.h"
 #include "input.h"
+#include <poll.h>
 #include <stdlib.h>
 #include <string.h>
+
+#define LOOK_MS 100 /* how soon Ctrl-C is noticed while no item comes */
 
 /*  The outcome as an object: with -o json, one for each worker that was asked. */
 static void print_outcome (cli_t *cli, const weft_call_t *call, const signature_t *signature)
@@ -59,7 +62,7 @@ static int report_one (cli_t *cli, const weft_call_t *call, const signature_t *s
     const weft_status_t status = weft_call_status (call);
     if (cli->json)
         print_outcome (cli, call, signature);
-    else if (status == WEFT_OK && !print_reply (cli, call, signature))
+    else if (status == WEFT_OK && !signature->stream && !print_reply (cli, call, signature))
         return cli_fail (cli, EXITS_OTHER, "%s: the reply does not fit the type it was registered with",
                          signature->name);
     return status == WEFT_OK ? EXITS_OK : cli_fail_call (cli, signature->name, call);
@@ -99,6 +102,61 @@ static int make_call (cli_t *cli, const signature_t *signature, const buffer_t *
     return code;
 }
 
+/*  One item, on a line of its own. False: it could not be printed, or nobody reads any more. */
+static bool print_item (cli_t *cli, const signature_t *signature, const void *body, size_t size)
+{
+    if (cli->json) {
+        object_t line;
+        object_init (&line);
+        object_value (&line, "item", signature->reply.data, signature->reply.size, body, size);
+        cli_print_object (cli, &line);
+        object_fini (&line);
+    } else if (size == 0)
+        printf ("null\n");
+    else if (!cli_print_typed (cli, signature->reply.data, signature->reply.size, body, size)) {
+        cli_fail (cli, EXITS_OTHER, "%s: an item does not fit the type it was registered with", signature->name);
+        return false;
+    }
+    return cli_flush ();
+}
+
+/*  Prints items until the stream ends, or Ctrl-C. */
+static int follow (cli_t *cli, weft_call_t *call, const signature_t *signature)
+{
+    struct pollfd interrupt = {.fd = cli_catch_interrupts (), .events = POLLIN};
+    bool printed = true;
+    size_t size;
+
+    cli->pretty = false;
+    while (printed && poll (&interrupt, 1, 0) == 0) {
+        const void *const body = weft_call_next_body (call, &size, LOOK_MS);
+        if (body)
+            printed = print_item (cli, signature, body, size);
+        else if (weft_call_done (call))
+            return report_one (cli, call, signature);
+    }
+    weft_call_cancel (call);
+    return printed ? EXITS_OK : EXITS_OTHER;
+}
+
+static int make_stream (cli_t *cli, const signature_t *signature, const buffer_t *body)
+{
+    weft_call_options_t options;
+    char worker [UUID_SIZE + 1];
+    const int failed = commands_call_options (cli, &options, worker);
+    if (failed)
+        return failed;
+    if (cli->options.timeout_us == 0)
+        options.timeout_ms = 0; /* it may last */
+    weft_call_t *call =
+        weft_client_stream_body (cli->client, signature->name, body->data, body->size, "msgpack", &options);
+    if (!call)
+        return cli_fail (cli, EXITS_OTHER, "%s: out of memory", signature->name);
+    const int code = follow (cli, call, signature);
+    weft_call_destroy (&call);
+    return code;
+}
+
 int commands_call_options (cli_t *cli, weft_call_options_t *call, char worker [UUID_SIZE + 1])
 {
     const options_t *const options = &cli->options;
@@ -131,13 +189,10 @@ static int run (cli_t *cli)
 
     buffer_init (&body, 2u * WEFT_BODY_MAX);
     code = catalog_signature (cli, cli->options.args [0], &signature);
-    if (code == EXITS_OK && signature.stream)
-        code = cli_fail (cli, EXITS_USAGE, "%s is a stream; call takes methods with one reply",
-                         signature.name);
     if (code == EXITS_OK)
         code = input_body (cli, cli->options.args [1], &signature, &body);
     if (code == EXITS_OK)
-        code = make_call (cli, &signature, &body);
+        code = signature.stream ? make_stream (cli, &signature, &body) : make_call (cli, &signature, &body);
     signature_free (&signature);
     buffer_fini (&body);
     return code;
@@ -162,10 +217,13 @@ const command_t command_call = {
         "line, from @FILE, or from standard input (-). The reply is printed as JSON: indented on a\n"
         "terminal, else on one line. With -o json it is an object with status, executed, origin, worker,\n"
         "via, attempts, ledger (where the time went) and reply. With --balance broadcast every worker is\n"
-        "asked, and there is one line for each, its UUID first.\n",
+        "asked, and there is one line for each, its UUID first.\n"
+        "A stream prints one line for each item, until it ends, or Ctrl-C or --timeout ends it; with\n"
+        "-o json each is an object with item, and the outcome comes last.\n",
     .examples = "  weft call Arith.Add '{\"a\": 2, \"b\": 3}'\n"
                 "  weft call Text.Count @body.json --via broker -t 2s\n"
                 "  weft call Cache.Clear --balance broadcast\n"
+                "  weft call Clock.Ticks '{\"every_ms\": 1000}'\n"
                 "  jq .body order.json | weft call Orders.Place - -o json --request-key order-17\n",
     .flags = flags,
     .args_min = 1,
