@@ -41,7 +41,12 @@ def fail(code: int):
     raise weft.Error("APP_ERROR", "as you wish", code=code)
 
 
-SERVICES = {"Py": {"Add": weft.idempotent(add), "Hello": hello, "Echo": echo, "Sleep": sleep, "Fail": fail}}
+def count(count: int, size: int):
+    for number in range(count):
+        yield [number, bytes(size)]
+
+
+SERVICES = {"Py": {"Count": count, "Add": weft.idempotent(add), "Hello": hello, "Echo": echo, "Sleep": sleep, "Fail": fail}}
 
 
 class Calls(mesh.Mesh):
@@ -224,6 +229,25 @@ class Calls(mesh.Mesh):
             self.assertEqual(self.fails("INVALID", "Count.Next", ["other", 0], **how).executed, 0)
             self.assertEqual(self.fails("INVALID", "Count.Next", ["k", 0], **{**how, "request_key": 256 * "k"}).executed, 0)
             self.assertNotEqual(self.client.call("Count.Next", ["k", 0], **{**how, "request_key": ""}), first)
+
+    def test_streams_of_a_c_worker(self):
+        for via in ("direct", "broker"):
+            args = {"count": 500, "pad": 3, "gap_ms": 0, "tag": ""}
+            self.assertEqual([item[0] for item in self.client.stream("Stream.Count", args, via=via)], list(range(500)))
+            self.assertEqual([len(item[1]) for item in self.client.stream("Stream.Count", {**args, "count": 5, "pad": 50000}, via=via, window=1)], [50000] * 5)
+            with self.assertRaises(weft.Error) as failed:
+                for item in self.client.stream("Stream.Fail", {**args, "count": 2}, via=via):
+                    last = item
+            self.assertEqual((last[0], failed.exception.status, failed.exception.code), (1, "APP_ERROR", 7))
+            with self.assertRaises(weft.Error) as invalid:
+                self.client.call("Stream.Count", args, via=via)
+            self.assertEqual((invalid.exception.status, invalid.exception.executed), ("INVALID", 0))
+
+    def test_a_stream_is_cancelled_when_its_reader_stops(self):
+        for via in ("direct", "broker"):
+            for item in self.client.stream("Stream.Once", {"count": -1, "pad": 0, "gap_ms": 0, "tag": "left-" + via}, via=via):
+                break
+            await_("the handler is told", lambda: os.path.exists(self.log) and "left-%s CANCELLED" % via in open(self.log).read())
 
     def test_weft_worker_is_at_every_worker(self):
         for via in self.both():
@@ -573,6 +597,16 @@ class PythonWorker(mesh.Mesh):
             self.assertEqual(self.client.call_many([("Py.Add", [i, i]) for i in range(300)], via=via), [2 * i for i in range(300)])
             self.assertEqual(self.client.call("Py.Hello", {"name": "you"}, via=via, codec="json"), "hello, you")
             self.assertEqual(self.client.call("Py.Echo", [b"z" * 100000], via=via), b"z" * 100000)
+
+    def test_streams_of_a_python_worker(self):
+        for via in ("direct", "broker"):
+            self.assertEqual([item[0] for item in self.client.stream("Py.Count", [300, 10], via=via)], list(range(300)))
+            self.assertEqual([len(item[1]) for item in self.client.stream("Py.Count", [4, 20000], via=via, window=2)], [20000] * 4)
+            self.assertEqual(self.weft("call", "Py.Count", '{"count": 100, "size": 0}', "--via", via),
+                             "\n".join('[%d,""]' % number for number in range(100)))
+            with self.assertRaises(weft.Error) as invalid:
+                self.client.call("Py.Count", [1, 1], via=via)
+            self.assertEqual((invalid.exception.status, invalid.exception.executed), ("INVALID", 0))
 
     def test_n8_errors_of_a_python_worker(self):
         for via in ("direct", "broker"):

@@ -86,6 +86,39 @@ class Client:
     def outcome(codec, status, body, info={}, *later):
         return decoded(codec, body) if status == 0 else Error(status, **info)
 
+    def stream(self, method, args=None, timeout=None, via="direct", worker=None, window=64, **options):
+        """Yields the items of a stream; raises Error when it ends otherwise than OK. Asks for more when half the window was taken. `timeout`:
+        in seconds, for all of it. One at a time: between two items nothing else is read from that connection."""
+        deadline = None if timeout is None else time.monotonic() + timeout
+        link, lost, options = self.route(method, 5.0, via, worker, {**options, "credit": window})
+        codec, id, index, credit = options.get("codec", self.codec), next(link.ids), 0, window
+        link.add(REQUEST, id, method, NO_DEADLINE if timeout is None else int(timeout * 1000), encode(codec, args), options)
+        link.flush()
+        try:
+            while True:
+                records = link.receive(1.0 if deadline is None else deadline - time.monotonic())
+                for kind, *fields in records:
+                    if kind == ITEM and fields[0] == id:
+                        if fields[1] != index or index >= credit:
+                            raise Error("INTERNAL", "item %d came instead of item %d" % (fields[1], index))
+                        index += 1
+                        yield decoded(codec, fields[2])
+                        if credit - index <= window // 2:
+                            link.add(CREDIT, id, window - (credit - index))
+                            credit = index + window
+                            link.flush()
+                    elif kind == REPLY and fields[0] == id:
+                        id = None
+                        if isinstance(end := self.outcome(codec, *fields[1:]), Error):
+                            raise end
+                        return
+                if not records and (link.lost or deadline is not None and time.monotonic() >= deadline):
+                    raise Error(lost if link.lost else "DEADLINE_EXCEEDED", "after %d items" % index)
+        finally:
+            if id:
+                link.add(CANCEL, id)
+                link.flush()
+
     def watch(self, service, timeout=5.0):
         """Yields (full, rows) whenever the workers of a service change, until nothing did for `timeout` seconds. A list that comes
         in parts is yielded when it is whole, with what changed meanwhile."""

@@ -22,7 +22,8 @@ def method_row(name, function):
     """A method as REGISTER wants it: a function's parameters are the fields of its argument's struct."""
     signature = inspect.signature(function)
     fields = [(p.name + "?" * (p.default is not p.empty), TYPES.get(p.annotation, "any")) for p in signature.parameters.values()]
-    return [name, getattr(function, "weft_flags", 0), ["struct", name, *itertools.chain(*fields)], TYPES.get(signature.return_annotation, "any")]
+    flags = getattr(function, "weft_flags", 0) | 4 * inspect.isgeneratorfunction(function)
+    return [name, flags, ["struct", name, *itertools.chain(*fields)], TYPES.get(signature.return_annotation, "any")]
 
 
 def idempotent(function):
@@ -47,6 +48,7 @@ class Worker:
         self.pool, self.open, self.finished = ThreadPoolExecutor(threads), {}, 0
         self.done, self.registered, self.draining = queue.SimpleQueue(), threading.Event(), False
         self.wake_read, self.wake_write = os.pipe()
+        self.credits, self.change = {}, threading.Condition()  # of streams: items that may still be sent
 
     def start(self, timeout=5.0):
         """Runs in the background; returns once the broker has acknowledged the registration, or raises its refusal."""
@@ -131,6 +133,10 @@ class Worker:
             out.add(REFUSED, INVALID, "say HELLO first")
         elif kind == REQUEST:
             self.request(out, codec, *fields[:5])
+        elif kind in (CREDIT, CANCEL) and (out, fields[0]) in self.credits:
+            with self.change:  # a stream that was cancelled gets none any more
+                self.credits[out, fields[0]] = -1 if kind == CANCEL else self.credits[out, fields[0]] + fields[1]
+                self.change.notify_all()
         elif kind == CANCEL and (out, fields[0]) in self.open and self.open[out, fields[0]].cancel():
             self.reply(out, fields[0], Error("CANCELLED", "not begun", 0))
         elif kind == BEAT_OK and out is self.link:
@@ -167,11 +173,27 @@ class Worker:
             self.reply(out, id, Error("UNIMPLEMENTED", "no method %s; known: %s" % (method, ", ".join(sorted(self.methods)))))
         elif codec not in CODECS:
             self.reply(out, id, Error("INVALID", 'unknown codec "%s"; known: %s' % (codec, ", ".join(CODECS))))
+        elif inspect.isgeneratorfunction(self.methods[method]) != ("credit" in options):
+            self.reply(out, id, Error("INVALID", "%s is %s stream" % (method, "no" if "credit" in options else "a"), 0))
         else:
-            call = self.open[out, id] = self.pool.submit(self.serve, self.methods[method], codec, body, time.monotonic() + remaining_ms / 1000)
+            if "credit" in options:
+                self.credits[out, id] = options["credit"]
+            call = self.open[out, id] = self.pool.submit(self.serve, self.methods[method], codec, body, time.monotonic() + remaining_ms / 1000, (out, id))
             call.add_done_callback(lambda call: self.wake((out, id, call)))
 
-    def serve(self, function, codec, body, expires):
+    def send_items(self, codec, items, key, expires):
+        """Runs on the pool: the items of a stream, as its caller asks for them; then an empty body."""
+        for index, item in enumerate(items):
+            with self.change:
+                while self.credits[key] == 0 and time.monotonic() < expires and not self.draining:
+                    self.change.wait(1)
+                if self.credits[key] <= 0:
+                    return Error("CANCELLED" if self.credits[key] < 0 else "DRAINING" if self.draining else "DEADLINE_EXCEEDED", "after %d items" % index, 1)
+                self.credits[key] -= 1
+            self.wake((*key, (index, encode(codec, item))))
+        return b""
+
+    def serve(self, function, codec, body, expires, key):
         """Runs on the pool: the body of the reply, or an Error."""
         if time.monotonic() >= expires:
             return Error("DEADLINE_EXCEEDED", "expired before it began", 0)
@@ -183,7 +205,8 @@ class Worker:
         except (TypeError, ValueError, AttributeError) as wrong:
             return Error("INVALID", "reading body: %s" % wrong)
         try:
-            return encode(codec, function(*call.args, **call.kwargs))
+            result = function(*call.args, **call.kwargs)
+            return self.send_items(codec, result, key, expires) if inspect.isgenerator(result) else encode(codec, result)
         except Error as error:
             return error
         except Exception as error:
@@ -197,7 +220,9 @@ class Worker:
         """Answers a call that ended; None begins the drain."""
         if what:
             out, id, call = what
-            if self.open.get((out, id)) is call and not call.cancelled():
+            if isinstance(call, tuple):
+                out.add(ITEM, id, *call)
+            elif self.open.get((out, id)) is call and not call.cancelled():
                 self.finished += 1
                 self.reply(out, id, call.result())
         elif what is None and not self.draining:
@@ -209,6 +234,7 @@ class Worker:
 
     def reply(self, out, id, result):
         self.open.pop((out, id), None)
+        self.credits.pop((out, id), None)
         if not isinstance(result, Error):
             return out.add(REPLY, id, 0, result)
         info = dict(executed=result.executed, origin=3 if result.status == "APP_ERROR" else 2, text=result.text, code=result.code)
