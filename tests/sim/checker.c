@@ -4,6 +4,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include "call.h"
+#include "codec.h"
 #include "faults.h"
 #include "roles.h"
 
@@ -344,6 +345,12 @@ void checker_worker_reads (process_t *worker, end_t *end, message_t *message, in
         if (!call)
             continue;
         call->transit_us += transit_us;
+        if (record.remaining_ms == WIRE_NO_DEADLINE) {
+            call->may_begin_until_us = NEVER;
+            if (call->deadline_us != NEVER)
+                violated ("%s is told that call %lld has no deadline", worker->name, (long long) call->number);
+            continue;
+        }
         const int64_t left_us = record.remaining_ms * 1000LL, until_us = world.now_us + left_us;
         if (until_us > call->may_begin_until_us)
             call->may_begin_until_us = until_us;
@@ -508,6 +515,12 @@ void checker_client_bounds (process_t *client, size_t open)
 
 static void check_answer (record_t *record, weft_call_t *call)
 {
+    if (job_is_stream (record->kind)) {
+        if (record->items != job_items (record->number))
+            violated ("call %lld ended with OK after %lld items; it has %lld", (long long) record->number,
+                      (long long) record->items, (long long) job_items (record->number));
+        return;
+    }
     const int64_t number = load_work (record)->number;
     job_reply reply = {0};
     if (weft_call_read (call, WEFT_OUT (job_reply, &reply)) != WEFT_OK)
@@ -517,6 +530,30 @@ static void check_answer (record_t *record, weft_call_t *call)
         violated ("call %lld got a wrong answer: %lld for call %lld, with %zu bytes instead of %zu",
                   (long long) record->number, (long long) reply.answer, (long long) reply.number, reply.pad.size,
                   record->pad_size);
+}
+
+void checker_item (record_t *record, weft_call_t *call, const void *body, size_t size)
+{
+    const intake_t *intake = call->intake;
+    codec_error_t error;
+    job_reply item = {0};
+    arena_t arena;
+
+    arena_init (&arena, 100000);
+    if (!codec_decode (call->codec, body, size, WEFT_OUT (job_reply, &item), &arena, &error))
+        violated ("an item of call %lld cannot be read: %s", (long long) record->number, error.text);
+    else if (item.number != record->number || item.answer != record->items)
+        violated ("call %lld got item %lld of call %lld instead of its item %lld", (long long) record->number,
+                  (long long) item.answer, (long long) item.number, (long long) record->items);
+    arena_fini (&arena);
+    record->items++;
+    summary.items++;
+    if (record->ended)
+        violated ("call %lld got an item after its end", (long long) record->number);
+    if (intake->held + intake->promised > intake->window)
+        violated ("%llu items of call %lld are here and %llu on their way; the window is %llu",
+                  (unsigned long long) intake->held, (long long) record->number, (unsigned long long) intake->promised,
+                  (unsigned long long) intake->window);
 }
 
 /*  What the broker says reaches everybody soon. */
@@ -593,6 +630,8 @@ static bool may_end_with (const record_t *record, weft_status_t status)
 static void check_time (const record_t *record)
 {
     const process_t *client = record->client;
+    if (record->deadline_us == NEVER && record->status != WEFT_DEADLINE_EXCEEDED)
+        return;
     const int64_t due_us =
         record->deadline_us > client->stalled_until_us ? record->deadline_us : client->stalled_until_us;
     if (world.now_us > due_us + LATE_US + client->lag_us)

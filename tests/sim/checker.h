@@ -7,6 +7,7 @@
  *      once              what is not idempotent never runs twice (a broadcast: not twice at one worker)
  *      keys              what has a request key never runs twice in one life of a worker; who asks again is told the same
  *      answers           are those of the call that was made
+ *      streams           items come in order, each once; all of them before an OK; never more at once than the window
  *      time              nothing begins after the time its worker was given, and that never grows on the way
  *      windows           a worker never has more open than it granted; nobody sends work to who is known to go or gone
  *      queues            nobody is turned down for a long wait while the queue is short of standing, and nobody waits for a deadline in
@@ -29,6 +30,9 @@ void checker_end (void);
 
 /*  The end of a call, as its caller is told. */
 void checker_outcome (record_t *record, weft_call_t *call);
+
+/*  An item of a stream, as its caller takes it. */
+void checker_item (record_t *record, weft_call_t *call, const void *body, size_t size);
 
 /*  A handler begins (NEVER: it is unknown whether in time), and has run. */
 void checker_begins (process_t *worker, int64_t number, int64_t now_us);
@@ -63,7 +67,7 @@ void checker_empty (void);
 void checker_judge (void);
 
 typedef struct {
-    uint64_t calls, abandoned, by_status [WEFT_STATUS_COUNT], runs;
+    uint64_t calls, abandoned, by_status [WEFT_STATUS_COUNT], runs, items;
 } checker_summary_t;
 extern checker_summary_t summary;
 

@@ -294,6 +294,8 @@ static void read_events (model_t *self, bool of_broker, int64_t now_us)
 /*  driver.c: hand_over_all, run_callbacks */
 static void hand_over (model_t *self)
 {
+    for (weft_call_t *call; (call = channel_next_fresh (&self->channel));)
+        load_fresh (call);
     for (weft_call_t *call; (call = channel_next_done (&self->channel));) {
         if (weft_call_done (call))
             violated ("a call of %s ended twice", self->process->name);
@@ -436,6 +438,20 @@ void client_process_cancel (process_t *process, weft_call_t *call)
     if (!self->busy)
         flush (self, now_us);
     process_wake (process, world.now_us);
+}
+
+/*  weft_call_next_body: the next item that is here, or NULL. */
+const void *client_process_take (process_t *process, weft_call_t *call, size_t *size)
+{
+    model_t *self = process->model;
+    const int64_t now_us = process_now_us (process);
+    intake_item_t *item = channel_take_item (&self->channel, call, now_us);
+    if (!self->busy)
+        flush (self, now_us);
+    if (!item)
+        return NULL;
+    *size = item->size;
+    return intake_bytes (item);
 }
 
 void client_process_release (process_t *process, weft_call_t *call)

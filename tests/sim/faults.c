@@ -71,6 +71,7 @@ static void draw_load (void)
     profile.json_per_mille = sometimes (1000);
     profile.stuck_per_mille = gentle ? 0 : sometimes (20);
     profile.follow_per_mille = sometimes (300);
+    profile.stream_per_mille = gentle ? 100 : sometimes (300);
     profile.handler_us = gentle && chance (400) ? 400 * MS : handlers_us [roll (6)];
     profile.handler_timeout_us = !gentle && chance (300) ? between (20, 500) * MS + 2 * profile.handler_us : 0;
     profile.call_gap_us = between (5, 80) * MS;

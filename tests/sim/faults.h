@@ -37,7 +37,7 @@ typedef struct {
     int64_t call_gap_us;    /* of one client */
     unsigned via_weights [3]; /* auto, direct, broker */
     unsigned once_per_mille, big_per_mille, cancel_per_mille, short_per_mille, keyed_per_mille, broadcast_per_mille,
-        bound_per_mille, json_per_mille, stuck_per_mille, follow_per_mille;
+        bound_per_mille, json_per_mille, stuck_per_mille, follow_per_mille, stream_per_mille;
     int64_t handler_us;     /* usually, at most */
     /* settings of the cores */
     int64_t ttl_ms, refresh_us, handler_timeout_us;

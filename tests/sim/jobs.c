@@ -6,11 +6,16 @@
 #include "mp.h"
 
 process_t *job_process;
-bool job_noted;
+bool job_noted, job_complete;
 
 int64_t job_answer (int64_t number, job_kind_t kind)
 {
     return number * 7919 + (int64_t) kind;
+}
+
+int64_t job_items (int64_t number)
+{
+    return number % 31;
 }
 
 /*  msgpack: the array's first element; JSON: the first digits. */
@@ -51,6 +56,15 @@ static weft_status_t serve (weft_request_t *request, const void *args, void *rep
     return WEFT_OK;
 }
 
+/*  What it says is said for it by who runs it. */
+static weft_status_t serve_stream (weft_request_t *request, const void *args, void *reply)
+{
+    (void) request;
+    (void) reply;
+    checker_ends (job_process, ((const job_args *) args)->number);
+    return job_complete ? WEFT_OK : WEFT_CANCELLED;
+}
+
 #define JOB(name, flags, kind) {name, serve, job_args_schema, job_reply_schema, flags, (void *) (uintptr_t) kind}
 
 const weft_method_t job_methods [] = {
@@ -59,4 +73,6 @@ const weft_method_t job_methods [] = {
     JOB ("Fast", WEFT_IDEMPOTENT | WEFT_INLINE, JOB_FAST),
     JOB ("FastOnce", WEFT_INLINE, JOB_FAST_ONCE),
     JOB ("Fail", 0, JOB_FAIL),
+    {"Stream", serve_stream, job_args_schema, job_reply_schema, WEFT_STREAM | WEFT_IDEMPOTENT, NULL},
+    {"StreamOnce", serve_stream, job_args_schema, job_reply_schema, WEFT_STREAM, NULL},
     WEFT_METHOD_END};

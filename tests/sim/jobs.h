@@ -23,7 +23,16 @@ WEFT_SCHEMA (job_reply, WEFT_FIELD (number, weft_int64), WEFT_FIELD (answer, wef
              WEFT_FIELD (pad, weft_bytes))
 
 #define JOB_SERVICE "Job"
-typedef enum { JOB_ADD, JOB_ONCE, JOB_FAST, JOB_FAST_ONCE, JOB_FAIL, JOB_KINDS } job_kind_t;
+typedef enum {
+    JOB_ADD,
+    JOB_ONCE,
+    JOB_FAST,
+    JOB_FAST_ONCE,
+    JOB_FAIL,
+    JOB_STREAM,
+    JOB_STREAM_ONCE,
+    JOB_KINDS
+} job_kind_t;
 extern const weft_method_t job_methods [];
 
 static inline bool job_is_idempotent (job_kind_t kind)
@@ -31,7 +40,15 @@ static inline bool job_is_idempotent (job_kind_t kind)
     return job_methods [kind].flags & WEFT_IDEMPOTENT;
 }
 
+static inline bool job_is_stream (job_kind_t kind)
+{
+    return job_methods [kind].flags & WEFT_STREAM;
+}
+
 int64_t job_answer (int64_t number, job_kind_t kind);
+
+/*  A stream's items: how many it has; each is a job_reply whose answer is its index. */
+int64_t job_items (int64_t number);
 
 /*  The call's number in an encoded body; 0: it is none of ours. */
 int64_t job_number (const void *body, size_t size);
@@ -40,5 +57,6 @@ int64_t job_number (const void *body, size_t size);
 struct process;
 extern struct process *job_process;
 extern bool job_noted;
+extern bool job_complete; /* a stream's: all its items were sent */
 
 #endif

@@ -108,6 +108,8 @@ static void choose_way (record_t *record)
 
 static job_kind_t some_kind (void)
 {
+    if (chance (profile.stream_per_mille))
+        return chance (600) ? JOB_STREAM : JOB_STREAM_ONCE;
     if (chance (profile.once_per_mille))
         return chance (700) ? JOB_ONCE : chance (500) ? JOB_FAST_ONCE : JOB_FAIL;
     return chance (700) ? JOB_ADD : JOB_FAST;
@@ -124,6 +126,18 @@ static void cancel (void *arg, uint64_t tag)
     client_process_cancel (record->client, record->call);
 }
 
+/*  Some have no deadline, but not where a drain must not fail a call. */
+static void choose_stream (record_t *record)
+{
+    weft_call_options_t *options = &record->options;
+    if (options->balance == WEFT_BALANCE_BROADCAST)
+        options->balance = WEFT_BALANCE_P2C;
+    options->request_key = NULL;
+    if (!strict && !profile.gentle && chance (400))
+        options->timeout_ms = 0;
+    options->window = strict || profile.gentle ? 8 : (int) between (1, 20);
+}
+
 static void start (record_t *record);
 
 static void call_once (process_t *client)
@@ -132,6 +146,8 @@ static void call_once (process_t *client)
 
     record->kind = some_kind ();
     choose_way (record);
+    if (job_is_stream (record->kind))
+        choose_stream (record);
     record->strict = strict;
     record->may_run_again = job_is_idempotent (record->kind);
     record->pad_size = chance (profile.big_per_mille) ? (size_t) between (4000, PAD_MAX) : (size_t) roll (40);
@@ -162,9 +178,13 @@ static void start (record_t *record)
     codec_error_t error;
 
     record->started_us = world.now_us;
-    record->deadline_us = world.now_us + record->options.timeout_ms * MS;
+    record->deadline_us = record->options.timeout_ms ? world.now_us + record->options.timeout_ms * MS : NEVER;
     weft_call_t *call = record->call = client_process_call (client);
     call->callback_arg = record;
+    if (job_is_stream (record->kind)) {
+        call->intake = intake_new ((uint64_t) record->options.window);
+        call->described = true;
+    }
     const job_args args = {load_work (record)->number, {padding, record->pad_size}};
     if (!codec_encode (call->codec, WEFT_IN (job_args, &args), &call->args, &error))
         abort ();
@@ -251,11 +271,46 @@ static bool may_ask_again (const process_t *client, const record_t *record)
            && record->executed != WEFT_EXECUTED_NO && record->options.balance != WEFT_BALANCE_BROADCAST;
 }
 
+static bool take_item (record_t *record)
+{
+    size_t size;
+    const void *body = client_process_take (record->client, record->call, &size);
+    if (body)
+        checker_item (record, record->call, body, size);
+    return body != NULL;
+}
+
+/*  Takes some of the items that came, at a reader's pace. */
+static void read_items (void *arg, uint64_t tag)
+{
+    record_t *record = load_record ((int64_t) tag);
+    (void) arg;
+    if (!record || !record->call)
+        return;
+    if (can_call (record->client))
+        for (uint64_t left = 1 + roll (3); left > 0 && take_item (record); left--) {
+        }
+    record->reading = intake_holds (record->call->intake);
+    if (record->reading)
+        world_at (world.now_us + between (1, 10 * MS), read_items, NULL, tag);
+}
+
+void load_fresh (weft_call_t *call)
+{
+    record_t *record = weft_call_arg (call);
+    if (record->reading || !record->call)
+        return;
+    record->reading = true;
+    world_at (world.now_us + between (1, 10 * MS), read_items, NULL, (uint64_t) record->number);
+}
+
 void load_done (process_t *client, weft_call_t *call)
 {
     record_t *record = weft_call_arg (call);
     char worker [40];
 
+    while (call->intake && take_item (record)) {
+    }
     checker_outcome (record, call);
     record->call = NULL;
     open_count--;

@@ -23,12 +23,14 @@ struct record {
     size_t pad_size;
     bool may_run_again;         /* by its method */
     bool strict;                /* begun when all was well again: it must succeed */
-    int64_t started_us, deadline_us;
+    int64_t started_us, deadline_us; /* NEVER: a stream without */
     /* what became of it */
     weft_call_t *call;          /* NULL: done, or its client is gone */
     bool abandoned, cancelled, ended;
     weft_status_t status;
     weft_executed_t executed;
+    int64_t items;              /* of a stream, taken */
+    bool reading;               /* somebody will take the next */
     /* what was seen on its way */
     int runs;
     uint64_t ran_at [RUNS_MAX]; /* worker and life */
@@ -68,6 +70,7 @@ size_t load_open (void);
 const char *load_method (const weft_call_t *call);
 const weft_call_options_t *load_options (const weft_call_t *call);
 void load_done (process_t *client, weft_call_t *call);
+void load_fresh (weft_call_t *call); /* items came */
 void load_forget (process_t *client); /* it was killed: nobody learns what became of its calls */
 
 #endif

@@ -45,6 +45,7 @@ struct weft_client_stats;
 void client_process_begin (process_t *self, struct weft_call *call);
 void client_process_cancel (process_t *self, struct weft_call *call);
 struct weft_call *client_process_call (process_t *self);
+const void *client_process_take (process_t *self, struct weft_call *call, size_t *size);
 void client_process_release (process_t *self, struct weft_call *call);
 void client_process_close (process_t *self);
 bool client_process_lists (const process_t *self, const char *const *uuids, size_t count, char why [200]);

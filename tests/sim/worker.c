@@ -16,6 +16,7 @@
 #define TURN_MESSAGES_MAX 256
 #define STALL_US          (10 * MS)
 #define LANES_MAX         8
+#define STREAMS_MAX       64
 #define LOOKS             4 /* at whether it is cancelled, during a long handler that cares */
 
 /*  direct_peer_t of direct.c. */
@@ -33,6 +34,13 @@ typedef struct {
     uint64_t tag;
 } lane_of_executor_t;
 
+/*  A thread of its own. */
+typedef struct {
+    weft_request_t *request; /* NULL: none */
+    uint64_t tag;
+    int64_t number, sent;
+} stream_thread_t;
+
 typedef struct {
     process_t *process;
     session_t session;
@@ -47,6 +55,7 @@ typedef struct {
     list_t callers, lost_callers;
     executor_batch_t queued, done;
     lane_of_executor_t lanes [LANES_MAX];
+    stream_thread_t streams [STREAMS_MAX];
     bool drain;
     int64_t flush_until_us;     /* flush_last */
 } model_t;
@@ -136,6 +145,73 @@ static void run_lanes (model_t *self)
     }
 }
 
+/*  Streams --------------------------------------------------------------------------------------------------------- */
+
+static void stream_over (model_t *self, stream_thread_t *thread)
+{
+    weft_request_t *request = thread->request;
+    thread->request = NULL;
+    job_complete = thread->sent == job_items (thread->number);
+    request_run (request);
+    request_end (request, process_now_us (self->process));
+    executor_batch_add (&self->done, &request->job);
+    process_wake (self->process, world.now_us);
+}
+
+/*  What a stream's handler does next; where it would wait, it comes back. */
+static void stream_step (void *arg, uint64_t tag)
+{
+    process_t *process = arg;
+    model_t *self = process->model;
+    stream_thread_t *thread = NULL;
+
+    for (int i = 0; self && i < STREAMS_MAX; i++)
+        if (self->streams [i].request && self->streams [i].tag == tag)
+            thread = &self->streams [i];
+    if (!thread)
+        return; /* of a process that is no more */
+    job_process = process;
+    const bool in_time = process_now_us (process) < thread->request->deadline_us;
+    if (!process->frozen && (thread->sent == job_items (thread->number) || (tag & 1 && weft_request_cancelled (thread->request)))) {
+        stream_over (self, thread);
+        return;
+    }
+    if (!process->frozen && (!in_time || stream_may_put (thread->request->stream))) {
+        const job_reply item = {.number = thread->number, .answer = thread->sent};
+        if (weft_request_send_item (thread->request, &item) != WEFT_OK) {
+            stream_over (self, thread);
+            return;
+        }
+        thread->sent++;
+        process_wake (process, world.now_us);
+    }
+    world_at (world.now_us + between (1, 3 * MS), stream_step, process, tag);
+}
+
+/*  executor_run_apart */
+static void run_apart (model_t *self, executor_job_t *job, int64_t now_us)
+{
+    static uint64_t tags;
+    weft_request_t *request = CONTAINER_OF (job, weft_request_t, job);
+    stream_thread_t *thread = self->streams;
+
+    while (thread < self->streams + STREAMS_MAX && thread->request)
+        thread++;
+    if (thread == self->streams + STREAMS_MAX || (profile.crowded && chance (20))) {
+        session_no_thread (&self->session, job, now_us);
+        return;
+    }
+    if (!request_begin (request, now_us)) {
+        executor_batch_add (&self->done, job);
+        process_wake (self->process, world.now_us);
+        return;
+    }
+    *thread = (stream_thread_t){.request = request, .number = job_number (request->body, request->body_size)};
+    thread->tag = ++tags * 2 + (thread->number % 3 == 0); /* those look whether they are cancelled */
+    checker_begins (self->process, thread->number, now_us);
+    world_at (world.now_us + between (1, 5 * MS), stream_step, self->process, thread->tag);
+}
+
 /*  run_here of turns.c. Every handler that does not promise to be quick costs its thread the lead, so that it goes on
  *  beside the next. */
 static void run_here (model_t *self, weft_request_t *request, int64_t now_us)
@@ -180,6 +256,9 @@ static bool collect (model_t *self, int64_t now_us)
 /*  dispatch of turns.c */
 static void dispatch (model_t *self)
 {
+    executor_job_t *job;
+    while ((job = executor_batch_take (session_apart (&self->session))) != NULL)
+        run_apart (self, job, process_now_us (self->process));
     executor_batch_move (&self->queued, session_away (&self->session));
     executor_batch_move (&self->queued, session_soon (&self->session));
     run_lanes (self);
@@ -454,6 +533,7 @@ static void turn (process_t *process)
         self->drain = false;
     }
     collect (self, now_us);
+    session_send_items (&self->session, now_us);
     serve_broker (self, now_us);
     serve_callers (self, now_us);
     if (now_us >= session_next_us (&self->session))
@@ -519,6 +599,7 @@ static void start (process_t *process)
         .drain_timeout_us = 10 * S,
         .body_max = 100000,
         .peers_max = 64,
+        .streams_max = STREAMS_MAX,
         .seed = roll (UINT64_MAX),
         .clock_us = handlers_clock_us,
     };
