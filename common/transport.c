@@ -336,6 +336,11 @@ bool transport_endpoint_valid (const char *endpoint, bool bind, const char **fau
         *fault = "longer than 255 bytes";
         return false;
     }
+    for (const char *at = endpoint; *at; at++)
+        if ((unsigned char) *at < ' ' || *at == 127) {
+            *fault = "a control character in it";
+            return false;
+        }
     if (strncmp (endpoint, "tcp://", 6) == 0)
         return tcp_valid (endpoint + 6, bind, fault);
     if (strncmp (endpoint, "ipc://", 6) == 0) {

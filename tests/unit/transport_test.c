@@ -189,6 +189,7 @@ TEST (endpoints_are_checked_before_libzmq_sees_them)
         {"tcp://a;tcp://b:1", false, false},  {"udp://a:1", false, false},
         {"ipc://", false, false},             {"ipc:///tmp/x", true, true},
         {"inproc://", false, false},          {"inproc://x", true, true},
+        {"ipc:///tmp/a\nb", false, false},    {"tcp://a\033:1", false, false},
         {"", false, false},                   {"5555", false, false}};
     for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
         const char *fault = NULL;
