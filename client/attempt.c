@@ -190,7 +190,7 @@ void attempt_begin (channel_t *self, weft_call_t *call, link_t *link, endpoint_t
     call->direct = link != &self->broker;
     if (endpoint) {
         memcpy (call->worker, endpoint->uuid, sizeof call->worker);
-        endpoint_begin (endpoint, self->now_us);
+        attempt->probe = endpoint_begin (endpoint, self->now_us);
     } else if (!call->same)
         memcpy (call->worker, call->only, sizeof call->worker);
     if (link_takes (link)) {
@@ -208,7 +208,7 @@ static inline bool leave_link (channel_t *self, attempt_t *attempt)
     link_t *link = attempt->request.link;
     const bool sent = attempt->request.id != 0;
     if (attempt->endpoint)
-        endpoint_end (attempt->endpoint);
+        endpoint_end (attempt->endpoint, attempt->probe);
     attempt->endpoint = NULL;
     if (!link)
         return false;
@@ -654,8 +654,8 @@ static void deadline_passed (channel_t *self, weft_call_t *call)
     endpoint_t *endpoint = call->attempt.endpoint;
     if (endpoint && call->direct && call->state == CALL_SENT && !call->intake) {
         const discovery_t *discovery = table_get (&self->services, call->service.data, call->service.size);
-        const bool may_eject = discovery && discovery_may_eject (discovery, self->now_us);
-        endpoint_silent (endpoint, self->now_us, may_eject, &self->dice);
+        const bool may_eject = discovery && discovery_may_eject (discovery, endpoint, self->now_us);
+        endpoint_silent (endpoint, self->now_us, call->attempt.probe, may_eject, &self->dice);
     }
     give_up (self, call, &outcome);
 }

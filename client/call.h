@@ -45,6 +45,7 @@ typedef struct {
     weft_call_t *call;
     endpoint_t *endpoint; /* who it is for, if known */
     int64_t sent_us;
+    bool probe;           /* of that endpoint */
 } attempt_t;
 
 typedef struct {

@@ -350,10 +350,13 @@ unsigned discovery_flags (const discovery_t *self, const char *method, size_t si
     return flags ? (unsigned) (flags - 1) : 0;
 }
 
-bool discovery_may_eject (const discovery_t *self, int64_t now_us)
+bool discovery_may_eject (const discovery_t *self, const endpoint_t *endpoint, int64_t now_us)
 {
-    size_t ejected = 0;
-    for (size_t i = 0; i < self->count; i++)
-        ejected += endpoint_ejected (self->members [i], now_us) || self->members [i]->unreachable;
-    return (ejected + 1) * 2 <= self->count;
+    size_t count = 0, out = 1;
+    for (size_t i = 0; i < self->count; i++) {
+        const endpoint_fitness_t fitness = endpoint_fitness (self->members [i], now_us);
+        count += fitness > ENDPOINT_ROUTED;
+        out += fitness > ENDPOINT_ROUTED && fitness < ENDPOINT_GOOD && self->members [i] != endpoint;
+    }
+    return out * 2 <= count;
 }

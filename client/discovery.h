@@ -92,7 +92,7 @@ static inline bool discovery_known (const discovery_t *self)
     return self->methods.count > 0 || self->count > 0;
 }
 
-/*  Would ejecting one more leave at least half of the members in? */
-bool discovery_may_eject (const discovery_t *self, int64_t now_us);
+/*  Would ejecting this one leave at least half of the members in, of those that take direct calls? */
+bool discovery_may_eject (const discovery_t *self, const endpoint_t *endpoint, int64_t now_us);
 
 #endif

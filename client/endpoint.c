@@ -81,10 +81,12 @@ static void eject (endpoint_t *self, int64_t now_us, dice_t *dice)
     self->silences = 0;
 }
 
-void endpoint_silent (endpoint_t *self, int64_t now_us, bool may_eject, dice_t *dice)
+void endpoint_silent (endpoint_t *self, int64_t now_us, bool probe, bool may_eject, dice_t *dice)
 {
+    if (self->ejected_until_us && !probe)
+        return; /* it was sent before the others that ejected it: the same failure */
     self->silences++;
-    if (!self->probing && self->silences < SILENCES_MAX)
+    if (!probe && self->silences < SILENCES_MAX)
         return;
     self->failures++;
     if (may_eject)

@@ -8,7 +8,8 @@
  *
  *  Two kinds of failure count: the connection (at once), and silence until the deadline (three in a row).
  *  A worker that cannot be connected to is *unreachable*: no call is risked on it, the probe is a bare
- *  connection. */
+ *  connection. One that is silent is on probation when its time is over: its probe is one call, and only
+ *  what becomes of that counts, not what others wait for that were sent before. */
 
 #ifndef ENDPOINT_H_INCLUDED
 #define ENDPOINT_H_INCLUDED
@@ -51,7 +52,8 @@ typedef struct {
 typedef enum {
     ENDPOINT_NEVER,
     ENDPOINT_ROUTED,        /* it has no address: only through the broker */
-    ENDPOINT_LAST_RESORT,
+    ENDPOINT_LAST_RESORT,   /* it could not be reached */
+    ENDPOINT_DOUBTFUL,      /* it could, but is ejected, on probation with its probe out, or not well */
     ENDPOINT_GOOD
 } endpoint_fitness_t;
 
@@ -66,9 +68,10 @@ static inline endpoint_fitness_t endpoint_fitness (const endpoint_t *self, int64
         return ENDPOINT_NEVER;
     if (self->address_count == 0)
         return ENDPOINT_ROUTED;
-    if (self->state != ENDPOINT_ALIVE || self->unreachable || self->probing ||
-        endpoint_ejected (self, now_us))
+    if (self->unreachable)
         return ENDPOINT_LAST_RESORT;
+    if (self->state != ENDPOINT_ALIVE || self->probing || endpoint_ejected (self, now_us))
+        return ENDPOINT_DOUBTFUL;
     return ENDPOINT_GOOD;
 }
 
@@ -82,12 +85,14 @@ bool endpoint_update (endpoint_t *self, uint64_t incarnation, uint64_t capacity,
 typedef bool (endpoint_reach_fn) (const char *address, void *arg);
 const char *endpoint_address (endpoint_t *self, endpoint_reach_fn *reach, void *arg);
 
-/*  A call was given to it, ended with a reply, ended in silence, or left without either. */
-static inline void endpoint_begin (endpoint_t *self, int64_t now_us)
+/*  A call was given to it (true: as the probe), ended with a reply, ended in silence, or left without
+ *  either. */
+static inline bool endpoint_begin (endpoint_t *self, int64_t now_us)
 {
     self->outstanding++;
-    if (self->ejected_until_us && !endpoint_ejected (self, now_us))
-        self->probing = true;
+    if (!self->ejected_until_us || self->probing || endpoint_ejected (self, now_us))
+        return false;
+    return self->probing = true;
 }
 
 static inline void endpoint_replied (endpoint_t *self, int64_t latency_us)
@@ -103,13 +108,14 @@ static inline void endpoint_replied (endpoint_t *self, int64_t latency_us)
         self->latency_us += (latency_us - self->latency_us) / ENDPOINT_LATENCY_SHARE;
 }
 
-void endpoint_silent (endpoint_t *self, int64_t now_us, bool may_eject, dice_t *dice);
+void endpoint_silent (endpoint_t *self, int64_t now_us, bool probe, bool may_eject, dice_t *dice);
 
-static inline void endpoint_end (endpoint_t *self)
+static inline void endpoint_end (endpoint_t *self, bool probe)
 {
     assert (self->outstanding > 0);
-    if (--self->outstanding == 0)
-        self->probing = false; /* a probe that told nothing: the next call is one */
+    self->outstanding--;
+    if (probe)
+        self->probing = false; /* if it told nothing, the next call is one */
 }
 
 /*  The connection is there; or failed or was lost (to be said while the link still shows which). */

@@ -143,7 +143,20 @@ static void somehow_through_broker (channel_t *self, weft_call_t *call, const ch
         through_broker (self, call, NULL);
 }
 
-/*  A good endpoint if there is one; then the broker if it may be; then what was not tried yet. */
+/*  To one of at least that fitness which was not tried yet. False: there is none. */
+static bool to_untried (channel_t *self, weft_call_t *call, const choice_t *choice, endpoint_fitness_t fitness)
+{
+    endpoint_t *endpoint;
+    while (call->tried_count < CALL_TRIED_MAX && (endpoint = pick (self, call, choice, fitness, false))) {
+        if (directly (self, call, endpoint))
+            return true;
+        remember_tried (call, endpoint);
+    }
+    return false;
+}
+
+/*  A good endpoint if there is one; then the broker if it may be; then what was not tried yet, those that
+ *  may answer before those that could not be reached. */
 static void to_any (channel_t *self, weft_call_t *call, const choice_t *choice)
 {
     const bool may_route = call->settings.via == WEFT_VIA_AUTO;
@@ -158,13 +171,9 @@ static void to_any (channel_t *self, weft_call_t *call, const choice_t *choice)
         somehow_through_broker (self, call, choice);
         return;
     }
-    while ((endpoint = pick (self, call, choice, ENDPOINT_LAST_RESORT, false))) {
-        if (directly (self, call, endpoint))
-            return;
-        remember_tried (call, endpoint);
-        if (call->tried_count == CALL_TRIED_MAX)
-            break;
-    }
+    if (to_untried (self, call, choice, ENDPOINT_DOUBTFUL) ||
+        to_untried (self, call, choice, ENDPOINT_LAST_RESORT))
+        return;
     if (may_route)
         somehow_through_broker (self, call, choice);
     else

@@ -510,6 +510,26 @@ TEST (auto_takes_a_doubtful_worker_when_the_broker_is_away_too)
     stage_end ();
 }
 
+TEST (when_nobody_is_good_who_may_answer_comes_before_who_could_not_be_reached)
+{
+    channel_options_t options = stage_options ();
+    for (options.seed = 1; options.seed <= 20; options.seed++) {
+        stage_begin_listed (&options, 3);
+        const discovery_t *discovery = table_get (&stage.channel.services, "Test", 4);
+        discovery->members [0]->unreachable = discovery->members [2]->unreachable = true;
+        for (size_t i = 0; i < 3; i++)
+            discovery->members [i]->ejected_until_us = INT64_MAX;
+        weft_call_t *call = stage_call ("Test.Set", &direct);
+        const channel_command_t *connect = stage_command (CHANNEL_CONNECT);
+        CHECK (connect);
+        CHECK_STR (connect->address, "tcp://w2:1");
+        stage_link (connect->alias, TRANSPORT_FAILED);
+        CHECK (stage_command (CHANNEL_CONNECT)); /* then the others */
+        stage_free (call);
+        stage_end ();
+    }
+}
+
 TEST (at_most_three_attempts_and_never_past_the_deadline)
 {
     stage_begin_listed (NULL, 5);

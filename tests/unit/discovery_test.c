@@ -236,12 +236,29 @@ TEST (never_more_than_half_may_be_ejected)
     worker_row rows [] = {row ("a", "alive"), row ("b", "alive"), row ("c", "alive"),
                                  row ("d", "alive"), row ("e", "alive")};
     apply (0, 1, true, rows, 5, 0);
-    CHECK (discovery_may_eject (discovery, 0));
+    const endpoint_t *last = discovery->members [4];
+    CHECK (discovery_may_eject (discovery, last, 0));
     discovery->members [0]->ejected_until_us = SECOND;
-    CHECK (discovery_may_eject (discovery, 0));
+    CHECK (discovery_may_eject (discovery, last, 0));
     discovery->members [1]->unreachable = true;
-    CHECK (!discovery_may_eject (discovery, 0)); /* a third of five would be more */
-    CHECK (discovery_may_eject (discovery, SECOND));
+    CHECK (!discovery_may_eject (discovery, last, 0)); /* a third of five would be more */
+    CHECK (discovery_may_eject (discovery, last, SECOND));
+    discovery->members [4]->probing = true; /* that it is out already does not count against it */
+    CHECK (discovery_may_eject (discovery, last, SECOND));
+    tear_down ();
+}
+
+TEST (half_is_counted_among_those_that_take_calls)
+{
+    set_up ();
+    discovery_asked (discovery, 0);
+    worker_row rows [] = {row ("a", "alive"), row ("b", "alive"), row ("c", "draining"), row ("d", "alive"),
+                          row ("e", "suspect")};
+    rows [3].endpoint_count = 0; /* only through the broker */
+    apply (0, 1, true, rows, 5, 0);
+    const endpoint_t *first = discovery->members [0], *doubtful = discovery->members [4];
+    CHECK (!discovery_may_eject (discovery, first, 0)); /* of a, b and e, e is out already */
+    CHECK (discovery_may_eject (discovery, doubtful, 0));
     tear_down ();
 }
 

@@ -88,18 +88,18 @@ TEST (a_lost_connection_ejects_at_once_and_for_longer_each_time)
         endpoint_unreachable (endpoint, now, &dice);
     CHECK (endpoint->ejected_until_us - now <= 30 * SECOND);
     endpoint_connected (endpoint);
-    endpoint_begin (endpoint, now);
+    CHECK (!endpoint_begin (endpoint, now));
     endpoint_replied (endpoint, 100);
-    endpoint_end (endpoint);
+    endpoint_end (endpoint, false);
     CHECK_INT (endpoint->failures, 0); /* an answer clears the record */
     endpoints_fini (&endpoints);
 }
 
 static void stay_silent (endpoint_t *endpoint, int64_t now_us, bool may_eject)
 {
-    endpoint_begin (endpoint, now_us);
-    endpoint_silent (endpoint, now_us, may_eject, &dice);
-    endpoint_end (endpoint);
+    const bool probe = endpoint_begin (endpoint, now_us);
+    endpoint_silent (endpoint, now_us, probe, may_eject, &dice);
+    endpoint_end (endpoint, probe);
 }
 
 /*  Calls with a request key ask their worker alone, again and again: eight tries in a second kept it out for half a minute. */
@@ -126,7 +126,7 @@ TEST (three_silences_eject_unless_too_many_are_out)
     stay_silent (endpoint, 0, false);
     CHECK_INT (endpoint_fitness (endpoint, 0), ENDPOINT_GOOD);
     stay_silent (endpoint, 0, true);
-    CHECK_INT (endpoint_fitness (endpoint, 0), ENDPOINT_LAST_RESORT);
+    CHECK_INT (endpoint_fitness (endpoint, 0), ENDPOINT_DOUBTFUL);
     endpoints_fini (&endpoints);
 }
 
@@ -137,16 +137,16 @@ TEST (an_ejected_one_returns_through_one_probe)
         stay_silent (endpoint, 0, true);
     const int64_t back = endpoint->ejected_until_us;
     CHECK_INT (endpoint_fitness (endpoint, back), ENDPOINT_GOOD);
-    endpoint_begin (endpoint, back); /* the probe */
-    CHECK_INT (endpoint_fitness (endpoint, back), ENDPOINT_LAST_RESORT);
-    endpoint_silent (endpoint, back, true, &dice); /* failed: out again after one */
-    endpoint_end (endpoint);
+    CHECK (endpoint_begin (endpoint, back)); /* the probe */
+    CHECK_INT (endpoint_fitness (endpoint, back), ENDPOINT_DOUBTFUL);
+    endpoint_silent (endpoint, back, true, true, &dice); /* failed: out again after one */
+    endpoint_end (endpoint, true);
     CHECK (endpoint_ejected (endpoint, back + 1));
     const int64_t again = endpoint->ejected_until_us;
-    endpoint_begin (endpoint, again);
+    CHECK (endpoint_begin (endpoint, again));
     endpoint_replied (endpoint, 5);
     CHECK_INT (endpoint_fitness (endpoint, again), ENDPOINT_GOOD);
-    endpoint_end (endpoint);
+    endpoint_end (endpoint, true);
     endpoints_fini (&endpoints);
 }
 
@@ -156,9 +156,60 @@ TEST (a_probe_that_tells_nothing_is_followed_by_another)
     for (int i = 0; i < 3; i++)
         stay_silent (endpoint, 0, true);
     const int64_t back = endpoint->ejected_until_us;
-    endpoint_begin (endpoint, back);
-    endpoint_end (endpoint); /* cancelled */
+    CHECK (endpoint_begin (endpoint, back));
+    endpoint_end (endpoint, true); /* cancelled */
     CHECK_INT (endpoint_fitness (endpoint, back), ENDPOINT_GOOD);
+    endpoints_fini (&endpoints);
+}
+
+TEST (there_is_one_probe_whatever_else_is_still_open_there)
+{
+    endpoint_t *endpoint = make ("u1");
+    for (int i = 0; i < 5; i++)
+        CHECK (!endpoint_begin (endpoint, 0)); /* five that were sent before */
+    for (int i = 0; i < 3; i++)
+        stay_silent (endpoint, 0, true);
+    const int64_t back = endpoint->ejected_until_us;
+    CHECK (!endpoint_begin (endpoint, back - 1)); /* there was nobody else */
+    CHECK (endpoint_begin (endpoint, back));
+    CHECK (!endpoint_begin (endpoint, back));
+    endpoint_end (endpoint, false); /* somebody else's end is not the probe's */
+    CHECK_INT (endpoint_fitness (endpoint, back), ENDPOINT_DOUBTFUL);
+    endpoint_end (endpoint, true); /* cancelled, while others are open */
+    CHECK_INT (endpoint_fitness (endpoint, back), ENDPOINT_GOOD);
+    CHECK (endpoint_begin (endpoint, back));
+    endpoints_fini (&endpoints);
+}
+
+TEST (one_failure_is_not_counted_again_by_all_that_were_sent_before_it)
+{
+    endpoint_t *endpoint = make ("u1");
+    for (int i = 0; i < 30; i++)
+        endpoint_begin (endpoint, 0);
+    for (int i = 0; i < 30; i++) {
+        endpoint_silent (endpoint, 0, false, true, &dice);
+        endpoint_end (endpoint, false);
+    }
+    CHECK_INT (endpoint->failures, 1);
+    CHECK (endpoint->ejected_until_us <= SECOND / 5);
+    endpoints_fini (&endpoints);
+}
+
+TEST (a_silent_one_is_out_for_longer_each_time_its_probe_fails)
+{
+    endpoint_t *endpoint = make ("u1");
+    int64_t now = 0, last = 0;
+    for (int i = 0; i < 3; i++)
+        stay_silent (endpoint, now, true);
+    for (int i = 0; i < 7; i++) {
+        CHECK (endpoint->ejected_until_us - now > last);
+        last = endpoint->ejected_until_us - now;
+        now = endpoint->ejected_until_us;
+        stay_silent (endpoint, now, true);
+    }
+    for (int i = 0; i < 20; i++)
+        stay_silent (endpoint, now = endpoint->ejected_until_us, true);
+    CHECK (endpoint->ejected_until_us - now > 20 * SECOND && endpoint->ejected_until_us - now <= 30 * SECOND);
     endpoints_fini (&endpoints);
 }
 
@@ -166,7 +217,7 @@ TEST (draining_and_unreachable_places_get_nothing)
 {
     endpoint_t *endpoint = make ("u1");
     endpoint_update (endpoint, 1, 2, ENDPOINT_SUSPECT, (const char *[]){"tcp://a:1"}, 1);
-    CHECK_INT (endpoint_fitness (endpoint, 0), ENDPOINT_LAST_RESORT);
+    CHECK_INT (endpoint_fitness (endpoint, 0), ENDPOINT_DOUBTFUL);
     endpoint_update (endpoint, 1, 2, ENDPOINT_DRAINING, (const char *[]){"tcp://a:1"}, 1);
     CHECK_INT (endpoint_fitness (endpoint, 0), ENDPOINT_NEVER);
     endpoint_update (endpoint, 1, 2, ENDPOINT_ALIVE, NULL, 0);
