@@ -314,7 +314,8 @@ static inline void note_health (channel_t *self, const attempt_t *attempt, weft_
         return;
     const bool ran = !attempt->call->intake && /* how long a stream lasts says nothing */
                      (status == WEFT_OK || weft_status_executed (status) == WEFT_EXECUTED_YES);
-    endpoint_replied (endpoint, ran ? self->now_us - attempt->sent_us + 1 : ENDPOINT_LATENCY_UNKNOWN);
+    endpoint_replied (endpoint, ran ? self->now_us - attempt->sent_us + 1 : ENDPOINT_LATENCY_UNKNOWN,
+                      self->now_us);
     if (status == WEFT_DRAINING)
         endpoint->state = ENDPOINT_DRAINING;
 }

@@ -45,6 +45,14 @@ static double cost (const endpoint_t *endpoint, const endpoint_t *other)
     return (double) latency_us * (endpoint->outstanding + 1.0);
 }
 
+/*  One whose share still grows leaves some calls to others: by chance, so that it gets some even where it
+ *  would always win, or always lose. */
+static bool stands_back (const balancer_question_t *question, const endpoint_t *endpoint, dice_t *dice)
+{
+    const unsigned percent = endpoint_share_percent (endpoint, question->now_us);
+    return percent < 100 && dice_below (dice, 100) >= percent;
+}
+
 static endpoint_t *pick_p2c (const balancer_question_t *question, endpoint_t *const *list, size_t count,
                              dice_t *dice)
 {
@@ -53,8 +61,11 @@ static endpoint_t *pick_p2c (const balancer_question_t *question, endpoint_t *co
         return one;
     for (int i = 0; i < SAMPLES; i++) {
         endpoint_t *two = list [dice_below (dice, count)];
-        if (two != one && is_fit (question, two))
-            return cost (two, one) < cost (one, two) ? two : one;
+        if (two == one || !is_fit (question, two))
+            continue;
+        const bool one_back = stands_back (question, one, dice), two_back = stands_back (question, two, dice);
+        const bool other = one_back == two_back ? cost (two, one) < cost (one, two) : one_back;
+        return other ? two : one;
     }
     return one;
 }
@@ -78,7 +89,8 @@ static endpoint_t *pick_weighted (const balancer_question_t *question, endpoint_
     for (size_t i = 0; i < count; i++) {
         if (!is_fit (question, list [i]))
             continue;
-        const uint64_t weight = list [i]->capacity < UINT32_MAX ? list [i]->capacity : UINT32_MAX;
+        const uint64_t capacity = list [i]->capacity < UINT32_MAX ? list [i]->capacity : UINT32_MAX;
+        const uint64_t weight = capacity * endpoint_share_percent (list [i], question->now_us);
         total += weight;
         if (dice_below (dice, total) < weight)
             picked = list [i];
@@ -86,19 +98,30 @@ static endpoint_t *pick_weighted (const balancer_question_t *question, endpoint_
     return picked;
 }
 
+/*  The emptiest of those that were looked at. */
+typedef struct {
+    endpoint_t *endpoint;
+    uint64_t ties;
+} emptiest_t;
+
+static void look_at (emptiest_t *self, endpoint_t *endpoint, dice_t *dice)
+{
+    if (self->endpoint && endpoint->outstanding > self->endpoint->outstanding)
+        return;
+    const bool tie = self->endpoint && endpoint->outstanding == self->endpoint->outstanding;
+    self->ties = tie ? self->ties + 1 : 1;
+    if (dice_below (dice, self->ties) == 0)
+        self->endpoint = endpoint;
+}
+
 static endpoint_t *pick_least (const balancer_question_t *question, endpoint_t *const *list, size_t count,
                                dice_t *dice)
 {
-    endpoint_t *picked = NULL;
-    uint64_t ties = 0;
-    for (size_t i = 0; i < count; i++) {
-        if (!is_fit (question, list [i]) || (picked && list [i]->outstanding > picked->outstanding))
-            continue;
-        ties = picked && list [i]->outstanding == picked->outstanding ? ties + 1 : 1;
-        if (dice_below (dice, ties) == 0)
-            picked = list [i];
-    }
-    return picked;
+    emptiest_t forward = {0}, back = {0};
+    for (size_t i = 0; i < count; i++)
+        if (is_fit (question, list [i]))
+            look_at (stands_back (question, list [i], dice) ? &back : &forward, list [i], dice);
+    return forward.endpoint ? forward.endpoint : back.endpoint;
 }
 
 static uint64_t mix (uint64_t x)

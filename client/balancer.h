@@ -3,7 +3,8 @@
  *  balancer.h - which of a service's endpoints gets this call?
  *
  *  Given the same list, question and dice it gives the same answer. Constant time for P2C, RANDOM and
- *  ROUND_ROBIN while most endpoints are good; the others look at each once. */
+ *  ROUND_ROBIN while most endpoints are good; the others look at each once. P2C, WEIGHTED and LEAST give
+ *  an endpoint whose share still grows that share. */
 
 #ifndef BALANCER_H_INCLUDED
 #define BALANCER_H_INCLUDED

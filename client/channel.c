@@ -162,7 +162,7 @@ static void on_ready (channel_t *self, link_t *link)
     link_ready (link, self->now_us);
     deadlines_cancel (&self->links, &link->timer);
     if (link->alias != CHANNEL_BROKER) {
-        endpoint_connected (endpoint_of (link));
+        endpoint_connected (endpoint_of (link), self->now_us);
         self->stats.endpoints++;
     }
     say_hello (self, link);

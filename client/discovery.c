@@ -97,7 +97,15 @@ static size_t position_of (const discovery_t *self, const char *uuid, bool *foun
     return low;
 }
 
-static bool insert (discovery_t *self, size_t at, endpoint_t *endpoint, endpoints_t *endpoints)
+/*  A list names it. One that joins others there is new. */
+static void enlist (const discovery_t *self, endpoint_t *endpoint, endpoints_t *endpoints, int64_t now_us)
+{
+    if (self->listed && endpoint->lists == 0)
+        endpoint->ramp_us = now_us;
+    endpoints_list (endpoints, endpoint);
+}
+
+static bool insert (discovery_t *self, size_t at, endpoint_t *endpoint, endpoints_t *endpoints, int64_t now_us)
 {
     if (self->count == self->capacity) {
         const size_t capacity = self->capacity ? 2 * self->capacity : 8;
@@ -110,7 +118,7 @@ static bool insert (discovery_t *self, size_t at, endpoint_t *endpoint, endpoint
     memmove (self->members + at + 1, self->members + at, (self->count - at) * sizeof *self->members);
     self->members [at] = endpoint;
     self->count++;
-    endpoints_list (endpoints, endpoint);
+    enlist (self, endpoint, endpoints, now_us);
     return true;
 }
 
@@ -136,7 +144,8 @@ static endpoint_state_t state_of (const worker_row *row)
 
 /*  1: something changed; 0: nothing new, or a row that makes no sense; -1: out of memory. Who is not a
  *  member becomes one only if `join`. */
-static int apply_row (discovery_t *self, const worker_row *row, bool join, endpoints_t *endpoints)
+static int apply_row (discovery_t *self, const worker_row *row, bool join, endpoints_t *endpoints,
+                      int64_t now_us)
 {
     const endpoint_state_t state = state_of (row);
     const size_t size = strlen (row->uuid);
@@ -152,7 +161,7 @@ static int apply_row (discovery_t *self, const worker_row *row, bool join, endpo
     if (size == 0 || size > ENDPOINT_UUID_MAX)
         return 0;
     endpoint_t *endpoint = endpoints_add (endpoints, row->uuid);
-    if (!endpoint || (!found && join && !insert (self, at, endpoint, endpoints)))
+    if (!endpoint || (!found && join && !insert (self, at, endpoint, endpoints, now_us)))
         return -1;
     const bool changed = endpoint_update (endpoint, row->incarnation, row->capacity, state, row->endpoints,
                                           row->endpoint_count);
@@ -162,7 +171,7 @@ static int apply_row (discovery_t *self, const worker_row *row, bool join, endpo
 /*  A list that comes. */
 
 /*  One more row of it, or a change of one. False: out of memory, or the list is too long. */
-static bool note_row (discovery_t *self, const worker_row *row, endpoints_t *endpoints)
+static bool note_row (discovery_t *self, const worker_row *row, endpoints_t *endpoints, int64_t now_us)
 {
     const size_t size = strlen (row->uuid);
     endpoint_t *endpoint = table_get (&self->listed_now, row->uuid, size);
@@ -177,7 +186,7 @@ static bool note_row (discovery_t *self, const worker_row *row, endpoints_t *end
     endpoint = self->listed_now.count < WEFT_CLIENT_LISTED_MAX ? endpoints_add (endpoints, row->uuid) : NULL;
     if (!endpoint || !table_put (&self->listed_now, row->uuid, size, endpoint))
         return false;
-    endpoints_list (endpoints, endpoint);
+    enlist (self, endpoint, endpoints, now_us);
     return true;
 }
 
@@ -281,14 +290,14 @@ static bool take_methods (discovery_t *self, const watch_item *change)
 }
 
 /*  What is said of single workers, in a part of a list or between two. */
-static bool apply_rows (discovery_t *self, const watch_item *change, endpoints_t *endpoints,
+static bool apply_rows (discovery_t *self, const watch_item *change, endpoints_t *endpoints, int64_t now_us,
                         discovery_observer_fn *observer, void *arg)
 {
     for (size_t i = 0; i < change->worker_count; i++) {
         const worker_row *row = &change->workers [i];
-        if (self->coming && !note_row (self, row, endpoints))
+        if (self->coming && !note_row (self, row, endpoints, now_us))
             return false;
-        const int changed = apply_row (self, row, !change->full, endpoints);
+        const int changed = apply_row (self, row, !change->full, endpoints, now_us);
         if (changed < 0)
             return false;
         if (changed && observer)
@@ -321,7 +330,7 @@ discovery_result_t discovery_apply (discovery_t *self, const watch_item *change,
         drop_coming (self, endpoints);
         self->coming = true;
     }
-    if (!apply_rows (self, change, endpoints, observer, arg) || !take_methods (self, change))
+    if (!apply_rows (self, change, endpoints, now_us, observer, arg) || !take_methods (self, change))
         return DISCOVERY_NO_MEMORY;
     const bool whole = change->full && !(change->has_more && change->more);
     if (whole && !complete (self, endpoints, now_us, observer, arg))

@@ -93,8 +93,10 @@ void endpoint_silent (endpoint_t *self, int64_t now_us, bool probe, bool may_eje
         eject (self, now_us, dice);
 }
 
-void endpoint_connected (endpoint_t *self)
+void endpoint_connected (endpoint_t *self, int64_t now_us)
 {
+    if (self->unreachable)
+        self->ramp_us = now_us;
     self->unreachable = false;
     if (self->silences == 0)
         self->ejected_until_us = 0; /* the failures stay on record until it has answered */

@@ -9,7 +9,10 @@
  *  Two kinds of failure count: the connection (at once), and silence until the deadline (three in a row).
  *  A worker that cannot be connected to is *unreachable*: no call is risked on it, the probe is a bare
  *  connection. One that is silent is on probation when its time is over: its probe is one call, and only
- *  what becomes of that counts, not what others wait for that were sent before. */
+ *  what becomes of that counts, not what others wait for that were sent before.
+ *
+ *  One that joins others on a list, or is back, may have to warm up: its share of the calls grows for a few
+ *  seconds. Those of the first list are as old as anybody knows. */
 
 #ifndef ENDPOINT_H_INCLUDED
 #define ENDPOINT_H_INCLUDED
@@ -23,6 +26,8 @@
 #define ENDPOINT_UUID_MAX 63
 #define ENDPOINT_LATENCY_UNKNOWN 0
 #define ENDPOINT_LATENCY_SHARE   8 /* a new sample counts one eighth */
+#define ENDPOINT_RAMP_US         5000000 /* until one that is new, or back, has its full share */
+#define ENDPOINT_RAMP_PERCENT    10      /* of that share it has at first */
 
 /*  What the registry says of it. */
 typedef enum { ENDPOINT_ALIVE, ENDPOINT_STUCK, ENDPOINT_SUSPECT, ENDPOINT_DRAINING, ENDPOINT_GONE } endpoint_state_t;
@@ -46,6 +51,7 @@ typedef struct {
     int64_t ejected_until_us; /* 0: not ejected */
     bool unreachable;       /* the last connection failed or was lost */
     bool probing;           /* the probe is out */
+    int64_t ramp_us;        /* since when its share grows; 0: never had to */
 } endpoint_t;
 
 /*  How welcome a new call is there. */
@@ -85,6 +91,15 @@ bool endpoint_update (endpoint_t *self, uint64_t incarnation, uint64_t capacity,
 typedef bool (endpoint_reach_fn) (const char *address, void *arg);
 const char *endpoint_address (endpoint_t *self, endpoint_reach_fn *reach, void *arg);
 
+/*  What percentage of its share of the calls it should have. */
+static inline unsigned endpoint_share_percent (const endpoint_t *self, int64_t now_us)
+{
+    const int64_t since_us = now_us - self->ramp_us;
+    if (!self->ramp_us || since_us >= ENDPOINT_RAMP_US)
+        return 100;
+    return ENDPOINT_RAMP_PERCENT + (unsigned) (since_us * (100 - ENDPOINT_RAMP_PERCENT) / ENDPOINT_RAMP_US);
+}
+
 /*  A call was given to it (true: as the probe), ended with a reply, ended in silence, or left without
  *  either. */
 static inline bool endpoint_begin (endpoint_t *self, int64_t now_us)
@@ -95,9 +110,11 @@ static inline bool endpoint_begin (endpoint_t *self, int64_t now_us)
     return self->probing = true;
 }
 
-static inline void endpoint_replied (endpoint_t *self, int64_t latency_us)
+static inline void endpoint_replied (endpoint_t *self, int64_t latency_us, int64_t now_us)
 {
     self->failures = self->silences = 0;
+    if (self->ejected_until_us)
+        self->ramp_us = now_us;
     self->ejected_until_us = 0;
     self->probing = self->unreachable = false;
     if (latency_us == ENDPOINT_LATENCY_UNKNOWN)
@@ -119,7 +136,7 @@ static inline void endpoint_end (endpoint_t *self, bool probe)
 }
 
 /*  The connection is there; or failed or was lost (to be said while the link still shows which). */
-void endpoint_connected (endpoint_t *self);
+void endpoint_connected (endpoint_t *self, int64_t now_us);
 void endpoint_unreachable (endpoint_t *self, int64_t now_us, dice_t *dice);
 
 /*  All endpoints, by UUID, and by the alias of their connection. */

@@ -10,12 +10,14 @@ static endpoints_t endpoints;
 static endpoint_t *list [MEMBERS];
 static balancer_t balancer;
 static dice_t dice;
+static int64_t now_us;
 
 static void set_up (void)
 {
     endpoints_init (&endpoints, 1);
     balancer = (balancer_t){0};
     dice_init (&dice, 7);
+    now_us = 0;
     for (int i = 0; i < MEMBERS; i++) {
         char uuid [8];
         snprintf (uuid, sizeof uuid, "u%d", i);
@@ -31,7 +33,7 @@ static void tear_down (void)
 
 static endpoint_t *pick (weft_balance_t mode, uint64_t key)
 {
-    const balancer_question_t question = {.mode = mode, .key = key, .fitness = ENDPOINT_GOOD};
+    const balancer_question_t question = {.mode = mode, .key = key, .fitness = ENDPOINT_GOOD, .now_us = now_us};
     return balancer_pick (&balancer, &question, list, MEMBERS, &dice);
 }
 
@@ -139,6 +141,57 @@ TEST (least_takes_the_emptiest_and_breaks_ties_by_the_dice)
     CHECK (counts [3] > 400 && counts [4] > 400);
     for (int m = 0; m < 3; m++)
         list [m]->outstanding = 0;
+    tear_down ();
+}
+
+static const weft_balance_t ramped [] = {WEFT_BALANCE_P2C, WEFT_BALANCE_WEIGHTED, WEFT_BALANCE_LEAST};
+
+TEST (the_share_of_a_new_one_grows_from_a_little_to_all_of_it)
+{
+    int counts [MEMBERS];
+    for (size_t m = 0; m < 3; m++) {
+        int last = 0;
+        set_up ();
+        list [0]->ramp_us = 1;
+        for (int tenth = 0; tenth <= 10; tenth++) {
+            now_us = 1 + tenth * ENDPOINT_RAMP_US / 10;
+            count (ramped [m], 20000, counts); /* 4000 would be its share */
+            CHECK (counts [0] > last - 150);
+            CHECK (tenth > 0 || (counts [0] > 250 && counts [0] < 700));
+            CHECK (tenth < 10 || (counts [0] > 3700 && counts [0] < 4300));
+            for (int other = 1; other < MEMBERS; other++)
+                CHECK (counts [other] > 3700);
+            last = counts [0];
+        }
+        tear_down ();
+    }
+}
+
+TEST (where_all_are_new_all_have_the_same_share)
+{
+    int counts [MEMBERS];
+    for (size_t m = 0; m < 3; m++) {
+        set_up ();
+        for (int i = 0; i < MEMBERS; i++)
+            list [i]->ramp_us = 1;
+        now_us = 2;
+        count (ramped [m], 20000, counts);
+        for (int i = 0; i < MEMBERS; i++)
+            CHECK (counts [i] > 3700 && counts [i] < 4300);
+        tear_down ();
+    }
+}
+
+TEST (a_new_one_that_is_alone_gets_everything)
+{
+    set_up ();
+    for (int i = 1; i < MEMBERS; i++)
+        list [i]->unreachable = true;
+    list [0]->ramp_us = 1;
+    now_us = 2;
+    for (size_t m = 0; m < MODES; m++)
+        for (int i = 0; i < 100; i++)
+            CHECK (pick (modes [m], 0) == list [0]);
     tear_down ();
 }
 

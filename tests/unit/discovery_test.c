@@ -248,6 +248,23 @@ TEST (never_more_than_half_may_be_ejected)
     tear_down ();
 }
 
+TEST (who_joins_others_is_new_and_who_was_there_first_is_not)
+{
+    set_up ();
+    discovery_asked (discovery, 0);
+    worker_row first [] = {row ("a", "alive"), row ("b", "alive")}, joins = row ("c", "alive");
+    apply (0, 1, true, first, 2, SECOND);
+    apply (1, 2, false, &joins, 1, 2 * SECOND);
+    worker_row later [] = {row ("a", "alive"), row ("b", "alive"), row ("c", "alive"), row ("d", "alive")};
+    discovery_asked (discovery, 3 * SECOND);
+    apply (0, 3, true, later, 4, 3 * SECOND); /* the whole list again */
+    CHECK_INT (discovery->members [0]->ramp_us, 0);
+    CHECK_INT (discovery->members [1]->ramp_us, 0);
+    CHECK_INT (discovery->members [2]->ramp_us, 2 * SECOND);
+    CHECK_INT (discovery->members [3]->ramp_us, 3 * SECOND);
+    tear_down ();
+}
+
 TEST (half_is_counted_among_those_that_take_calls)
 {
     set_up ();

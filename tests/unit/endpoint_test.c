@@ -81,15 +81,15 @@ TEST (a_lost_connection_ejects_at_once_and_for_longer_each_time)
         last = length;
         now = endpoint->ejected_until_us;
         CHECK_INT (endpoint_fitness (endpoint, now), ENDPOINT_LAST_RESORT); /* no call is risked on it */
-        endpoint_connected (endpoint);
+        endpoint_connected (endpoint, now);
         CHECK_INT (endpoint_fitness (endpoint, now), ENDPOINT_GOOD);
     }
     for (int i = 0; i < 20; i++)
         endpoint_unreachable (endpoint, now, &dice);
     CHECK (endpoint->ejected_until_us - now <= 30 * SECOND);
-    endpoint_connected (endpoint);
+    endpoint_connected (endpoint, now);
     CHECK (!endpoint_begin (endpoint, now));
-    endpoint_replied (endpoint, 100);
+    endpoint_replied (endpoint, 100, 0);
     endpoint_end (endpoint, false);
     CHECK_INT (endpoint->failures, 0); /* an answer clears the record */
     endpoints_fini (&endpoints);
@@ -144,7 +144,7 @@ TEST (an_ejected_one_returns_through_one_probe)
     CHECK (endpoint_ejected (endpoint, back + 1));
     const int64_t again = endpoint->ejected_until_us;
     CHECK (endpoint_begin (endpoint, again));
-    endpoint_replied (endpoint, 5);
+    endpoint_replied (endpoint, 5, 0);
     CHECK_INT (endpoint_fitness (endpoint, again), ENDPOINT_GOOD);
     endpoint_end (endpoint, true);
     endpoints_fini (&endpoints);
@@ -229,12 +229,30 @@ TEST (draining_and_unreachable_places_get_nothing)
 TEST (latency_is_averaged_and_refusals_do_not_count)
 {
     endpoint_t *endpoint = make ("u1");
-    endpoint_replied (endpoint, 800);
+    endpoint_replied (endpoint, 800, 0);
     CHECK_INT (endpoint->latency_us, 800);
-    endpoint_replied (endpoint, 1600);
+    endpoint_replied (endpoint, 1600, 0);
     CHECK_INT (endpoint->latency_us, 900);
-    endpoint_replied (endpoint, ENDPOINT_LATENCY_UNKNOWN);
+    endpoint_replied (endpoint, ENDPOINT_LATENCY_UNKNOWN, 0);
     CHECK_INT (endpoint->latency_us, 900);
+    endpoints_fini (&endpoints);
+}
+
+TEST (one_that_is_back_has_its_full_share_after_some_seconds)
+{
+    endpoint_t *endpoint = make ("u1");
+    CHECK_INT (endpoint_share_percent (endpoint, 0), 100);
+    for (int i = 0; i < 3; i++)
+        stay_silent (endpoint, SECOND, true);
+    endpoint_replied (endpoint, 100, 2 * SECOND);
+    CHECK_INT (endpoint_share_percent (endpoint, 2 * SECOND), 10);
+    CHECK_INT (endpoint_share_percent (endpoint, 2 * SECOND + ENDPOINT_RAMP_US / 2), 55);
+    CHECK_INT (endpoint_share_percent (endpoint, 2 * SECOND + ENDPOINT_RAMP_US), 100);
+    endpoint_replied (endpoint, 100, 9 * SECOND); /* as any does */
+    CHECK_INT (endpoint_share_percent (endpoint, 9 * SECOND), 100);
+    endpoint_unreachable (endpoint, 20 * SECOND, &dice);
+    endpoint_connected (endpoint, 21 * SECOND);
+    CHECK_INT (endpoint_share_percent (endpoint, 21 * SECOND), 10);
     endpoints_fini (&endpoints);
 }
 
