@@ -306,6 +306,16 @@ static void note_ledger (weft_call_t *call, const wire_info_t *info /* or NULL *
     call->ledger.handler_us = info ? claimed_us (info->handler_us) : 0;
 }
 
+/*  Another attempt is begun: what came before it is told together, but for the waiting that is told already,
+ *  or goes on. */
+static void count_earlier (channel_t *self, weft_call_t *call)
+{
+    if (call->attempts == 0 || call->connect_by_us)
+        return;
+    note_ledger (call, NULL);
+    call->ledger.earlier_us = self->now_us - call->started_us - call->ledger.client_queue_us;
+}
+
 /*  What the reply teaches about the worker that sent it. */
 static inline void note_health (channel_t *self, const attempt_t *attempt, weft_status_t status)
 {
@@ -505,6 +515,7 @@ static void back_off (channel_t *self, weft_call_t *call, int64_t delay_us)
     if (call->intake)
         intake_drop (call->intake);
     if (delay_us == 0) {
+        count_earlier (self, call);
         route_call (self, call);
         return;
     }
@@ -623,6 +634,8 @@ void call_stop (channel_t *self, weft_call_t *call, const outcome_t *outcome)
 static void give_up (channel_t *self, weft_call_t *call, outcome_t *outcome)
 {
     bool sent = call->state == CALL_SENT;
+    if (call->state == CALL_BACKOFF)
+        count_earlier (self, call);
     for (size_t i = 0; i < call->part_count; i++)
         sent = sent || call->parts [i]->attempts > 0;
     outcome->executed = sent ? WEFT_EXECUTED_MAYBE : WEFT_EXECUTED_NO;
@@ -675,9 +688,10 @@ void call_due (channel_t *self, weft_call_t *call)
 {
     if (self->now_us >= call->deadline_us)
         deadline_passed (self, call);
-    else if (call->state == CALL_BACKOFF)
+    else if (call->state == CALL_BACKOFF) {
+        count_earlier (self, call);
         route_call (self, call);
-    else
+    } else
         connect_timed_out (self, call);
 }
 

@@ -17,10 +17,11 @@
 static inline void make_blank (weft_call_t *self)
 {
     char *at = (char *) self + BLANK_FROM;
-    _Static_assert (BLANK_SIZE > 128 && BLANK_SIZE <= 192, "three pieces of up to 64 bytes");
+    _Static_assert (BLANK_SIZE > 192 && BLANK_SIZE <= 256, "four pieces of up to 64 bytes");
     memset (at, 0, 64);
     memset (at + 64, 0, 64);
-    memset (at + 128, 0, BLANK_SIZE - 128);
+    memset (at + 128, 0, 64);
+    memset (at + 192, 0, BLANK_SIZE - 192);
 }
 
 /*  Pool. */

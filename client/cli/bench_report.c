@@ -243,7 +243,7 @@ static void print_parts (const bench_tally_t *tally, FILE *out)
                                              {"calls", true},
                                              {"mean", true},
                                              {NULL, false}};
-    static const char *const names [BENCH_PART_COUNT] = {"the client's queue", "the broker's queue",
+    static const char *const names [BENCH_PART_COUNT] = {"earlier attempts", "the client's queue", "the broker's queue",
                                                          "the worker's queue", "the handler"};
     char text [WORDS_SHORT_MAX];
     grid_t grid;

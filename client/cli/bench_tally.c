@@ -4,8 +4,8 @@
 #include <stdlib.h>
 #include <string.h>
 
-const char *const bench_part_names [BENCH_PART_COUNT] = {"client_queue", "broker_queue", "worker_queue",
-                                                         "handler"};
+const char *const bench_part_names [BENCH_PART_COUNT] = {"earlier", "client_queue", "broker_queue",
+                                                         "worker_queue", "handler"};
 
 bench_tally_t *bench_tally_new (void)
 {
@@ -108,6 +108,7 @@ void bench_tally_add (bench_tally_t *self, const bench_ended_t *ended)
         snprintf (outcome->text, sizeof outcome->text, "%s", ended->text);
     histogram_add (&self->latency, ended->latency_us > 0 ? (uint64_t) ended->latency_us : 0);
     count_worker (self, ended->worker, 1);
+    count_part (&self->parts [BENCH_EARLIER], ended->ledger.earlier_us);
     count_part (&self->parts [BENCH_CLIENT_QUEUE], ended->ledger.client_queue_us);
     count_part (&self->parts [BENCH_BROKER_QUEUE], ended->ledger.broker_queue_us);
     count_part (&self->parts [BENCH_WORKER_QUEUE], ended->ledger.worker_queue_us);

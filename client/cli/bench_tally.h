@@ -18,13 +18,14 @@
 
 /*  The parts of a call's ledger. */
 typedef enum {
+    BENCH_EARLIER,
     BENCH_CLIENT_QUEUE,
     BENCH_BROKER_QUEUE,
     BENCH_WORKER_QUEUE,
     BENCH_HANDLER,
     BENCH_PART_COUNT
 } bench_part_t;
-extern const char *const bench_part_names [BENCH_PART_COUNT]; /* "client_queue" */
+extern const char *const bench_part_names [BENCH_PART_COUNT]; /* "earlier" */
 
 typedef struct {
     uint64_t calls, sum_us; /* only those where the part is known */

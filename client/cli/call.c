@@ -20,6 +20,7 @@ static void print_outcome (cli_t *cli, const weft_call_t *call, const signature_
     object_init (&ledger);
 
     object_int (&ledger, "total_us", times.total_us);
+    object_int (&ledger, "earlier_us", times.earlier_us);
     object_int (&ledger, "client_queue_us", times.client_queue_us);
     object_int (&ledger, "broker_queue_us", times.broker_queue_us);
     object_int (&ledger, "worker_queue_us", times.worker_queue_us);

@@ -255,6 +255,86 @@ TEST (the_ledger_says_how_long_a_call_waited_here)
     stage_end ();
 }
 
+/*  Sends a reply that tells of its time. */
+static void reply_with_times (uint64_t alias, uint64_t id, weft_status_t status, uint64_t queue_us, uint64_t handler_us)
+{
+    buffer_t out;
+    wire_info_t info = wire_info_none ();
+    info.queue_us = queue_us;
+    info.handler_us = handler_us;
+    buffer_init (&out, 65536);
+    wire_write_reply (&out, id, status, "\x05", status == WEFT_OK, false, &info);
+    stage_say (alias, &out);
+    buffer_fini (&out);
+}
+
+TEST (the_ledger_tells_of_the_last_attempt_and_of_all_before_it_together)
+{
+    const uint64_t alias = stage_begin_connected ();
+    weft_call_t *call = stage_call ("Test.Get", &direct);
+    uint64_t id = stage_request ("Test.Get")->id;
+    const int64_t began_us = stage.now_us;
+    stage_pass (20 * STAGE_MS);
+    reply_with_times (alias, id, WEFT_OVERLOADED, 19 * STAGE_MS, 0);
+    const stage_record_t *request;
+    while (!(request = stage_request ("Test.Get")))
+        stage_pass (1 * STAGE_MS);
+    const int64_t again_us = stage.now_us;
+    CHECK (again_us > began_us + 20 * STAGE_MS);
+    stage_pass (8 * STAGE_MS);
+    reply_with_times (alias, request->id, WEFT_OK, 2 * STAGE_MS, 5 * STAGE_MS);
+    CHECK_INT (stage_result (call), 5);
+    const weft_ledger_t ledger = weft_call_ledger (call);
+    CHECK_INT (ledger.earlier_us, again_us - began_us);
+    CHECK_INT (ledger.worker_queue_us, 2 * STAGE_MS);
+    CHECK_INT (ledger.handler_us, 5 * STAGE_MS);
+    CHECK_INT (ledger.total_us, again_us - began_us + 8 * STAGE_MS);
+    stage_free (call);
+    stage_end ();
+}
+
+/*  Started 10 ms before its only worker asked for a pause of 30 ms; may last 100 ms. */
+static weft_call_t *call_put_off (uint64_t alias)
+{
+    weft_call_t *call = stage_call ("Test.Get", &(weft_call_options_t){.via = WEFT_VIA_DIRECT, .timeout_ms = 100});
+    const uint64_t id = stage_request ("Test.Get")->id;
+    buffer_t out;
+    wire_info_t info = wire_info_none ();
+    info.queue_us = 9 * STAGE_MS;
+    info.retry_after_ms = 30;
+    stage_pass (10 * STAGE_MS);
+    buffer_init (&out, 65536);
+    wire_write_reply (&out, id, WEFT_OVERLOADED, NULL, 0, false, &info);
+    stage_say (alias, &out);
+    buffer_fini (&out);
+    return call;
+}
+
+TEST (the_ledger_of_a_call_that_nobody_answered_tells_what_came_before_it)
+{
+    const uint64_t alias = stage_begin_connected ();
+    weft_call_t *call = call_put_off (alias);
+    stage_pass (90 * STAGE_MS);
+    stage_check (call, WEFT_DEADLINE_EXCEEDED, WEFT_EXECUTED_MAYBE);
+    weft_ledger_t ledger = weft_call_ledger (call);
+    CHECK_INT (ledger.worker_queue_us, 0); /* that was the first attempt's */
+    CHECK_INT (ledger.earlier_us, 40 * STAGE_MS);
+    CHECK_INT (ledger.total_us, 100 * STAGE_MS);
+    stage_free (call);
+    stage_forget ();
+
+    call = call_put_off (alias);
+    stage_pass (20 * STAGE_MS);
+    channel_cancel (&stage.channel, call, stage.now_us);
+    stage_check (call, WEFT_CANCELLED, WEFT_EXECUTED_NO); /* between two attempts */
+    ledger = weft_call_ledger (call);
+    CHECK_INT (ledger.worker_queue_us, 0);
+    CHECK_INT (ledger.earlier_us, 30 * STAGE_MS);
+    CHECK_INT (ledger.total_us, 30 * STAGE_MS);
+    stage_free (call);
+    stage_end ();
+}
+
 TEST (s10_s12_the_three_timeouts_have_texts_of_their_own)
 {
     stage_begin_listed (NULL, 1);

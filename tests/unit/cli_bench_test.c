@@ -297,7 +297,7 @@ TEST (programs_get_one_object)
         "\"OVERLOADED\":{\"calls\":1,\"executed\":{\"no\":1,\"maybe\":0,\"yes\":0},\"text\":\"queue full\"}},"
         "\"retried\":3,\"direct\":1000,"
         "\"workers\":{\"11111111-1111-4111-8111-111111111111\":750,\"22222222-2222-4222-8222-222222222222\":250},"
-        "\"ledger\":{\"client_queue\":{\"calls\":0,\"mean_us\":0.000},\"broker_queue\":{\"calls\":0,\"mean_us\":0.000},"
+        "\"ledger\":{\"earlier\":{\"calls\":0,\"mean_us\":0.000},\"client_queue\":{\"calls\":0,\"mean_us\":0.000},\"broker_queue\":{\"calls\":0,\"mean_us\":0.000},"
         "\"worker_queue\":{\"calls\":0,\"mean_us\":0.000},\"handler\":{\"calls\":0,\"mean_us\":0.000}}}");
     result = closed (tally);
     json_of (&result);

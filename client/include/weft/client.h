@@ -191,9 +191,12 @@ WEFT_EXPORT const char *weft_call_method (const weft_call_t *self);
 WEFT_EXPORT const void *weft_call_args_body (const weft_call_t *self, size_t *size);
 WEFT_EXPORT void *weft_call_arg (const weft_call_t *self);
 
-/*  How long it took, in microseconds, and the parts that are known (0: under a millisecond or unknown). */
+/*  How long it took, in microseconds, and the parts that are known (0: under a millisecond or unknown). They
+ *  do not overlap: what is left of the total is the network, and whoever never answered. The queues and the
+ *  handler are those of the attempt that ended the call. */
 typedef struct {
     int64_t total_us;        /* from start to outcome */
+    int64_t earlier_us;      /* before that attempt: those before it, and the pauses between them */
     int64_t client_queue_us; /* waiting here for a connection or a list */
     int64_t broker_queue_us;
     int64_t worker_queue_us;
