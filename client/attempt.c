@@ -44,6 +44,11 @@ static inline void set_deadline (channel_t *self, weft_call_t *call)
     assert (set);
 }
 
+static inline bool wants_backup (const weft_call_t *call)
+{
+    return call->settings.retry == WEFT_RETRY_FAILBACKUP && !call->intake;
+}
+
 /*  From here on it waits for a connection or a list, and its connect timeout runs. */
 static void start_waiting (channel_t *self, weft_call_t *call, call_state_t state)
 {
@@ -61,6 +66,11 @@ static void stop_waiting (channel_t *self, weft_call_t *call)
         return;
     call->ledger.client_queue_us += self->now_us - call->waiting_since_us;
     call->connect_by_us = 0;
+}
+
+void call_wait_link (channel_t *self, weft_call_t *call)
+{
+    start_waiting (self, call, CALL_CONNECTING);
 }
 
 void call_wait_list (channel_t *self, weft_call_t *call, discovery_t *discovery)
@@ -168,7 +178,10 @@ ALWAYS_INLINE void send_over (channel_t *self, attempt_t *attempt, link_t *link)
     call->state = CALL_SENT;
     call->attempts++;
     attempt->sent_us = self->now_us;
-    set_deadline (self, call);
+    if (wants_backup (call))
+        set_timer (self, call, hedge_at_us (self, attempt));
+    else
+        set_deadline (self, call);
     if (size > WEFT_BODY_INLINE_MAX)
         write_large_request (self, call, link, id);
     else
@@ -182,9 +195,10 @@ void attempt_send (channel_t *self, attempt_t *attempt)
     send_over (self, attempt, attempt->request.link);
 }
 
-void attempt_begin (channel_t *self, weft_call_t *call, link_t *link, endpoint_t *endpoint)
+/*  False: it waits for its link. */
+static inline bool begin (channel_t *self, attempt_t *attempt, link_t *link, endpoint_t *endpoint)
 {
-    attempt_t *attempt = &call->attempt;
+    weft_call_t *call = attempt->call;
     assert (!attempt->request.link && !attempt->endpoint);
     attempt->endpoint = endpoint;
     call->direct = link != &self->broker;
@@ -196,10 +210,21 @@ void attempt_begin (channel_t *self, weft_call_t *call, link_t *link, endpoint_t
     if (link_takes (link)) {
         link_aim (link, &attempt->request);
         send_over (self, attempt, link);
-        return;
+        return true;
     }
     link_wait (link, &attempt->request);
-    start_waiting (self, call, CALL_CONNECTING);
+    return false;
+}
+
+void attempt_begin (channel_t *self, weft_call_t *call, link_t *link, endpoint_t *endpoint)
+{
+    if (!begin (self, &call->attempt, link, endpoint))
+        start_waiting (self, call, CALL_CONNECTING);
+}
+
+APART void attempt_begin_beside (channel_t *self, attempt_t *attempt, link_t *link, endpoint_t *endpoint)
+{
+    begin (self, attempt, link, endpoint);
 }
 
 /*  Takes the attempt off its link and its endpoint. True if it had been sent. */
@@ -233,10 +258,32 @@ static void write_cancel (channel_t *self, const attempt_t *attempt)
     channel_touch (self, link);
 }
 
+void attempt_withdraw (channel_t *self, attempt_t *attempt)
+{
+    write_cancel (self, attempt);
+    leave_link (self, attempt);
+}
+
 void attempt_failed (channel_t *self, attempt_t *attempt, outcome_t *outcome)
 {
     outcome->left = leave_link (self, attempt);
-    call_fail (self, attempt->call, outcome);
+    if (!attempt->call->hedged || !hedge_goes_on (self, attempt, outcome))
+        call_fail (self, attempt->call, outcome);
+}
+
+/*  The second attempt, while it is open; else NULL. */
+static attempt_t *open_backup (const weft_call_t *call)
+{
+    return call->hedged && call->backup->attempt.request.link ? &call->backup->attempt : NULL;
+}
+
+/*  Two workers were asked, and none replied. */
+static bool describe_both (const weft_call_t *call, const attempt_t *backup, text_space_t *what)
+{
+    const endpoint_t *first = call->attempt.endpoint, *second = backup->endpoint;
+    if (first && second)
+        snprintf (what->bytes, sizeof what->bytes, "worker %s and worker %s", first->uuid, second->uuid);
+    return first && second;
 }
 
 void attempt_abandoned (channel_t *self, attempt_t *attempt, outcome_t *outcome)
@@ -250,19 +297,24 @@ static void describe (const channel_t *self, const weft_call_t *call, text_space
 {
     char *text = what->bytes;
     const size_t size = sizeof what->bytes;
-    const link_t *link = call->attempt.request.link;
+    const attempt_t *backup = open_backup (call);
+    const attempt_t *attempt = backup && !call->attempt.request.link ? backup : &call->attempt;
+    const link_t *link = attempt->request.link;
+    const char *worker = call->hedged && attempt->endpoint ? attempt->endpoint->uuid : call->worker;
     *why = call->state == CALL_LISTING || (link && !call->direct) ? self->broker_fault : "";
+    if (call->state == CALL_SENT && backup && describe_both (call, backup, what))
+        return;
     if (call->state == CALL_LISTING)
         snprintf (text, size, "list of %s from broker %s", call->discovery->service, self->broker.address);
     else if (call->state == CALL_CONNECTING && call->direct)
-        snprintf (text, size, "connection to worker %s at %s", call->worker, link->address);
+        snprintf (text, size, "connection to worker %s at %s", worker, link->address);
     else if (call->state == CALL_CONNECTING)
         snprintf (text, size, "connection to broker %s", link->address);
     else if (call->direct)
-        snprintf (text, size, "worker %s", call->worker);
+        snprintf (text, size, "worker %s", worker);
     else
-        snprintf (text, size, "%s%s through broker %s", call->worker [0] ? "worker " : "any worker",
-                  call->worker, self->broker.address);
+        snprintf (text, size, "%s%s through broker %s", worker [0] ? "worker " : "any worker", worker,
+                  self->broker.address);
 }
 
 static outcome_t deadline_outcome (const channel_t *self, const weft_call_t *call, text_space_t *space)
@@ -306,6 +358,11 @@ static void note_ledger (weft_call_t *call, const wire_info_t *info /* or NULL *
     call->ledger.handler_us = info ? claimed_us (info->handler_us) : 0;
 }
 
+void call_forget_times (weft_call_t *call)
+{
+    note_ledger (call, NULL);
+}
+
 /*  Another attempt is begun: what came before it is told together, but for the waiting that is told already,
  *  or goes on. */
 static void count_earlier (channel_t *self, weft_call_t *call)
@@ -347,6 +404,8 @@ APART static void untaken (channel_t *self, attempt_t *attempt, size_t size)
                                 "the reply has %zu bytes; at most %zu are taken", size, self->options.body_max);
     else
         outcome = outcome_here (WEFT_OVERLOADED, WEFT_EXECUTED_YES, &space, "out of memory for the reply");
+    if (wants_backup (attempt->call))
+        hedge_answered (self, attempt);
     leave_link (self, attempt);
     call_end (self, attempt->call, &outcome);
 }
@@ -386,6 +445,8 @@ static void reply_ok (channel_t *self, attempt_t *attempt, const wire_record_t *
         untaken (self, attempt, record->body_size);
         return;
     }
+    if (wants_backup (call))
+        hedge_answered (self, attempt);
     assert (call->state == CALL_SENT && !call->discovery && !call->connect_by_us);
     leave_link (self, attempt);
     deadlines_cancel (&self->calls, &call->timer);
@@ -424,6 +485,10 @@ APART static void reply_failed (channel_t *self, attempt_t *attempt, const wire_
         .origin = info->origin >= 0 ? (weft_origin_t) info->origin : default_origin (call, status),
         .retry_after_us = info->retry_after_ms < 86400000 ? (int64_t) info->retry_after_ms * 1000 : 0,
         .chosen = !call->direct && attempt->endpoint};
+    if (outcome.retry_after_us)
+        attempt->request.link->paused_until_us = self->now_us + outcome.retry_after_us;
+    if (outcome.executed == WEFT_EXECUTED_YES && wants_backup (call))
+        hedge_answered (self, attempt);
     if (status == WEFT_APP_ERROR)
         call_take_body (call, record->body, record->body_size, attachment);
     attempt_failed (self, attempt, &outcome);
@@ -447,7 +512,7 @@ void attempt_replied (channel_t *self, attempt_t *attempt, const wire_record_t *
 
 /*  The end, or another try. */
 
-static bool is_idempotent (channel_t *self, const weft_call_t *call)
+bool call_is_idempotent (channel_t *self, const weft_call_t *call)
 {
     if (text_is (call->service, "weft.Registry") || text_is (call->service, "weft.Worker"))
         return true;
@@ -482,7 +547,7 @@ static retry_question_t question_of (channel_t *self, const weft_call_t *call, o
                               .executed = outcome->executed,
                               .before = call->executed_before,
                               .left = outcome->left,
-                              .idempotent = is_idempotent (self, call),
+                              .idempotent = call_is_idempotent (self, call),
                               .offered = is_offered (self, call),
                               .keyed = call->request_key.size > 0,
                               .attempts = call->attempts};
@@ -512,6 +577,7 @@ APART static void conclude_in_vain (channel_t *self, weft_call_t *call, const ou
 static void back_off (channel_t *self, weft_call_t *call, int64_t delay_us)
 {
     self->stats.retried++;
+    call->hedged = false;
     if (call->intake)
         intake_drop (call->intake);
     if (delay_us == 0) {
@@ -562,6 +628,8 @@ static void leave_all (channel_t *self, weft_call_t *call)
     call->discovery = NULL;
     stop_waiting (self, call);
     leave_link (self, &call->attempt);
+    if (open_backup (call))
+        leave_link (self, &call->backup->attempt);
     deadlines_cancel (&self->calls, &call->timer);
 }
 
@@ -627,6 +695,8 @@ void call_end (channel_t *self, weft_call_t *call, const outcome_t *outcome)
 void call_stop (channel_t *self, weft_call_t *call, const outcome_t *outcome)
 {
     write_cancel (self, &call->attempt);
+    if (open_backup (call))
+        write_cancel (self, &call->backup->attempt);
     call_end (self, call, outcome);
 }
 
@@ -661,16 +731,27 @@ void call_shut (channel_t *self, weft_call_t *call)
     give_up (self, call, &outcome);
 }
 
+/*  Time is up, and it was sent, and not answered. */
+static void note_silence (channel_t *self, const attempt_t *attempt)
+{
+    const weft_call_t *call = attempt->call;
+    endpoint_t *endpoint = attempt->endpoint;
+    if (!endpoint || !call->direct || call->intake || attempt->request.id == 0)
+        return;
+    const discovery_t *discovery = table_get (&self->services, call->service.data, call->service.size);
+    const bool may_eject = discovery && discovery_may_eject (discovery, endpoint, self->now_us);
+    endpoint_silent (endpoint, self->now_us, attempt->probe, may_eject, &self->dice);
+}
+
 static void deadline_passed (channel_t *self, weft_call_t *call)
 {
     text_space_t space;
     outcome_t outcome = deadline_outcome (self, call, &space);
-    endpoint_t *endpoint = call->attempt.endpoint;
-    if (endpoint && call->direct && call->state == CALL_SENT && !call->intake) {
-        const discovery_t *discovery = table_get (&self->services, call->service.data, call->service.size);
-        const bool may_eject = discovery && discovery_may_eject (discovery, endpoint, self->now_us);
-        endpoint_silent (endpoint, self->now_us, call->attempt.probe, may_eject, &self->dice);
-    }
+    if (wants_backup (call))
+        hedge_in_vain (self, call);
+    note_silence (self, &call->attempt);
+    if (open_backup (call))
+        note_silence (self, &call->backup->attempt);
     give_up (self, call, &outcome);
 }
 
@@ -691,6 +772,9 @@ void call_due (channel_t *self, weft_call_t *call)
     else if (call->state == CALL_BACKOFF) {
         count_earlier (self, call);
         route_call (self, call);
+    } else if (call->state == CALL_SENT) {
+        set_timer (self, call, call->deadline_us);
+        hedge_due (self, call);
     } else
         connect_timed_out (self, call);
 }
@@ -709,7 +793,7 @@ static weft_call_t *new_part (channel_t *self, weft_call_t *call, const endpoint
     part->codec = call->codec;
     part->settings = call->settings;
     part->settings.balance = WEFT_BALANCE_P2C;
-    if (part->settings.retry == WEFT_RETRY_FAILOVER)
+    if (part->settings.retry == WEFT_RETRY_FAILOVER || part->settings.retry == WEFT_RETRY_FAILBACKUP)
         part->settings.retry = WEFT_RETRY_FAILTRY;
     part->described = call->described;
     part->request_key = call->request_key;

@@ -38,6 +38,7 @@ static void call_free (weft_call_t *self)
     buffer_fini (&self->strings);
     buffer_fini (&self->text);
     buffer_fini (&self->reply);
+    free (self->backup);
     free (self);
 }
 
@@ -133,6 +134,8 @@ static void take_settings (call_settings_t *to, const weft_call_options_t *optio
         to->balance = options->balance;
     if (options->retry)
         to->retry = options->retry;
+    if (options->backup_ms)
+        to->backup_ms = options->backup_ms;
 }
 
 static void write_meta (buffer_t *out, const char *const *meta)
@@ -249,6 +252,8 @@ bool call_ask (weft_call_t *self, const char *method, const weft_call_options_t 
             return flawed (self, "worker \"%.80s\" is no UUID", options->worker);
         if (options->request_key && strlen (options->request_key) > WEFT_REQUEST_KEY_MAX)
             return flawed (self, "request_key \"%.40s...\" has more than 255 bytes", options->request_key);
+        if (options->backup_ms && !is_time (options->backup_ms))
+            return flawed (self, "%s must be 0 to 86400000 ms", "backup_ms");
         if ((options->key || options->request_key || options->meta) && !take_strings (self, options))
             return false;
     }

@@ -7,6 +7,8 @@
  *       |          `--- failed, retry: BACKOFF ----'|
  *       `--> FANNED (a broadcast waits for its parts) --'
  *
+ *  A *hedged* call (hedge.c) has a second attempt beside the first. It is SENT while one of them is.
+ *
  *  A call ends exactly once; whoever comes second finds it ENDED. Handles are counted: one of the caller,
  *  one of the core while the call is open. Counting and pooling happen under the client's lock. */
 
@@ -39,7 +41,7 @@ typedef enum {
     CALL_ENDED
 } call_state_t;
 
-/*  One try. A hedged call will have two. */
+/*  One try. A hedged call has two. */
 typedef struct {
     request_t request;
     weft_call_t *call;
@@ -48,17 +50,25 @@ typedef struct {
     bool probe;           /* of that endpoint */
 } attempt_t;
 
+/*  What only a hedged call needs. */
+typedef struct {
+    attempt_t attempt;
+    int64_t not_before_us; /* to be tried again, if both fail; 0: at any time */
+} backup_t;
+
 typedef struct {
     int timeout_ms, connect_timeout_ms; /* the first is 0 for a stream without a deadline */
     weft_via_t via;
     weft_balance_t balance;
     weft_retry_t retry;
+    int backup_ms;
 } call_settings_t;
 
 struct weft_call {
     /*  Set when the call is asked and started, or as a call that ended leaves them: in no list, on no link,
      *  without a deadline. */
     attempt_t attempt;
+    backup_t *backup;       /* NULL: it never had a second one; else of a call that ended: on no link */
     deadline_t timer;
     list_node_t node;       /* in one list: a service's waiting, the done, the pool */
     uint64_t sequence;
@@ -78,6 +88,7 @@ struct weft_call {
     bool has_args_frame;
 
     /*  How far it is. */
+    bool hedged;            /* there is, or was, a second attempt beside the first */
     bool same;              /* the next attempt goes to the same worker */
     call_state_t state;
     weft_executed_t executed_before; /* by earlier attempts: NO or MAYBE */

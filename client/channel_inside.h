@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MPL-2.0
  *
  *  channel_inside.h - what the channel's own files share: channel.c (links, records, time), route.c (where
- *  a call goes), attempt.c (a call over a link, and its end). */
+ *  a call goes), attempt.c (a call over a link, and its end), hedge.c (a second attempt beside the first). */
 
 #ifndef CHANNEL_INSIDE_H_INCLUDED
 #define CHANNEL_INSIDE_H_INCLUDED
@@ -34,8 +34,13 @@ void route_listed (channel_t *self, discovery_t *discovery);         /* the list
 void route_unlisted (channel_t *self, discovery_t *discovery, const outcome_t *outcome); /* there is none */
 discovery_t *route_discovery (channel_t *self, text_t service);      /* NULL: none */
 
+/*  Where a second attempt goes: by the way of the first, which is sent, to another worker (NULL: the broker
+ *  chooses). False: nowhere. */
+bool route_beside (channel_t *self, weft_call_t *call, link_t **link, endpoint_t **endpoint);
+
 /*  attempt.c */
 void attempt_begin (channel_t *self, weft_call_t *call, link_t *link, endpoint_t *endpoint);
+void attempt_begin_beside (channel_t *self, attempt_t *attempt, link_t *link, endpoint_t *endpoint);
 void attempt_send (channel_t *self, attempt_t *attempt);             /* its link is ready */
 void attempt_replied (channel_t *self, attempt_t *attempt, const wire_record_t *record,
                       zmq_msg_t *attachment);
@@ -45,6 +50,10 @@ void attempt_item (channel_t *self, attempt_t *attempt, const wire_record_t *rec
 void attempt_abandoned (channel_t *self, attempt_t *attempt, outcome_t *outcome);
 /*  Off its link; retried, or the end. */
 void attempt_failed (channel_t *self, attempt_t *attempt, outcome_t *outcome);
+void attempt_withdraw (channel_t *self, attempt_t *attempt);         /* off its link, which is told */
+bool call_is_idempotent (channel_t *self, const weft_call_t *call);
+void call_forget_times (weft_call_t *call);                          /* that a reply told of */
+void call_wait_link (channel_t *self, weft_call_t *call);            /* an attempt waits for its link */
 void call_wait_list (channel_t *self, weft_call_t *call, discovery_t *discovery);
 void call_fan (channel_t *self, weft_call_t *call, endpoint_t *const *list, size_t count);
 void call_fail (channel_t *self, weft_call_t *call, outcome_t *outcome); /* retried if may be, or the end */
@@ -52,6 +61,17 @@ void call_end (channel_t *self, weft_call_t *call, const outcome_t *outcome);
 void call_stop (channel_t *self, weft_call_t *call, const outcome_t *outcome); /* the end, and whoever has it is told */
 void call_due (channel_t *self, weft_call_t *call);                  /* its timer went off */
 void call_shut (channel_t *self, weft_call_t *call);                 /* the client closes */
+
+/*  hedge.c, for calls that ask for FAILBACKUP. When to look for another worker, if this attempt that was just
+ *  sent has no answer by then (the call's deadline: never); to look. */
+int64_t hedge_at_us (channel_t *self, const attempt_t *attempt);
+void hedge_due (channel_t *self, weft_call_t *call);
+
+/*  This attempt has the answer, and is still on its link; failed, of a hedged call, and is off (true: the
+ *  other one is open, and the call goes on); the call's time is up. */
+void hedge_answered (channel_t *self, attempt_t *attempt);
+bool hedge_goes_on (channel_t *self, attempt_t *attempt, outcome_t *outcome);
+void hedge_in_vain (channel_t *self, weft_call_t *call);
 
 /*  channel.c */
 void channel_ask (channel_t *self, discovery_t *discovery);          /* for the list, if it should be */

@@ -85,7 +85,8 @@ static bool check_options (const weft_client_options_t *options)
            in_range ("call.connect_timeout_ms", options->call.connect_timeout_ms, WEFT_CALL_TIMEOUT_MS_MAX) &&
            in_range ("call.via", (long) options->call.via, WEFT_VIA_BROKER) &&
            in_range ("call.balance", (long) options->call.balance, WEFT_BALANCE_BROADCAST) &&
-           in_range ("call.retry", (long) options->call.retry, WEFT_RETRY_FAILOVER) &&
+           in_range ("call.retry", (long) options->call.retry, WEFT_RETRY_FAILBACKUP) &&
+           in_range ("call.backup_ms", options->call.backup_ms, WEFT_CALL_TIMEOUT_MS_MAX) &&
            in_range ("refresh_ms", options->refresh_ms, INT32_MAX) &&
            in_range ("calls_max", options->calls_max, INT32_MAX);
 }
@@ -97,7 +98,8 @@ static call_settings_t settings_of (const weft_call_options_t *options)
                                                                                : WEFT_CONNECT_TIMEOUT_MS,
                              .via = options->via ? options->via : WEFT_VIA_AUTO,
                              .balance = options->balance ? options->balance : WEFT_BALANCE_P2C,
-                             .retry = options->retry ? options->retry : WEFT_RETRY_FAILOVER};
+                             .retry = options->retry ? options->retry : WEFT_RETRY_FAILOVER,
+                             .backup_ms = options->backup_ms};
 }
 
 /*  An ipc path counts only where its socket is: on this host. */

@@ -16,6 +16,7 @@ discovery_t *discovery_new (const char *service, int64_t refresh_us, uint64_t se
     self->service_size = strlen (self->service);
     table_init (&self->methods, seed);
     table_init (&self->listed_now, seed);
+    table_init (&self->tails, seed);
     list_init (&self->waiting);
     return self;
 }
@@ -37,6 +38,10 @@ void discovery_free (discovery_t *self, endpoints_t *endpoints)
     drop_coming (self, endpoints);
     free (self->members);
     table_fini (&self->methods);
+    size_t position = 0;
+    for (tail_t *tail; (tail = table_next (&self->tails, &position));)
+        free (tail);
+    table_fini (&self->tails);
     free (self);
 }
 
@@ -357,6 +362,21 @@ unsigned discovery_flags (const discovery_t *self, const char *method, size_t si
 {
     const uintptr_t flags = (uintptr_t) table_get (&self->methods, method, size);
     return flags ? (unsigned) (flags - 1) : 0;
+}
+
+tail_t *discovery_tail (discovery_t *self, const char *method, size_t size, int64_t now_us)
+{
+    tail_t *tail = table_get (&self->tails, method, size);
+    if (tail || self->tails.count >= WEFT_SERVICE_METHODS_MAX || !discovery_offers (self, method, size))
+        return tail;
+    tail = malloc (sizeof *tail);
+    if (!tail)
+        return NULL;
+    tail_init (tail, now_us);
+    if (table_put (&self->tails, method, size, tail))
+        return tail;
+    free (tail);
+    return NULL;
 }
 
 bool discovery_may_eject (const discovery_t *self, const endpoint_t *endpoint, int64_t now_us)

@@ -19,6 +19,7 @@
 
 #include "balancer.h"
 #include "rows.h"
+#include "tail.h"
 
 typedef enum { DISCOVERY_IDLE, DISCOVERY_ASKING, DISCOVERY_WATCHING } discovery_state_t;
 
@@ -42,6 +43,7 @@ typedef struct discovery {
     endpoint_t **members;           /* sorted by UUID */
     size_t count, capacity;
     table_t methods;                /* name → flags + 1; empty: nobody ever registered the service */
+    table_t tails;                  /* name → tail_t, of methods whose calls are hedged */
     balancer_t balancer;
     list_t waiting;                 /* calls that wait for the list */
 } discovery_t;
@@ -87,6 +89,9 @@ bool discovery_unneeded (const discovery_t *self);
 /*  Has some worker this method, and its flags; 0 if unknown. */
 bool discovery_offers (const discovery_t *self, const char *method, size_t size);
 unsigned discovery_flags (const discovery_t *self, const char *method, size_t size);
+
+/*  How long calls of that method take; NULL when it is not on the list, or out of memory. */
+tail_t *discovery_tail (discovery_t *self, const char *method, size_t size, int64_t now_us);
 static inline bool discovery_known (const discovery_t *self)
 {
     return self->methods.count > 0 || self->count > 0;

@@ -125,6 +125,15 @@ static inline void endpoint_replied (endpoint_t *self, int64_t latency_us, int64
         self->latency_us += (latency_us - self->latency_us) / ENDPOINT_LATENCY_SHARE;
 }
 
+/*  Another one was quicker, when this one had taken so long already. */
+static inline void endpoint_outrun (endpoint_t *self, int64_t after_us)
+{
+    if (self->latency_us == ENDPOINT_LATENCY_UNKNOWN)
+        self->latency_us = after_us;
+    else if (after_us > self->latency_us)
+        self->latency_us += (after_us - self->latency_us) / ENDPOINT_LATENCY_SHARE;
+}
+
 void endpoint_silent (endpoint_t *self, int64_t now_us, bool probe, bool may_eject, dice_t *dice);
 
 static inline void endpoint_end (endpoint_t *self, bool probe)

@@ -26,6 +26,7 @@ typedef struct {
     bool parted;            /* GOODBYE was said there, and nothing more is */
     bool ending;            /* its requests are being ended: nobody may connect it meanwhile */
     uint64_t body_max;      /* of the other side; UINT64_MAX until it says */
+    int64_t paused_until_us; /* it is overloaded, and said for how long: no second attempts there */
     int64_t ready_us;
     outbox_t outbox;
     list_node_t dirty;      /* in the channel's list of links to flush */

@@ -181,6 +181,57 @@ static void to_any (channel_t *self, weft_call_t *call, const choice_t *choice)
               call->text.size ? "; the last try: " : "", weft_call_text (call));
 }
 
+/*  Another endpoint for a second attempt, of those that do not ask for a pause. PRIMARY keeps its one. */
+static endpoint_t *pick_beside (channel_t *self, const weft_call_t *call, discovery_t *discovery,
+                                endpoint_fitness_t fitness)
+{
+    const weft_balance_t balance = call->settings.balance;
+    uint64_t tried [2 * CALL_TRIED_MAX];
+    balancer_question_t question = {.mode = balance == WEFT_BALANCE_PRIMARY ? WEFT_BALANCE_P2C : balance,
+                                    .fitness = fitness,
+                                    .tried = tried,
+                                    .tried_count = call->tried_count,
+                                    .now_us = self->now_us};
+    endpoint_t *endpoint;
+    memcpy (tried, call->tried, sizeof call->tried);
+    if (balance == WEFT_BALANCE_HASH)
+        question.key = balancer_key (call->key.data, call->key.size);
+    while ((endpoint = balancer_pick (&discovery->balancer, &question, discovery->members, discovery->count,
+                                      &self->dice)) &&
+           self->now_us < endpoint->link.paused_until_us) {
+        if (question.tried_count == 2 * CALL_TRIED_MAX)
+            return NULL;
+        tried [question.tried_count++] = endpoint->hash;
+    }
+    return endpoint;
+}
+
+bool route_beside (channel_t *self, weft_call_t *call, link_t **link, endpoint_t **endpoint)
+{
+    discovery_t *discovery = table_get (&self->services, call->service.data, call->service.size);
+    const bool chosen = call->direct || call->attempt.endpoint;
+    *endpoint = NULL;
+    *link = &self->broker;
+    if (!discovery || !discovery->listed || discovery->count < 2 || call->tried_count == CALL_TRIED_MAX)
+        return false;
+    if (!call->direct && (!link_takes (&self->broker) || self->now_us < self->broker.paused_until_us))
+        return false;
+    if (!chosen)
+        return true;
+    *endpoint = pick_beside (self, call, discovery, call->direct ? ENDPOINT_GOOD : ENDPOINT_ROUTED);
+    if (!*endpoint)
+        return false;
+    if (call->direct) {
+        *link = &(*endpoint)->link;
+        if ((*link)->state == LINK_IDLE && !channel_connect (self, *endpoint)) {
+            endpoint_unreachable (*endpoint, self->now_us, &self->dice);
+            return false;
+        }
+    }
+    remember_tried (call, *endpoint);
+    return true;
+}
+
 /*  All that are live get a part of the broadcast. */
 static void to_all (channel_t *self, weft_call_t *call, const choice_t *choice)
 {

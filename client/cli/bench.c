@@ -442,6 +442,7 @@ static const flag_t flags [] = {
     FLAG_VIA,
     FLAG_BALANCE,
     FLAG_RETRY,
+    FLAG_BACKUP_AFTER,
     FLAG_WORKER,
     FLAG_KEY,
     FLAG_META,
@@ -464,7 +465,8 @@ const command_t command_bench = {
     .examples = "  weft bench Arith.Add '{\"a\": 2, \"b\": 3}'\n"
                 "  weft bench Arith.Add '{\"a\": 2, \"b\": 3}' -c 1 -n 10000 --via broker\n"
                 "  weft bench Arith.Add '{\"a\": 2, \"b\": 3}' --rate 5000 -d 30 --series seconds.csv\n"
-                "  weft bench Text.Count @body.json -d 30 -o json\n",
+                "  weft bench Text.Count @body.json -d 30 -o json\n"
+                "  weft bench Text.Count @body.json --retry failbackup\n",
     .flags = flags,
     .args_min = 1,
     .args_max = 2,

@@ -165,10 +165,13 @@ int commands_call_options (cli_t *cli, weft_call_options_t *call, char worker [U
                                   .via = (weft_via_t) options->via,
                                   .balance = (weft_balance_t) options->balance,
                                   .retry = (weft_retry_t) options->retry,
+                                  .backup_ms = (int) (options->backup_us / 1000),
                                   .key = options->key,
                                   .worker = options->worker ? worker : NULL,
                                   .request_key = options->request_key,
                                   .meta = options->meta.count ? options->meta.values : NULL};
+    if (options->backup_us && call->retry != WEFT_RETRY_FAILBACKUP)
+        return cli_fail (cli, EXITS_USAGE, "--backup-after is about --retry failbackup, which is missing");
     for (size_t i = 0; i < options->meta.count; i++) {
         const char *const meta = options->meta.values [i];
         if (meta [0] == '=' || !strchr (meta, '='))
@@ -203,6 +206,7 @@ static const flag_t flags [] = {
     FLAG_VIA,
     FLAG_BALANCE,
     FLAG_RETRY,
+    FLAG_BACKUP_AFTER,
     FLAG_WORKER,
     FLAG_KEY,
     FLAG (0, "request-key", "TEXT", FLAG_TEXT, request_key, "a name for this work, which makes retries safe"),

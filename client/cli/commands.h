@@ -23,7 +23,11 @@ extern const command_t *const commands [];
                  "p2c, random, round_robin, weighted, least, hash,\nprimary or broadcast (default: p2c)")
 #define FLAG_RETRY                                                                                           \
     FLAG_ONE_OF (0, "retry", "MODE", options_retry, retry,                                                   \
-                 "failfast, failtry or failover (default: failover)")
+                 "failfast, failtry, failover or failbackup: a second\n"                                      \
+                 "attempt beside one that takes long (default: failover)")
+#define FLAG_BACKUP_AFTER                                                                                    \
+    FLAG (0, "backup-after", "TIME", FLAG_MS, backup_us,                                                     \
+          "with failbackup: how long that is (default: what 95 %\nof the method's calls take)")
 #define FLAG_KEY    FLAG (0, "key", "TEXT", FLAG_TEXT, key, "what --balance hash goes by")
 #define FLAG_WORKER                                                                                          \
     FLAG_NAMES (0, "worker", "UUID", worker, NAMES_WORKER,                                                   \

@@ -14,7 +14,7 @@
 const char *const options_via [] = {"auto", "direct", "broker", NULL};
 const char *const options_balance [] = {"p2c",  "random",  "round_robin", "weighted", "least",
                                         "hash", "primary", "broadcast",   NULL};
-const char *const options_retry [] = {"failfast", "failtry", "failover", NULL};
+const char *const options_retry [] = {"failfast", "failtry", "failover", "failbackup", NULL};
 
 static const char *const outputs [] = {"text", "json", "csv", NULL};
 

@@ -86,6 +86,7 @@ typedef struct {
 
     /* of calls */
     int via, balance, retry;
+    int64_t backup_us;
     const char *key, *worker, *request_key;
     texts_t meta;
 

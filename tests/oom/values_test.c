@@ -252,7 +252,7 @@ TEST (a_client_is_made_whole_or_not_at_all)
 static bool ask (void)
 {
     static const char *const meta [] = {"colour=red", NULL};
-    const call_settings_t settings = {5000, 2000, WEFT_VIA_AUTO, WEFT_BALANCE_P2C, WEFT_RETRY_FAILOVER};
+    const call_settings_t settings = {5000, 2000, WEFT_VIA_AUTO, WEFT_BALANCE_P2C, WEFT_RETRY_FAILOVER, 0};
     const weft_call_options_t options = {.request_key = "key", .key = "other", .meta = meta};
     weft_call_t *call = OOM_INSIDE (call_new (NULL));
     char large [10000] = {0};

@@ -362,7 +362,7 @@ static void start (process_t *process)
         .brokers = BROKER_ADDRESS,
         .name = process->name,
         .codec = chance (profile.json_per_mille) ? CODEC_JSON : CODEC_MSGPACK,
-        .call = {5000, 2000, WEFT_VIA_AUTO, WEFT_BALANCE_P2C, WEFT_RETRY_FAILOVER},
+        .call = {5000, 2000, WEFT_VIA_AUTO, WEFT_BALANCE_P2C, WEFT_RETRY_FAILOVER, 0},
         .refresh_us = profile.refresh_us,
         .calls_max = profile.calls_max,
         .body_max = 100000,

@@ -17,7 +17,7 @@ channel_options_t stage_options (void)
 {
     return (channel_options_t){.brokers = "tcp://b1:1",
                                .name = "test",
-                               .call = {5000, 2000, WEFT_VIA_AUTO, WEFT_BALANCE_P2C, WEFT_RETRY_FAILOVER},
+                               .call = {5000, 2000, WEFT_VIA_AUTO, WEFT_BALANCE_P2C, WEFT_RETRY_FAILOVER, 0},
                                .refresh_us = 10000 * STAGE_MS,
                                .calls_max = 1000,
                                .body_max = 100000,

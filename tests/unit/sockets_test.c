@@ -31,7 +31,7 @@ static void set_up (int listener_type)
     const channel_options_t options = {.brokers = "tcp://127.0.0.1:1",
                                        .name = "test",
                                        .call = {5000, 60000, WEFT_VIA_AUTO, WEFT_BALANCE_P2C,
-                                                WEFT_RETRY_FAILOVER},
+                                                WEFT_RETRY_FAILOVER, 0},
                                        .refresh_us = 10000000,
                                        .calls_max = 10,
                                        .body_max = 1000,

@@ -43,12 +43,16 @@ typedef enum {
 } weft_balance_t;
 
 /*  What happens when an attempt fails and its fate allows another: FAILFAST none, FAILTRY the same worker,
- *  FAILOVER the next one. */
+ *  FAILOVER the next one. FAILBACKUP does not wait for the failure: when the first attempt takes longer than
+ *  nearly all calls of the method, a second one goes to another worker beside it; the first answer wins, the
+ *  other attempt is cancelled. Only for methods that the service declared idempotent, and for calls without
+ *  `worker` and `request_key`; for others, and for what fails, it is FAILOVER. */
 typedef enum {
     WEFT_RETRY_DEFAULT,
     WEFT_RETRY_FAILFAST,
     WEFT_RETRY_FAILTRY,
-    WEFT_RETRY_FAILOVER
+    WEFT_RETRY_FAILOVER,
+    WEFT_RETRY_FAILBACKUP
 } weft_retry_t;
 
 /*  For one call; zero or NULL takes the client's default. Strings are copied. */
@@ -59,6 +63,9 @@ typedef struct {
     weft_via_t via;
     weft_balance_t balance;
     weft_retry_t retry;
+    int backup_ms;          /* FAILBACKUP: the second attempt comes after so long; 0: after the 95th percentile
+                               of what this client saw of the method lately, while that is unknown after a
+                               tenth of timeout_ms; but not before WEFT_BACKUP_MS_MIN */
     const char *key;        /* for HASH */
     const char *worker;     /* only this worker (UUID) */
     const char *request_key; /* the caller's name for this piece of work, at most WEFT_REQUEST_KEY_MAX bytes:
@@ -229,6 +236,8 @@ WEFT_EXPORT void weft_client_set_watcher (weft_client_t *self, weft_watch_fn *wa
 /*  Counters since the start. Any thread. */
 typedef struct {
     uint64_t started, finished, failed, retried;
+    uint64_t hedged;     /* second attempts beside a first one (FAILBACKUP) */
+    uint64_t hedges_won; /* those of them that answered first */
     uint64_t late;       /* replies that found no open call: dropped */
     uint64_t malformed;  /* messages dropped */
     uint64_t endpoints;  /* direct connections now */

@@ -71,6 +71,7 @@
 #define WEFT_STREAM_WINDOW_BYTES (1024 * 1024) /* fewer are asked for while they are so large that they would take more */
 #define WEFT_CLIENT_ENDPOINTS_MAX 16384   /* connections to workers */
 #define WEFT_ATTEMPTS_MAX 3               /* per call, the first included */
+#define WEFT_BACKUP_MS_MIN 1              /* the soonest that a second attempt is made beside the first */
 #define WEFT_CLIENT_LISTED_MAX 262144     /* workers of one service; a longer list is not taken over */
 #define WEFT_REFRESH_MS 10000             /* a list of workers older than this is asked for again */
 #define WEFT_BROKERS_MAX 16               /* alternatives in an endpoint list */
