@@ -13,6 +13,7 @@
 #define TOLD_US         (1100 * MS) /* calls that wait for a connection still go out when it is there: the limit on connecting */
 #define OUTLIVED_US     (200 * MS)  /* after its connection was lost, no call waits for an answer on it */
 #define UUIDS_MAX       256
+#define REQUESTS_MAX    8192        /* ids of a client's that are remembered */
 
 /*  What is known of one connection. */
 typedef struct {
@@ -48,6 +49,11 @@ typedef struct {
         int64_t draining_us;
     } links [UUIDS_MAX];
     size_t link_count;
+    struct {
+        uint64_t id;
+        int64_t number;
+    } requests [REQUESTS_MAX];      /* which call each was for */
+    int64_t started_us, budget, calls, hedges;
 } client_view_t;
 
 checker_summary_t summary;
@@ -413,11 +419,88 @@ static told_t *told_of (client_view_t *view, const char *uuid)
     return told;
 }
 
-void checker_client_starts (process_t *client)
+void checker_client_starts (process_t *client, int64_t budget)
 {
     if (!views [client->index])
         views [client->index] = calloc (1, sizeof (client_view_t));
-    views [client->index]->told_count = views [client->index]->link_count = 0;
+    client_view_t *view = views [client->index];
+    view->told_count = view->link_count = 0;
+    memset (view->requests, 0, sizeof view->requests);
+    view->started_us = world.now_us;
+    view->budget = budget;
+    view->calls = view->hedges = 0;
+}
+
+void checker_client_calls (process_t *client)
+{
+    views [client->index]->calls++;
+}
+
+/*  Attempts --------------------------------------------------------------------------------------------------------- */
+
+static void close_attempt (record_t *record, int at)
+{
+    record->open [at] = record->open [--record->open_count];
+}
+
+/*  The client has an answer to this request, or wants none any more. */
+static void attempt_over (client_view_t *view, uint64_t alias, uint64_t id)
+{
+    record_t *record = view->requests [id % REQUESTS_MAX].id == id ? load_record (view->requests [id % REQUESTS_MAX].number) : NULL;
+    for (int i = 0; record && i < record->open_count; i++)
+        if (record->open [i].alias == alias && record->open [i].id == id)
+            close_attempt (record, i);
+}
+
+static void check_second (process_t *client, client_view_t *view, const record_t *record, uint64_t alias)
+{
+    const long long number = (long long) record->number;
+    const int64_t earned = view->calls * 200 + (world.now_us - view->started_us) / 100;
+    if (record->options.retry != WEFT_RETRY_FAILBACKUP || record->options.request_key || record->options.worker)
+        violated ("%s has two attempts of call %lld open, which did not ask for that", client->name, number);
+    if (!job_is_idempotent (record->kind))
+        violated ("%s has two attempts of call %lld open, whose method is not idempotent", client->name, number);
+    if (record->open_count > 1)
+        violated ("%s has three attempts of call %lld open", client->name, number);
+    if (alias && record->open [0].alias == alias)
+        violated ("%s sends the second attempt of call %lld to the worker that has the first", client->name, number);
+    if ((alias == 0) != (record->open [0].alias == 0))
+        violated ("%s sends the two attempts of call %lld different ways", client->name, number);
+    if (++view->hedges * 1000 > view->budget + earned)
+        violated ("%s hedged %lld calls of %lld in %lld ms, more than its budget", client->name, (long long) view->hedges,
+                  (long long) view->calls, (long long) (world.now_us - view->started_us) / 1000);
+}
+
+static void attempt_sent (process_t *client, client_view_t *view, record_t *record, uint64_t alias, uint64_t id)
+{
+    if (record->options.balance == WEFT_BALANCE_BROADCAST || record->ended)
+        return; /* its work is asked for again, by another call */
+    if (record->open_count > 0) {
+        check_second (client, view, record, alias);
+        record->hedges++;
+        summary.hedges++;
+    }
+    view->requests [id % REQUESTS_MAX].id = id;
+    view->requests [id % REQUESTS_MAX].number = record->number;
+    if (record->open_count == ATTEMPTS_MAX)
+        return;
+    record->open [record->open_count].alias = alias;
+    record->open [record->open_count++].id = id;
+}
+
+/*  Whatever was open over that connection is not any more. `lost_us`: when its client heard that, or 0. */
+static void attempts_lost (const process_t *client, uint64_t alias, int64_t lost_us)
+{
+    for (int64_t number = 1; number <= load_count (); number++) {
+        record_t *record = load_record (number);
+        if (record->client != client || !record->call)
+            continue;
+        for (int i = record->open_count - 1; i >= 0; i--)
+            if (record->open [i].alias == alias)
+                close_attempt (record, i);
+        if (lost_us && record->client_alias == alias && record->open_count == 0)
+            record->client_lost_us = lost_us;
+    }
 }
 
 void checker_client_hears (process_t *client, const char *worker, const char *state)
@@ -467,8 +550,11 @@ void checker_client_sends (process_t *client, uint64_t alias, message_t *message
     for (walk_t walker = walk (message); walk_next (&walker, &record, &call);) {
         if (record.kind == WIRE_HELLO && alias)
             note_hello (view, alias, &record);
+        if (record.kind == WIRE_CANCEL)
+            attempt_over (view, alias, record.id);
         if (!call)
             continue;
+        attempt_sent (client, view, call, alias, record.id);
         note_id (record.id);
         call->client_alias = alias;
         call->client_lost_us = 0;
@@ -489,18 +575,24 @@ void checker_client_reads (process_t *client, uint64_t alias, message_t *message
     wire_record_t record;
     record_t *call;
 
-    for (walk_t walker = walk (message); walk_next (&walker, &record, &call);)
+    for (walk_t walker = walk (message); walk_next (&walker, &record, &call);) {
         if (record.kind == WIRE_DRAINING && alias)
             view->links [link_of (view, alias)].draining_us = world.now_us;
+        else if (record.kind == WIRE_REPLY)
+            attempt_over (view, alias, record.id);
+        else if (record.kind == WIRE_GOODBYE || record.kind == WIRE_REFUSED)
+            attempts_lost (client, alias, 0);
+    }
 }
 
 void checker_client_lost (process_t *client, uint64_t alias)
 {
-    for (int64_t i = 1; i <= load_count (); i++) {
-        record_t *record = load_record (i);
-        if (record->client == client && record->call && record->client_alias == alias)
-            record->client_lost_us = world.now_us;
-    }
+    attempts_lost (client, alias, world.now_us);
+}
+
+void checker_client_leaves (process_t *client, uint64_t alias)
+{
+    attempts_lost (client, alias, 0);
 }
 
 void checker_client_bounds (process_t *client, size_t open)
@@ -577,8 +669,8 @@ static void check_text (const record_t *record, weft_call_t *call)
                   (long long) record->number, (long long) (record->deadline_us - record->client_lost_us) / 1000);
     const bool at_worker = strcmp (text, "time was up while the worker had the call") == 0
                            || (is_undisturbed () && strncmp (text, "no reply from", 13) == 0 && !record->client_alias);
-    if (!at_worker || record->worker_connection >= seen_count)
-        return;
+    if (!at_worker || record->hedges || record->worker_connection >= seen_count)
+        return; /* of a hedged call the other worker may be well */
     const int64_t lost_us = seen [record->worker_connection].lost_us;
     if (lost_us && record->deadline_us - lost_us > OUTLIVED_US)
         violated ("call %lld waited at the broker for its deadline, though its worker was lost %lld ms before",
@@ -655,6 +747,9 @@ void checker_outcome (record_t *record, weft_call_t *call)
            weft_executed_str (record->executed), weft_origin_str (weft_call_origin (call)), weft_call_attempts (call),
            weft_call_text (call));
     trace_mix ((uint64_t) record->number << 16 | (uint64_t) record->status << 8 | (uint64_t) record->executed);
+    if (record->open_count > 0 && !network_was_full ())
+        violated ("call %lld ended, and %d of its attempts are neither answered nor cancelled", (long long) record->number,
+                  record->open_count);
     summary.calls++;
     summary.by_status [record->status]++;
     check_time (record);

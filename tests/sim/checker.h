@@ -14,6 +14,8 @@
  *                        one that stands
  *      silence           no worker expires while many are silent, or the broker was, for one TTL
  *      stuck workers     get nothing while another is well
+ *      two at most       a call is open at one worker at a time; at two workers, if it asked for that, its method is idempotent, it has
+ *                        no key, and the budget of retries pays; when it ends, whoever still has it is told
  *      losses            a call does not outlive the connection that it was on until its deadline
  *      bounds            what is held stays under its caps
  *      after the storm   registry and lists are right in a stated time, and then every call succeeds
@@ -51,10 +53,12 @@ void checker_worker_starts (process_t *worker, const char *uuid);
 void checker_worker_ends (process_t *worker);
 void checker_worker_reads (process_t *worker, end_t *end, message_t *message, int64_t transit_us);
 void checker_worker_bounds (size_t in_flight);
-void checker_client_starts (process_t *client);
+void checker_client_starts (process_t *client, int64_t budget); /* in thousandths of a retry */
+void checker_client_calls (process_t *client);
 void checker_client_sends (process_t *client, uint64_t alias, message_t *message);
 void checker_client_reads (process_t *client, uint64_t alias, message_t *message);
 void checker_client_lost (process_t *client, uint64_t alias);
+void checker_client_leaves (process_t *client, uint64_t alias); /* by itself */
 void checker_client_hears (process_t *client, const char *worker, const char *state);
 void checker_client_bounds (process_t *client, size_t open);
 
@@ -67,7 +71,7 @@ void checker_empty (void);
 void checker_judge (void);
 
 typedef struct {
-    uint64_t calls, abandoned, by_status [WEFT_STATUS_COUNT], runs, items;
+    uint64_t calls, abandoned, by_status [WEFT_STATUS_COUNT], runs, items, hedges;
 } checker_summary_t;
 extern checker_summary_t summary;
 

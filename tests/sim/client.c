@@ -78,6 +78,7 @@ static void drop_stuck_of (model_t *self, uint64_t alias)
 static void disconnect (model_t *self, uint64_t alias, const char *address)
 {
     worker_end_t *there = by_address (self, address);
+    checker_client_leaves (self->process, alias);
     drop_stuck_of (self, alias);
     if (!there || there->alias != alias)
         return;
@@ -111,6 +112,7 @@ static void close_broker (model_t *self)
     if (self->broker)
         port_close (&self->broker_port, false);
     self->broker = NULL;
+    checker_client_leaves (self->process, CHANNEL_BROKER);
 }
 
 static void carry_out (model_t *self, channel_command_t command, int64_t now_us)
@@ -148,6 +150,7 @@ static sent_t send_message (model_t *self, uint64_t alias, message_t *message, i
     if (sent == END_FULL)
         return FULL;
     message_clear (message);
+    checker_client_leaves (self->process, alias);
     channel_link (&self->channel, alias, TRANSPORT_LOST, WEFT_OK, now_us);
     return GONE;
 }
@@ -192,6 +195,7 @@ static void flush_link (model_t *self, link_t *link, int64_t now_us)
     const uint64_t alias = link->alias;
     message_t message;
     if (link->outbox.failed) {
+        checker_client_leaves (self->process, alias);
         channel_link (&self->channel, alias, TRANSPORT_LOST, WEFT_OK, now_us);
         return;
     }
@@ -373,8 +377,10 @@ static void start (process_t *process)
     if (!channel_init (&self->channel, &options, process_now_us (process)))
         abort ();
     self->channel.observed = true;
+    if (profile.poor)
+        self->channel.budget.tokens = 0;
+    checker_client_starts (process, self->channel.budget.tokens);
     flush (self, process_now_us (process));
-    checker_client_starts (process);
     process_wake (process, world.now_us);
 }
 

@@ -62,6 +62,8 @@ static void draw_load (void)
         profile.via_weights [i] = (unsigned) roll (3);
     profile.via_weights [roll (3)]++;
     profile.once_per_mille = (unsigned) roll (1001);
+    profile.backup_per_mille = sometimes (1000);
+    profile.poor = !gentle && chance (300);
     profile.big_per_mille = sometimes (200);
     profile.cancel_per_mille = gentle ? 0 : sometimes (200);
     profile.short_per_mille = gentle ? 0 : sometimes (300);

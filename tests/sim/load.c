@@ -90,6 +90,10 @@ static void choose_way (record_t *record)
     options->timeout_ms = some_timeout_ms ();
     if (profile.gentle)
         options->retry = WEFT_RETRY_FAILOVER;
+    if (chance (profile.backup_per_mille)) {
+        options->retry = WEFT_RETRY_FAILBACKUP;
+        options->backup_ms = chance (500) ? 0 : (int) between (1, 60);
+    }
     snprintf (record->key, sizeof record->key, "%llu", (unsigned long long) roll (1000));
     if (options->balance == WEFT_BALANCE_HASH)
         options->key = record->key;
@@ -195,6 +199,7 @@ static void start (record_t *record)
            record->options.worker ? ", for one worker" : "", record->strict ? ", strict" : "");
     if (record->original)
         trace ("which is call %lld again", (long long) record->original->number);
+    checker_client_calls (client);
     client_process_begin (client, call);
     if (!strict && chance (profile.cancel_per_mille))
         world_at (world.now_us + between (1, 300 * MS), cancel, NULL, (uint64_t) record->number);

@@ -9,7 +9,8 @@
 #include "jobs.h"
 #include "world.h"
 
-#define RUNS_MAX 8
+#define RUNS_MAX     8
+#define ATTEMPTS_MAX 4
 
 typedef struct record record_t;
 struct record {
@@ -37,6 +38,10 @@ struct record {
     int64_t transit_us;         /* all messages that carried it, together */
     int64_t may_begin_until_us; /* as the worker was told */
     uint64_t client_alias;      /* sent last over this */
+    struct {
+        uint64_t alias, id;
+    } open [ATTEMPTS_MAX];      /* what its client sent and has neither an answer to nor cancelled; not of broadcasts */
+    int open_count, hedges;
     int64_t client_lost_us;     /* when the client heard that this is lost; 0: not */
     uint64_t worker_connection; /* the broker gave it to this one last */
     uint64_t broker_connection, broker_id; /* it came to the broker last over this, under this id, */

@@ -234,6 +234,7 @@ static void add (total_t *total, const report_t *report)
     total->summary.abandoned += report->summary.abandoned;
     total->summary.runs += report->summary.runs;
     total->summary.items += report->summary.items;
+    total->summary.hedges += report->summary.hedges;
     for (int i = 0; i < WEFT_STATUS_COUNT; i++)
         total->summary.by_status [i] += report->summary.by_status [i];
 }
@@ -285,8 +286,9 @@ static void show_last (uint64_t seed, const char *program, int lines)
 
 static void print_total (const total_t *total, double seconds)
 {
-    printf ("%llu runs in %.1f s: %llu calls, %llu handlers, %llu items of streams, %llu events;", (unsigned long long) total->runs, seconds,
-            (unsigned long long) total->summary.calls, (unsigned long long) total->summary.runs,
+    printf ("%llu runs in %.1f s: %llu calls, %llu of them hedged, %llu handlers, %llu items of streams, %llu events;",
+            (unsigned long long) total->runs, seconds, (unsigned long long) total->summary.calls,
+            (unsigned long long) total->summary.hedges, (unsigned long long) total->summary.runs,
             (unsigned long long) total->summary.items, (unsigned long long) total->events);
     for (int i = 0; i < WEFT_STATUS_COUNT; i++)
         if (total->summary.by_status [i])
