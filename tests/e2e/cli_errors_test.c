@@ -126,6 +126,18 @@ TEST (an_application_error_exits_with_6)
     mesh_destroy (&mesh);
 }
 
+TEST (a_delay_for_second_attempts_that_nobody_makes_exits_with_2)
+{
+    mesh_t *mesh = new_mesh (NULL);
+    check_fails (WEFT (mesh, "call", "Arith.Add", "{\"a\": 1, \"b\": 2}", "--backup-after", "20ms"), 2,
+                 "--backup-after is about --retry failbackup, which is missing");
+    const result_t got = WEFT (mesh, "call", "Arith.Add", "{\"a\": 1, \"b\": 2}", "--backup-after", "20ms", "--retry",
+                               "failbackup");
+    CHECK_INT (got.code, 0);
+    CHECK_STR (got.out, "3\n");
+    mesh_destroy (&mesh);
+}
+
 TEST (a_full_queue_exits_with_8)
 {
     mesh_t *mesh = mesh_new ();

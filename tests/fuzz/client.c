@@ -57,7 +57,8 @@ static void start_call (input_t *input)
                                          .connect_timeout_ms = 1 << who % 10,
                                          .via = (weft_via_t) (how / 64),
                                          .balance = (weft_balance_t) input_below (input, 9),
-                                         .retry = (weft_retry_t) (how / 16 % 4),
+                                         .retry = (weft_retry_t) (how / 16 % 4 + (how & 1)),
+                                         .backup_ms = (int) (who % 4),
                                          .key = who & 16 ? "key" : NULL,
                                          .worker = who & 32 ? workers [who / 64] : NULL,
                                          .request_key = who & 16 ? "request" : NULL};

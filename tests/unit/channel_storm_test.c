@@ -175,7 +175,8 @@ static void start_call (void)
                                          .connect_timeout_ms = (int) roll (400) + 1,
                                          .via = (weft_via_t) roll (4),
                                          .balance = (weft_balance_t) roll (9),
-                                         .retry = (weft_retry_t) roll (4),
+                                         .retry = (weft_retry_t) roll (5),
+                                         .backup_ms = (int) roll (20),
                                          .key = roll (2) ? "key" : NULL,
                                          .worker = workers [roll (6)],
                                          .request_key = roll (4) ? NULL : "request"};
