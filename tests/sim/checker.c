@@ -505,10 +505,10 @@ static void attempts_lost (const process_t *client, uint64_t alias, int64_t lost
 
 void checker_client_hears (process_t *client, const char *worker, const char *state)
 {
+    trace ("%s hears that %s is %s", client->name, worker, state);
     told_t *told = told_of (views [client->index], worker);
     const bool gone = strcmp (state, "gone") == 0 || strcmp (state, "draining") == 0;
 
-    trace ("%s hears that %s is %s", client->name, worker, state);
     if (told)
         told->gone_us = !gone ? 0 : told->gone_us ? told->gone_us : world.now_us;
 }
