@@ -639,6 +639,7 @@ void checker_item (record_t *record, weft_call_t *call, const void *body, size_t
                   (long long) item.answer, (long long) item.number, (long long) record->items);
     arena_fini (&arena);
     record->items++;
+    record->flowed_us = world.now_us;
     summary.items++;
     if (record->ended)
         violated ("call %lld got an item after its end", (long long) record->number);

@@ -9,7 +9,8 @@
 #include "faults.h"
 #include "roles.h"
 
-#define PAD_MAX 20000
+#define PAD_MAX    20000
+#define FLOWING_US (2 * S)  /* the longest way of a credit to the worker and its item back, through the broker, in the worst weather */
 
 static record_t **records;
 static int64_t record_count, record_capacity;
@@ -32,6 +33,16 @@ int64_t load_count (void)
 size_t load_open (void)
 {
     return open_count;
+}
+
+bool load_flows (void)
+{
+    for (int64_t i = 0; i < record_count; i++) {
+        const record_t *record = records [i];
+        if (record->call && record->deadline_us == NEVER && world.now_us - record->flowed_us < FLOWING_US)
+            return true;
+    }
+    return false;
 }
 
 static record_t *record_new (process_t *client)
@@ -181,7 +192,7 @@ static void start (record_t *record)
     process_t *client = record->client;
     codec_error_t error;
 
-    record->started_us = world.now_us;
+    record->started_us = record->flowed_us = world.now_us;
     record->deadline_us = record->options.timeout_ms ? world.now_us + record->options.timeout_ms * MS : NEVER;
     weft_call_t *call = record->call = client_process_call (client);
     call->callback_arg = record;

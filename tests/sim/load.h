@@ -31,6 +31,7 @@ struct record {
     weft_status_t status;
     weft_executed_t executed;
     int64_t items;              /* of a stream, taken */
+    int64_t flowed_us;          /* when the last was; or it began */
     bool reading;               /* somebody will take the next */
     /* what was seen on its way */
     int runs;
@@ -70,6 +71,9 @@ static inline record_t *load_work (record_t *record) /* the first that asked for
 }
 int64_t load_count (void);
 size_t load_open (void);
+
+/*  Is a stream open that has no deadline and still flows? Some are slow: each item of a small window waits for the way there and back. */
+bool load_flows (void);
 
 /*  For client.c. */
 const char *load_method (const weft_call_t *call);

@@ -25,7 +25,8 @@
 #define START_US    (1500 * MS)
 #define SETTLE_US   (HEALED_US + 18 * S) /* loss noticed 4 s, back in 2 s; lists are confirmed a TTL of 10 s later */
 #define STRICT_US   (2 * S)
-#define QUIET_US    (6 * S)             /* the longest call */
+#define QUIET_US    (6 * S)             /* the longest call with a deadline */
+#define FLOW_US     (1 * S)             /* between two looks at streams without */
 #define LEAVE_US    (14 * S)            /* the drain timeout, and what goes with leaving */
 #define JOBS_MAX    64
 
@@ -131,6 +132,8 @@ static void calm (void)
     world_run (world.now_us + STRICT_US);
     load_stop ();
     world_run (world.now_us + QUIET_US);
+    while (!world.failed && load_flows ())
+        world_run (world.now_us + FLOW_US);
     if (!world.failed)
         checker_idle ();
     checker_judge ();
