@@ -443,10 +443,16 @@ static void close_attempt (record_t *record, int at)
     record->open [at] = record->open [--record->open_count];
 }
 
+static record_t *call_of_request (const client_view_t *view, uint64_t id)
+{
+    const size_t at = id % REQUESTS_MAX;
+    return view->requests [at].id == id ? load_record (view->requests [at].number) : NULL;
+}
+
 /*  The client has an answer to this request, or wants none any more. */
 static void attempt_over (client_view_t *view, uint64_t alias, uint64_t id)
 {
-    record_t *record = view->requests [id % REQUESTS_MAX].id == id ? load_record (view->requests [id % REQUESTS_MAX].number) : NULL;
+    record_t *record = call_of_request (view, id);
     for (int i = 0; record && i < record->open_count; i++)
         if (record->open [i].alias == alias && record->open [i].id == id)
             close_attempt (record, i);
@@ -578,9 +584,12 @@ void checker_client_reads (process_t *client, uint64_t alias, message_t *message
     for (walk_t walker = walk (message); walk_next (&walker, &record, &call);) {
         if (record.kind == WIRE_DRAINING && alias)
             view->links [link_of (view, alias)].draining_us = world.now_us;
-        else if (record.kind == WIRE_REPLY)
+        else if (record.kind == WIRE_REPLY) {
+            record_t *of = call_of_request (view, record.id);
+            if (of && record.status == WEFT_OVERLOADED)
+                of->turned_down = true;
             attempt_over (view, alias, record.id);
-        else if (record.kind == WIRE_GOODBYE || record.kind == WIRE_REFUSED)
+        } else if (record.kind == WIRE_GOODBYE || record.kind == WIRE_REFUSED)
             attempts_lost (client, alias, 0);
     }
 }
@@ -765,8 +774,10 @@ void checker_outcome (record_t *record, weft_call_t *call)
     if (record->status == WEFT_APP_ERROR && weft_call_code (call) != job_answer (load_work (record)->number, record->kind))
         violated ("call %lld got a wrong code", (long long) record->number);
     check_same (record, call);
-    const bool well = record->status == WEFT_OK || record->status == WEFT_APP_ERROR
-                      || (profile.crowded && record->status == WEFT_OVERLOADED);
+    const bool no_room = profile.crowded
+                         && (record->status == WEFT_OVERLOADED
+                             || (record->status == WEFT_DEADLINE_EXCEEDED && record->turned_down)); /* and began again late */
+    const bool well = record->status == WEFT_OK || record->status == WEFT_APP_ERROR || no_room;
     if ((record->strict || profile.gentle) && !well)
         violated ("call %lld ended with %s (%s), though %s", (long long) record->number,
                   weft_status_str (record->status), weft_call_text (call),
