@@ -42,6 +42,12 @@ static void link_lost (model_t *self, peer_link_t *link)
     list_push (&self->lost, &link->lost);
 }
 
+static void look_at_queue (const process_t *process, const model_t *self)
+{
+    const service_t *service = registry_service (&self->broker->registry, text_of (JOB_SERVICE));
+    checker_broker_queue (process, service ? service->lane.queued : 0);
+}
+
 /*  link_end */
 static void link_end (model_t *self, peer_link_t *link)
 {
@@ -115,6 +121,7 @@ static bool receive_all (process_t *process, model_t *self)
         if (link) {
             checker_broker_reads (process, end, &self->in, transit_us);
             broker_on_message (self->broker, link->peer, &self->in, self->now_us);
+            look_at_queue (process, self);
         }
         message_clear (&self->in);
     }
@@ -204,11 +211,13 @@ static void turn (process_t *process)
     watch_connections (self);
     const bool empty = receive_all (process, self);
     end_lost (self, empty);
+    look_at_queue (process, self);
     broker_tick (self->broker, self->now_us);
+    look_at_queue (process, self);
     flush_all (self);
     drop_doomed (self);
-    const service_t *service = registry_service (&self->broker->registry, text_of (JOB_SERVICE));
-    checker_broker_turn (process, service ? service->lane.queued : 0, broker_counters (self->broker)->expired);
+    look_at_queue (process, self);
+    checker_broker_turn (process, broker_counters (self->broker)->expired);
     checker_broker_bounds (broker_gauges (self->broker).queued, broker_gauges (self->broker).calls);
     self->more = !empty;
     if (self->stopping && (broker_drained (self->broker) || self->now_us >= self->stop_us)) { /* check_stopped */

@@ -24,11 +24,18 @@ typedef struct {
     uint64_t progress;              /* as the last beat said */
     unsigned still;                 /* beats since it moved */
     bool stuck;                     /* and nothing more can run there */
+    int64_t stuck_us, well_us;      /* when the broker read what made it so */
 } seen_t;
 
-/*  The broker's queue that any worker serves, and its own turns. */
+/*  A time in which the broker's queue that any worker serves was never empty. */
+typedef struct {
+    int64_t filled_us, emptied_us;  /* NEVER: it is not yet */
+} standing_t;
+
+/*  That queue, and the broker's own turns. */
 static struct {
-    int64_t empty_us, filled_us;    /* when it was last seen empty, and first seen full after that */
+    standing_t *standings;
+    size_t standing_count, standing_room;
     int64_t turn_us, late_us;       /* its last turn; the last that came so late that it was stalled */
     uint64_t expired;               /* workers, so far */
     uint64_t lives;
@@ -122,9 +129,16 @@ uint64_t checker_some_id (void)
 
 /*  The broker ------------------------------------------------------------------------------------------------------ */
 
+static bool is_well (const seen_t *at)
+{
+    return at->beat_us && !at->lost_us && !at->draining_us && !at->stuck
+           && world.now_us - at->beat_us < profile.ttl_ms * MS / 2;
+}
+
 /*  As PROTOCOL.md describes it; the bound is the TTL. */
 static void note_beat (seen_t *at, const wire_record_t *record)
 {
+    const bool was_well = is_well (at), was_stuck = at->stuck;
     uint64_t sequence;
     wire_load_t load;
     if (!at->beat_us || !wire_read_beat (record, &sequence, &load))
@@ -133,6 +147,8 @@ static void note_beat (seen_t *at, const wire_record_t *record)
     at->still = load.progress != at->progress || load.in_flight == 0 ? 0 : at->still + 1;
     at->progress = load.progress;
     at->stuck = at->still >= 2 && (int64_t) load.oldest_ms >= profile.ttl_ms && load.in_flight >= load.capacity;
+    at->stuck_us = was_stuck ? at->stuck_us : world.now_us;
+    at->well_us = was_well ? at->well_us : world.now_us;
 }
 
 static bool is_for_one (const wire_record_t *record)
@@ -173,6 +189,7 @@ void checker_broker_reads (process_t *broker, end_t *end, message_t *message, in
         else if (record.kind == WIRE_REGISTER) { /* what it held before is no longer the broker's business */
             at->draining_us = at->open = 0;
             at->beat_us = end_peer (end)->port && end_peer (end)->port->process->role == ROLE_OF_WORKER ? world.now_us : 0;
+            at->well_us = world.now_us;
             at->stuck = false;
             at->still = 0;
         } else if (record.kind == WIRE_BEAT)
@@ -182,18 +199,13 @@ void checker_broker_reads (process_t *broker, end_t *end, message_t *message, in
     }
 }
 
-static bool is_well (const seen_t *at)
-{
-    return at->beat_us && !at->lost_us && !at->draining_us && !at->stuck
-           && world.now_us - at->beat_us < profile.ttl_ms * MS / 2;
-}
-
+/*  What the broker reads and what it decides in one turn has an order that is not seen here: what counts is what was so before. */
 static void check_stuck (const seen_t *at, const record_t *call)
 {
-    if (!at->stuck || !call || call->broker_for_one || network_was_full ())
+    if (!at->stuck || at->stuck_us == world.now_us || !call || call->broker_for_one || network_was_full ())
         return;
     for (size_t i = 0; i < seen_count; i++)
-        if (is_well (&seen [i]) && seen [i].window_max > 0)
+        if (is_well (&seen [i]) && seen [i].well_us < world.now_us && seen [i].window_max > 0)
             violated ("the broker sends call %lld to a worker that is stuck, though another is well",
                       (long long) call->number);
 }
@@ -208,34 +220,54 @@ static record_t *call_of_reply (const end_t *end, uint64_t id)
     return NULL;
 }
 
-#define SLACK_US (3 * MS)    /* of turns */
-#define WARM_US  (1100 * MS) /* a broker's first second, in which calls wait for workers to come back */
+#define TURN_US     (10 * MS)  /* how late a turn may come, at worst */
+#define STANDING_US (100 * MS) /* a queue that has not been empty for less does not stand */
+
+/*  When the queue was filled that was never empty between these two times; NEVER: there is none such. */
+static int64_t filled_us (int64_t from_us, int64_t to_us)
+{
+    for (size_t i = 0; i < broker_view.standing_count; i++) {
+        const standing_t *standing = &broker_view.standings [i];
+        if (standing->filled_us <= from_us && standing->emptied_us >= to_us)
+            return standing->filled_us;
+    }
+    return NEVER;
+}
+
+static bool is_shed (const wire_record_t *record, const wire_info_t *info)
+{
+    static const char text [] = "calls wait, for longer than is good";
+    return record->status == WEFT_OVERLOADED && memmem (info->text.data, info->text.size, text, sizeof text - 1);
+}
 
 /*  Who was turned down had waited long enough, in a queue that stood long enough; who waited until the deadline did not wait in such a
- *  queue. */
+ *  queue. When the broker decided is told by the time that it says the call has waited: the reply may leave later. */
 static void check_wait (const end_t *end, const wire_record_t *record)
 {
     wire_info_t info;
-    const bool turned_down = record->status == WEFT_OVERLOADED, too_late = record->status == WEFT_DEADLINE_EXCEEDED;
-    if ((!turned_down && !too_late) || !wire_read_info (record->extra, &info) || info.broker_us == 0
-        || info.origin != WEFT_ORIGIN_BROKER)
+    if ((record->status != WEFT_OVERLOADED && record->status != WEFT_DEADLINE_EXCEEDED)
+        || !wire_read_info (record->extra, &info) || info.broker_us == 0 || info.origin != WEFT_ORIGIN_BROKER)
         return;
     const record_t *call = call_of_reply (end, record->id);
     if (!call || call->broker_for_one || info.executed != WEFT_EXECUTED_NO)
         return;
-    const int64_t waited_us = world.now_us - call->broker_us, time_us = call->broker_time_us;
-    const int64_t stood_us = world.now_us - broker_view.empty_us;
-    if (turned_down && (waited_us + SLACK_US < time_us / 4 || stood_us + SLACK_US < time_us))
-        violated ("call %lld was turned down after %lld of %lld ms, in a queue that was empty %lld ms ago",
-                  (long long) call->number, (long long) waited_us / 1000, (long long) time_us / 1000,
-                  (long long) stood_us / 1000);
-    const int64_t before_us = call->broker_us - broker_view.filled_us; /* it had stood that long when the call came */
-    if (call->broker_us < world.processes [0].started_us + WARM_US)
-        return; /* it may have waited elsewhere */
-    if (too_late && before_us > time_us / 4 + SLACK_US && stood_us > 100 * MS && time_us > 100 * MS
-        && world.processes [0].stalled_until_us < call->broker_us && !network_was_full ())
-        violated ("call %lld waited for its deadline in a queue that has stood for %lld ms", (long long) call->number,
-                  (long long) stood_us / 1000);
+    const int64_t came_us = call->broker_us, time_us = call->broker_time_us, waited_us = (int64_t) info.broker_us;
+    const int64_t decided_us = came_us + waited_us, share_us = time_us / 4;
+    const int64_t stands_us = time_us > STANDING_US ? time_us : STANDING_US;
+
+    if (is_shed (record, &info)) {
+        const int64_t since_us = filled_us (decided_us, decided_us), stood_us = since_us == NEVER ? 0 : decided_us - since_us;
+        if (waited_us < share_us || stood_us < stands_us)
+            violated ("call %lld was turned down after %lld of %lld ms, in a queue that stood for %lld ms",
+                      (long long) call->number, (long long) waited_us / 1000, (long long) time_us / 1000,
+                      (long long) stood_us / 1000);
+        return;
+    }
+    const int64_t since_us = filled_us (came_us, decided_us);
+    if (record->status == WEFT_DEADLINE_EXCEEDED && since_us != NEVER && since_us + stands_us <= came_us + time_us - share_us
+        && share_us > TURN_US && world.processes [0].stalled_until_us < came_us)
+        violated ("call %lld waited for its deadline of %lld ms in a queue that had stood for %lld ms when it came",
+                  (long long) call->number, (long long) time_us / 1000, (long long) (came_us - since_us) / 1000);
 }
 
 void checker_broker_sends (end_t *end, message_t *message)
@@ -277,6 +309,8 @@ void checker_broker_bounds (size_t queued, size_t calls)
         violated ("%zu calls are queued; the limit of a lane is %zu", queued, profile.service_queue_max);
 }
 
+#define SLACK_US (3 * MS) /* of turns */
+
 /*  A worker has expired: is it one of many that fell silent at once, or was it the broker that did not listen? */
 static void check_expiry (const process_t *broker)
 {
@@ -310,23 +344,44 @@ static void check_expiry (const process_t *broker)
             seen [i].beat_us = 0; /* it is this one, or may go as well */
 }
 
-void checker_broker_turn (const process_t *broker, size_t queued_for_all, uint64_t expired)
+/*  Of the broker's own life: what was before is of no interest. */
+static void begin_view (const process_t *broker)
 {
-    if (broker->lives != broker_view.lives) {
-        memset (&broker_view, 0, sizeof broker_view);
-        broker_view.lives = broker->lives;
-        broker_view.turn_us = broker_view.empty_us = world.now_us;
+    if (broker->lives == broker_view.lives)
+        return;
+    free (broker_view.standings);
+    memset (&broker_view, 0, sizeof broker_view);
+    broker_view.lives = broker->lives;
+    broker_view.turn_us = world.now_us;
+}
+
+void checker_broker_queue (const process_t *broker, size_t queued_for_all)
+{
+    begin_view (broker);
+    standing_t *last = broker_view.standing_count ? &broker_view.standings [broker_view.standing_count - 1] : NULL;
+    const bool stands = last && last->emptied_us == NEVER;
+    if (stands == (queued_for_all > 0))
+        return;
+    if (stands) {
+        last->emptied_us = world.now_us;
+        return;
     }
+    if (broker_view.standing_count == broker_view.standing_room) {
+        broker_view.standing_room = 2 * broker_view.standing_room + 64;
+        broker_view.standings = realloc (broker_view.standings, broker_view.standing_room * sizeof (standing_t));
+    }
+    broker_view.standings [broker_view.standing_count++] = (standing_t){world.now_us, NEVER};
+}
+
+void checker_broker_turn (const process_t *broker, uint64_t expired)
+{
+    begin_view (broker);
     if (world.now_us - broker_view.turn_us > profile.ttl_ms * MS / 2)
         broker_view.late_us = world.now_us;
     if (expired > broker_view.expired)
         check_expiry (broker);
     broker_view.expired = expired;
     broker_view.turn_us = world.now_us;
-    if (queued_for_all == 0)
-        broker_view.empty_us = world.now_us;
-    else if (broker_view.filled_us <= broker_view.empty_us)
-        broker_view.filled_us = world.now_us;
 }
 
 /*  Workers --------------------------------------------------------------------------------------------------------- */
@@ -871,6 +926,8 @@ void checker_end (void)
         free (views [i]);
         views [i] = NULL;
     }
+    free (broker_view.standings);
+    broker_view.standings = NULL;
     free (seen);
     seen = NULL;
     seen_count = 0;
