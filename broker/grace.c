@@ -16,10 +16,10 @@ void grace_begin (grace_t *self, grace_reason_t reason, int64_t ttl_us, int64_t 
     self->silent = 0;
 }
 
-bool grace_silent (grace_t *self, size_t workers, int64_t beat_us, int64_t now_us)
+bool grace_silent (grace_t *self, size_t workers, int64_t beat_us, int64_t since_us)
 {
-    if (self->silent == 0 || now_us - self->silence_us > beat_us) {
-        self->silence_us = now_us;
+    if (self->silent == 0 || since_us - self->silence_us > beat_us) {
+        self->silence_us = since_us;
         self->silent = 0;
     }
     self->silent++;

@@ -34,8 +34,9 @@ typedef struct {
 void grace_init (grace_t *self);
 void grace_begin (grace_t *self, grace_reason_t reason, int64_t ttl_us, int64_t now_us);
 
-/*  One of `workers` that are registered has fallen silent. True if that makes it a hush, which the caller is to begin. */
-bool grace_silent (grace_t *self, size_t workers, int64_t beat_us, int64_t now_us);
+/*  One of `workers` that are registered has been silent since then: they are told of in that order, however late they were noticed. True
+ *  if that makes it a hush, which the caller is to begin. */
+bool grace_silent (grace_t *self, size_t workers, int64_t beat_us, int64_t since_us);
 
 static inline bool grace_warming (const grace_t *self, int64_t now_us)
 {

@@ -25,14 +25,14 @@ void lease_beat (lease_t *self, int64_t now_us)
     self->state = LEASE_ALIVE;
 }
 
-static int64_t heard_us (const lease_t *self, const lease_terms_t *terms)
+int64_t lease_silent_since_us (const lease_t *self, const lease_terms_t *terms)
 {
     return self->heard_us > terms->since_us ? self->heard_us : terms->since_us;
 }
 
 lease_state_t lease_state (const lease_t *self, const lease_terms_t *terms, int64_t now_us)
 {
-    const int64_t silent_us = now_us - heard_us (self, terms);
+    const int64_t silent_us = now_us - lease_silent_since_us (self, terms);
 
     if (self->state == LEASE_JOINING || self->state == LEASE_DEAD)
         return self->state;
@@ -56,7 +56,7 @@ int64_t lease_next_us (const lease_t *self, const lease_terms_t *terms)
     if (self->state == LEASE_JOINING || self->state == LEASE_DEAD)
         return INT64_MAX;
     if (self->state != LEASE_SUSPECT)
-        return heard_us (self, terms) + terms->suspect_us;
-    const int64_t dead_us = heard_us (self, terms) + terms->ttl_us;
+        return lease_silent_since_us (self, terms) + terms->suspect_us;
+    const int64_t dead_us = lease_silent_since_us (self, terms) + terms->ttl_us;
     return dead_us > terms->grace_us ? dead_us : terms->grace_us;
 }

@@ -43,6 +43,9 @@ lease_action_t lease_tick (lease_t *self, const lease_terms_t *terms, int64_t no
 /*  What it is at this moment, whether or not lease_tick was called. */
 lease_state_t lease_state (const lease_t *self, const lease_terms_t *terms, int64_t now_us);
 
+/*  Since when it has been silent: its last sign of life, or when the broker could listen again. */
+int64_t lease_silent_since_us (const lease_t *self, const lease_terms_t *terms);
+
 /*  When lease_tick next has something to say, unless a beat comes. */
 int64_t lease_next_us (const lease_t *self, const lease_terms_t *terms);
 

@@ -224,10 +224,11 @@ void membership_pause (broker_t *self, grace_reason_t reason)
           log_text ("why", grace_text (&self->grace, self->now_us)), log_int ("ttl_ms", self->settings.ttl_ms));
 }
 
-/*  More than usual have fallen silent. */
-static void heed_silence (broker_t *self)
+/*  More than usual may have fallen silent with it. */
+static void heed_silence (broker_t *self, const worker_t *worker)
 {
-    if (!grace_silent (&self->grace, self->registry.workers.count, self->settings.beat_ms * 1000, self->now_us))
+    if (!grace_silent (&self->grace, self->registry.workers.count, self->settings.beat_ms * 1000,
+                       lease_silent_since_us (&worker->lease, &self->terms)))
         return;
     self->counters.hushes++;
     membership_pause (self, GRACE_HUSH);
@@ -236,7 +237,7 @@ static void heed_silence (broker_t *self)
 static void suspect (broker_t *self, worker_t *worker)
 {
     self->counters.suspected++;
-    heed_silence (self);
+    heed_silence (self, worker);
     worker->server.closed = true;
     worker_weigh (worker);
     log_worker ("worker is silent", worker, "no beat");
@@ -261,6 +262,10 @@ void membership_tick (broker_t *self)
 
     while ((due = deadlines_pop (&self->leases, self->now_us))) {
         worker_t *worker = CONTAINER_OF (due, worker_t, due);
+        if (due->at_us < lease_next_us (&worker->lease, &self->terms)) { /* heard since: its turn comes */
+            set_timer (self, worker);
+            continue;
+        }
         switch (lease_tick (&worker->lease, &self->terms, self->now_us)) {
             case LEASE_EVICT:
                 self->counters.expired++;

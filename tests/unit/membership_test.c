@@ -144,6 +144,24 @@ TEST (when_many_workers_fall_silent_at_once_none_expires_for_one_ttl)
     finish ();
 }
 
+TEST (who_fell_silent_at_once_is_found_at_once_by_a_broker_that_looks_late)
+{
+    start ();
+    pass (30 * S);
+    worker_of (1, "Arith", 5);
+    peer_t *second = worker_of (2, "Arith", 5);
+    pass (1 * S);
+    say_beat (second, 1);
+    pass (5500 * MS);
+    CHECK_INT (broker_counters (broker)->suspected, 1);
+    now_us += 4 * S; /* a look at the second was due after one of them */
+    broker_tick (broker, now_us);
+    CHECK_INT (broker_counters (broker)->stalls, 0);
+    CHECK_INT (broker_counters (broker)->hushes, 1);
+    CHECK_INT (broker_gauges (broker).workers, 2);
+    finish ();
+}
+
 TEST (a_sleeping_broker_wakes_often_enough_to_notice_a_stall)
 {
     start ();
