@@ -43,9 +43,9 @@ lease_state_t lease_state (const lease_t *self, const lease_terms_t *terms, int6
 
 lease_action_t lease_tick (lease_t *self, const lease_terms_t *terms, int64_t now_us)
 {
-    const lease_state_t before = self->state;
+    const lease_state_t before = self->state, now = lease_state (self, terms, now_us);
 
-    self->state = lease_state (self, terms, now_us);
+    self->state = before == LEASE_ALIVE && now == LEASE_DEAD ? LEASE_SUSPECT : now;
     if (self->state == before)
         return LEASE_NOTHING;
     return self->state == LEASE_DEAD ? LEASE_EVICT : self->state == LEASE_SUSPECT ? LEASE_SUSPECTED : LEASE_NOTHING;

@@ -37,7 +37,8 @@ void lease_begin (lease_t *self, int64_t now_us);
 /*  A sign of life. One that is dead stays so. */
 void lease_beat (lease_t *self, int64_t now_us);
 
-/*  What is to be done now: each change is told once. */
+/*  What is to be done now: each change is told once, and none left out. After LEASE_SUSPECTED, LEASE_EVICT may be due at once: not
+ *  before all are told who came under suspicion earlier, for that may make a grace. */
 lease_action_t lease_tick (lease_t *self, const lease_terms_t *terms, int64_t now_us);
 
 /*  What it is at this moment, whether or not lease_tick was called. */

@@ -60,6 +60,16 @@ TEST (g10_a_lease_is_judged_when_it_is_read)
     CHECK_INT (lease_state (&lease, &terms, 10 * S), LEASE_DEAD);
 }
 
+TEST (nobody_dies_unsuspected_however_late_the_look)
+{
+    const lease_terms_t terms = usual ();
+    lease_t lease;
+    lease_begin (&lease, 0);
+    CHECK_INT (lease_tick (&lease, &terms, 60 * S), LEASE_SUSPECTED);
+    CHECK_INT (lease_next_us (&lease, &terms), 10 * S);
+    CHECK_INT (lease_tick (&lease, &terms, 60 * S), LEASE_EVICT);
+}
+
 TEST (nobody_expires_in_a_grace)
 {
     lease_terms_t terms = usual ();

@@ -162,6 +162,27 @@ TEST (who_fell_silent_at_once_is_found_at_once_by_a_broker_that_looks_late)
     finish ();
 }
 
+TEST (who_fell_silent_at_once_is_spared_by_a_broker_that_looks_when_their_time_is_over)
+{
+    start ();
+    pass (30 * S);
+    worker_of (1, "Arith", 5);
+    worker_of (2, "Arith", 5);
+    pass (6 * S);
+    CHECK_INT (broker_counters (broker)->suspected, 0);
+    now_us += 4500 * MS; /* short of a stall */
+    broker_tick (broker, now_us);
+    CHECK_INT (broker_counters (broker)->stalls, 0);
+    CHECK_INT (broker_counters (broker)->suspected, 2);
+    CHECK_INT (broker_counters (broker)->hushes, 1);
+    CHECK_INT (broker_gauges (broker).workers, 2);
+    pass (9 * S);
+    CHECK_INT (broker_gauges (broker).workers, 2);
+    pass (2 * S);
+    CHECK_INT (broker_gauges (broker).workers, 0);
+    finish ();
+}
+
 TEST (a_sleeping_broker_wakes_often_enough_to_notice_a_stall)
 {
     start ();
