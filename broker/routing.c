@@ -64,6 +64,14 @@ static bool join_lane (broker_t *self, lane_t *lane, call_t *call)
     return true;
 }
 
+/*  Hands a call back that waited, and is in no lane any more. */
+static void turn_down (broker_t *self, call_t *call, const refusal_t *refusal)
+{
+    self->counters.overloaded += refusal->status == WEFT_OVERLOADED;
+    peer_turn_down (self, peer_of_caller (call->caller), call->client_id, refusal, queued_us (self, call));
+    calls_close (&self->calls, call);
+}
+
 /*  The queue stands, and the call has waited its share. */
 static void shed (broker_t *self, call_t *call)
 {
@@ -74,10 +82,8 @@ static void shed (broker_t *self, call_t *call)
             (long long) queued_us (self, call) / 1000);
     refusal.retry_after_ms = outflow_ms (&lane->outflow, lane->served, lane->queued, self->now_us);
     self->counters.shed++;
-    self->counters.overloaded++;
     dispatch_unqueue (&self->dispatch, call);
-    peer_turn_down (self, peer_of_caller (call->caller), call->client_id, &refusal, queued_us (self, call));
-    calls_close (&self->calls, call);
+    turn_down (self, call, &refusal);
 }
 
 static void tell_worker_cancel (broker_t *self, call_t *call)
@@ -412,17 +418,17 @@ static void route_early (broker_t *self, call_t *call)
     const bool known = plan_call (self, peer_of_caller (call->caller), &record, &options, &plan, &refusal);
     if (known && plan.lane == &self->early)
         return;
+    dispatch_unqueue (&self->dispatch, call);
     if (!known || !has_room (self, plan.lane, 0, &refusal)) {
-        end_queued (self, call, refusal.status, refusal.text);
+        turn_down (self, call, &refusal);
         return;
     }
-    dispatch_unqueue (&self->dispatch, call);
     server_t *server = lane_server (plan.lane);
     if (server)
         forward_held (self, call, worker_of_server (server));
     else if (!join_lane (self, plan.lane, call)) {
-        answer (self, call, WEFT_OVERLOADED, WEFT_EXECUTED_NO, NO_MEMORY);
-        calls_close (&self->calls, call);
+        refuse (&refusal, WEFT_OVERLOADED, NO_MEMORY);
+        turn_down (self, call, &refusal);
     }
 }
 
@@ -660,10 +666,8 @@ static void set_back (broker_t *self, lane_t *lane)
         dispatch_unqueue (&self->dispatch, call);
         if (has_room (self, &self->early, 0, &refusal) && !join_lane (self, &self->early, call))
             refuse (&refusal, WEFT_OVERLOADED, NO_MEMORY);
-        if (call->flow)
-            continue;
-        answer (self, call, refusal.status, WEFT_EXECUTED_NO, refusal.text);
-        calls_close (&self->calls, call);
+        if (!call->flow)
+            turn_down (self, call, &refusal);
     }
 }
 

@@ -763,6 +763,26 @@ TEST (those_who_came_too_early_are_looked_at_a_few_times_not_at_each_registratio
     finish ();
 }
 
+TEST (a_call_that_came_too_early_for_a_queue_that_is_full_is_told_when_to_come_back)
+{
+    broker_settings_t settings = usual_settings ();
+    settings.service_queue_max = 2;
+    start_cold (settings);
+    peer_t *caller = client ();
+    say_call (caller, 1, "Arith.Add", 5000);
+    say_call (caller, 2, "Arith.Add", 5000);
+    now_us += 100 * MS;
+    worker_of (1, "Arith", 0);
+    say_call (caller, 3, "Arith.Add", 5000);
+    now_us += 20 * MS;
+    broker_tick (broker, now_us);
+    const wire_record_t *reply = only (caller, WIRE_REPLY);
+    check_reply (reply, 2, WEFT_OVERLOADED, 0, "the limit is 2");
+    CHECK (retry_after_ms (reply) > 0);
+    CHECK_INT (broker_counters (broker)->overloaded, 1);
+    finish ();
+}
+
 TEST (a_call_that_came_too_early_can_be_cancelled_and_time_out)
 {
     start_cold (usual_settings ());
