@@ -192,6 +192,7 @@ void checker_broker_reads (process_t *broker, end_t *end, message_t *message, in
             at->well_us = world.now_us;
             at->stuck = false;
             at->still = 0;
+            at->progress = 0;
         } else if (record.kind == WIRE_BEAT)
             note_beat (at, &record);
         else if (record.kind == WIRE_GOODBYE)
