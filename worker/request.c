@@ -147,16 +147,16 @@ static bool judge_stream (weft_request_t *self, weft_status_t *status)
 
     if (refused == WEFT_OK || (*status != WEFT_OK && *status != WEFT_CANCELLED && *status != refused))
         return false;
-    *status = refused;
+    const bool starved = refused == WEFT_OVERLOADED, spoilt = starved || refused == WEFT_TOO_LARGE || refused == WEFT_INTERNAL;
+    *status = starved ? WEFT_INTERNAL : refused; /* OVERLOADED means that nothing ran */
     if (refused == WEFT_DEADLINE_EXCEEDED)
         return false;
-    const bool spoilt = refused == WEFT_TOO_LARGE || refused == WEFT_INTERNAL;
-    if (!spoilt)
+    if (starved)
+        snprintf (self->text, sizeof self->text, "out of memory for an item of %s", self->method->full_name);
+    else if (!spoilt)
         snprintf (self->text, sizeof self->text, "%s was cut off: %s", self->method->full_name,
-                  refused == WEFT_DRAINING     ? "this worker is going away"
-                  : refused == WEFT_OVERLOADED ? "the worker is out of memory"
-                                               : weft_status_text (refused));
-    outcome (self, refused, spoilt ? WEFT_EXECUTED_YES : WEFT_EXECUTED_MAYBE, WEFT_ORIGIN_WORKER);
+                  refused == WEFT_DRAINING ? "this worker is going away" : weft_status_text (refused));
+    outcome (self, *status, spoilt ? WEFT_EXECUTED_YES : WEFT_EXECUTED_MAYBE, WEFT_ORIGIN_WORKER);
     return true;
 }
 
@@ -314,7 +314,9 @@ weft_status_t weft_request_send_item (weft_request_t *self, const void *item)
     if (written)
         status = stream_put (self->stream, &self->reply, self->clock_us (), self->deadline_us);
     else
-        status = stream_refuse (self->stream, self->reply.failed ? WEFT_TOO_LARGE : WEFT_INTERNAL);
+        status = stream_refuse (self->stream, self->reply.starved  ? WEFT_OVERLOADED
+                                              : self->reply.failed ? WEFT_TOO_LARGE
+                                                                   : WEFT_INTERNAL);
     if (status == WEFT_TOO_LARGE)
         snprintf (self->text, sizeof self->text, "an item of %s is over the limit of %zu bytes",
                   self->method->full_name, self->stream->item_max);

@@ -115,3 +115,26 @@ TEST (a_large_reply_that_finds_no_memory_is_an_error_and_it_ran)
     CHECK (reply->attached);
     fixture_close (&f);
 }
+
+/*  Whichever allocation it is: it is not said to be too large, and not that nothing ran. */
+TEST (an_item_that_finds_no_memory_ends_its_stream_and_it_ran)
+{
+    static const uint8_t item [5000];
+
+    for (int succeed = 0; succeed < 2; succeed++) {
+        fixture_t f;
+        session_link_t *caller = fixture_serving (&f);
+        fixture_request (&f, caller, 1, "T.Stream", WIRE_NO_DEADLINE, "\x00", 1,
+                         &(wire_options_t){.credit = 10});
+        weft_request_t *request = fixture_begin (&f);
+        to_succeed = succeed;
+        CHECK_INT (weft_request_send_item (request, &(weft_bytes){item, sizeof item}), WEFT_OVERLOADED);
+        CHECK_INT (to_succeed, -1);
+        fixture_end (&f, request);
+        const seen_t *reply = fixture_one (&f, caller, WIRE_REPLY);
+        CHECK_INT (reply->status, WEFT_INTERNAL);
+        CHECK_STR (reply->text, "out of memory for an item of T.Stream");
+        CHECK_INT (reply->info.executed, WEFT_EXECUTED_YES);
+        fixture_close (&f);
+    }
+}
