@@ -21,6 +21,7 @@ class Total:
     def __init__(self, row):
         self.row = row
         self.runs = self.calls = self.lost = self.wrong = self.void = 0
+        self.items = self.hedged = 0
         self.outcomes = collections.Counter()
         self.noticed_ms = []
         self.missing = None  # what the machine lacks
@@ -28,6 +29,8 @@ class Total:
     def add(self, case):
         self.runs += 1
         self.calls += len(case.history.calls)
+        self.items += sum(call.items() for call in case.history.calls)
+        self.hedged += case.history.hedged
         self.lost += case.history.lost
         self.wrong += len(case.history.wrong)
         self.void += bool(case.void)
@@ -81,8 +84,9 @@ def run_row(row, net, options):
             stage.complain("%s, run %d: %s" % (row.key, turn + 1, text))
         if len(case.history.wrong) > SHOWN_MAX:
             stage.complain("%s, run %d: ... and %d more" % (row.key, turn + 1, len(case.history.wrong) - SHOWN_MAX))
-    stage.complain("%s: %d runs, %d calls, %.0f s%s" % (row.key, total.runs, total.calls, time.monotonic() - start,
-                                                        "" if total.good() else ": NOT GOOD"))
+    stage.complain("%s: %d runs, %d calls, %d items of streams, %d second attempts, %.0f s%s" % (
+        row.key, total.runs, total.calls, total.items, total.hedged, time.monotonic() - start,
+        "" if total.good() else ": NOT GOOD"))
     return total
 
 

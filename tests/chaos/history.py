@@ -3,8 +3,11 @@
 
     one outcome       each call that was started ends exactly once, and not past its deadline
     fate              "no": it is in no worker's log; "yes": it is; each status has only the fates that SEMANTICS.md names
-    once              what is neither idempotent nor has a key never runs twice; what has a key, not twice in one process
-    answers           are those of the call that was made
+    once              what is neither idempotent nor has a key never runs twice; what has a key, not twice in one process;
+                      nothing more than three times
+    answers           are those of the call that was made, and some run gave them
+    streams           what is handed out are the first items that one run sent, in order, each once; all of them before an OK
+    hedges            no more than the budget pays; and who answers too late to be heard is told to stop
     reasons           a call fails only with what the fault excuses, while it lasts, or for reasons of its own
     time              nothing begins after its time was up
 
@@ -13,8 +16,10 @@
 
 import collections
 
-KINDS = ["Once", "Safe", "Keyed", "Fail", "Fast", "FastOnce", "Hang"]
-IDEMPOTENT = {"Safe", "Fast"}
+KINDS = ["Once", "Safe", "Keyed", "Fail", "Fast", "FastOnce", "Hang", "Items", "Hedged", "SafeItems"]
+IDEMPOTENT = {"Safe", "Fast", "Hedged", "SafeItems"}
+STREAMS = {"Items", "SafeItems"}
+ATTEMPTS_MAX = 3
 FATES = {  # SEMANTICS.md's table
     "OK": {"yes"}, "CANCELLED": {"no", "maybe"}, "APP_ERROR": {"yes"}, "INVALID": {"no"},
     "DEADLINE_EXCEEDED": {"no", "maybe"}, "HANDLER_TIMEOUT": {"yes"}, "CONNECT_TIMEOUT": {"no"},
@@ -22,8 +27,10 @@ FATES = {  # SEMANTICS.md's table
     "UNAUTHENTICATED": {"no"}, "OVERLOADED": {"no"}, "TOO_LARGE": {"no", "yes"}, "DRAINING": {"no"},
     "WORKER_LOST": {"maybe"}, "BROKER_LOST": {"no", "maybe"}, "SHUTDOWN": {"no", "maybe"}, "INTERNAL": {"maybe"},
 }
+HEDGES_SAVED = 101  # that the budget begins with
 LATE_US = 30_000   # an outcome after its deadline: a turn of the client, and of the machine
 BEGIN_US = 50_000  # a handler after its caller's deadline: milliseconds are what travels, and what they travel is not known
+TOLD_US = 100_000  # an attempt that is outrun is cancelled within this time, where what is sent arrives at once
 FOREVER = 1 << 62
 
 
@@ -34,18 +41,31 @@ def kind_of(number):
 class Run:
     """One run of a handler."""
 
-    __slots__ = ("number", "pid", "begin", "end", "status", "cancelled")
+    __slots__ = ("number", "pid", "begin", "end", "status", "cancelled", "items")
 
     def __init__(self, number, pid, begin):
         self.number, self.pid, self.begin = number, pid, begin
-        self.end = self.status = self.cancelled = None
+        self.end = self.status = self.cancelled = self.items = None
+
+
+class Taken:
+    """What was handed out of a stream: `parts` are the indices of its items in the order in which they came, (first, last)."""
+
+    __slots__ = ("wanted", "parts", "runs", "right")
+
+    def __init__(self, words):
+        self.wanted, self.runs, self.right = int(words[2]), int(words[4]), words[5] == "1"
+        self.parts = [tuple(int(end) for end in part.split("-")) for part in words[3].split(",") if part != "-"]
+
+    def count(self):
+        return sum(last - first + 1 for first, last in self.parts)
 
 
 class Call:
     """One call with its outcome, and its runs. Times are in microseconds of CLOCK_MONOTONIC."""
 
     __slots__ = ("client", "number", "kind", "way", "timeout", "ms", "start", "end", "status", "executed", "origin",
-                 "attempts", "direct", "worker", "right", "cancelled", "text", "runs")
+                 "attempts", "direct", "worker", "right", "cancelled", "text", "runs", "taken")
 
     def __init__(self, client, words):
         self.client = client
@@ -55,7 +75,15 @@ class Call:
         self.status, self.executed, self.origin = words[7:10]
         self.attempts, self.direct, self.worker = int(words[10]), words[11] == "1", words[12]
         self.right, self.cancelled, self.text = words[13] == "1", words[14] == "1", words[15]
-        self.runs = []
+        self.runs, self.taken = [], None
+
+    def items(self):
+        """How many were handed out."""
+        return self.taken.count() if self.taken else 0
+
+    def late_to_see(self):
+        """Its end is behind items that its reader takes slowly."""
+        return self.kind in STREAMS and self.number >> 4 & 1
 
     def well(self):
         return self.status == ("APP_ERROR" if self.kind == "Fail" else "OK")
@@ -100,7 +128,9 @@ class History:
         self.wrong, self.lost, self.excuses = [], 0, []
         self.on_time = True        # what is sent arrives at once, and all clocks are one
         self.more_fates = {}       # status -> fates that it may have, too
-        self.late = self.retried = 0
+        self.late = self.retried = self.hedged = 0
+        self.behind = (0, 0)       # from when until when what is sent to workers may lie unread: its age is not known
+        self.all_hear = True       # nobody stands still, and no connection is cut
         self.killed_pids = set()   # workers whose handlers need not have ended
         self._by_number, self._runs_of = {}, collections.defaultdict(list)
 
@@ -116,11 +146,14 @@ class History:
         """`killed`: it had no time to write everything."""
         end = None
         seen = 0
+        taken = {}
         for line in lines:
             words = line.split("\t")
             if words[0] == "C":
                 seen += 1
-                self._take_call(Call(name, words))
+                self._take_call(Call(name, words), taken)
+            elif words[0] == "I":
+                taken[int(words[1])] = Taken(words)
             elif words[0] == "W":
                 self.watched.append((name, int(words[1]), words[3], words[4]))
             elif words[0] == "S":
@@ -140,14 +173,25 @@ class History:
         if end:
             self.late += int(end[4])
             self.retried += int(end[6])
+            self._judge_hedges(name, end, lines)
             if int(end[5]):
                 self.say_wrong("%s heard %s malformed messages" % (name, end[5]))
 
-    def _take_call(self, call):
+    def _judge_hedges(self, name, end, lines):
+        """One second attempt for five calls and ten a second, at most."""
+        hedged, started = int(end[7]), int(end[2])
+        first = min((int(line.split("\t")[5]) for line in lines if line.startswith("C")), default=int(end[1]))
+        most = HEDGES_SAVED + started / 5 + 10 * (int(end[1]) - first) / 1_000_000
+        self.hedged += hedged
+        if hedged > most:
+            self.say_wrong("%s made %d second attempts, not %d at most" % (name, hedged, most))
+
+    def _take_call(self, call, taken):
         if call.number in self._by_number:
             self.say_wrong("%s has two outcomes: %s and %s" % (call, self._by_number[call.number].status, call.status))
             return
         self._by_number[call.number] = call
+        call.taken = taken.get(call.number)
         self.calls.append(call)
 
     def read_worker(self, lines):
@@ -161,7 +205,7 @@ class History:
                 self.runs.append(run)
             else:
                 run = open_runs[number, pid].pop(0)
-                run.end, run.status, run.cancelled = at, words[4], words[5] == "1"
+                run.end, run.status, run.cancelled, run.items = at, words[4], words[5] == "1", int(words[6])
 
     def join(self):
         """Once all is read."""
@@ -182,12 +226,19 @@ class History:
             self._judge_runs(number, runs)
         for call in self.calls:
             self._judge_fate(call)
+            self._judge_answer(call)
             self._judge_reason(call)
             self._judge_time(call)
+            if call.kind in STREAMS:
+                self._judge_stream(call)
+            if call.kind == "Hedged" and call.well() and self.on_time and self.all_hear:
+                self._judge_outrun(call)
 
     def _judge_runs(self, number, runs):
         kind = kind_of(number)
-        if kind in IDEMPOTENT or len(runs) == 1:
+        if len(runs) > ATTEMPTS_MAX:
+            self.say_wrong("call %x (%s) ran %d times" % (number, kind, len(runs)))
+        elif kind in IDEMPOTENT or len(runs) == 1:
             pass
         elif kind != "Keyed":
             self.say_wrong("call %x (%s) is not idempotent and ran %d times" % (number, kind, len(runs)))
@@ -207,8 +258,39 @@ class History:
             self.say_wrong("%s ended with %s, executed no, but ran" % (call, call.status))
         if call.executed == "yes" and not call.runs:
             self.say_wrong("%s ended with %s, executed yes, but never ran" % (call, call.status))
+
+    def _judge_answer(self, call):
         if not call.right:
             self.say_wrong("%s ended with %s and a wrong answer" % (call, call.status))
+        if call.status in ("OK", "APP_ERROR") and call.runs and not any(run.status == call.status for run in call.runs):
+            self.say_wrong("%s ended with %s, and no run did" % (call, call.status))
+
+    def _judge_stream(self, call):
+        """Which run sent what was handed out is not known: one of them did."""
+        taken, count = call.taken, call.items()
+        if not taken:
+            self.say_wrong("%s ended with %s, and nobody took its items" % (call, call.status))
+            return
+        if taken.parts not in ([], [(0, count - 1)]):
+            self.say_wrong("%s gave items out of order, or not each once: %s" % (call, taken.parts))
+        if taken.runs > 1:
+            self.say_wrong("%s gave items of %d runs" % (call, taken.runs))
+        if not taken.right:
+            self.say_wrong("%s gave a wrong item" % call)
+        if call.status == "OK" and count != taken.wanted:
+            self.say_wrong("%s ended with OK after %d of %d items" % (call, count, taken.wanted))
+        if count and call.executed == "no":
+            self.say_wrong("%s gave %d items and ended with %s, executed no" % (call, count, call.status))
+        if count and not any(run.end is None or run.items >= count for run in call.runs):
+            self.say_wrong("%s gave %d items, more than any run sent" % (call, count))
+
+    def _judge_outrun(self, call):
+        """Of two attempts one was too late: it is told, if it takes its time."""
+        for run in call.runs:
+            since = max(call.end, run.begin)
+            if run.end and not run.cancelled and run.end > since + TOLD_US + self.slack(call.client, since, run.end):
+                self.say_wrong("%s was over, and a run of it went on for %d ms without being told" % (
+                    call, (run.end - since) / 1000))
 
     def _judge_reason(self, call):
         if call.well():
@@ -228,6 +310,8 @@ class History:
         if late > 0 and late > self.slack(call.client, deadline, call.end):
             self.say_wrong("%s ended %d ms after its deadline with %s" % (call, (call.end - deadline) / 1000, call.status))
         for run in call.runs if self.on_time else ():
+            if self.behind[0] <= run.begin <= self.behind[1]:
+                continue
             if run.begin > deadline + BEGIN_US + self.slack(call.client, deadline, run.begin):
                 self.say_wrong("%s began %d ms after its deadline" % (call, (run.begin - deadline) / 1000))
 

@@ -7,6 +7,7 @@ import unittest
 import history
 
 ONCE, SAFE, KEYED, FAIL = range(4)
+ITEMS, HEDGED, SAFE_ITEMS = range(7, 10)
 
 
 def number(count, kind):
@@ -18,19 +19,24 @@ def call(which, status="OK", executed="yes", start=1000, end=2000, timeout_ms=10
                                             "uuid", right, cancelled, "text"))
 
 
-def finish(count):
-    return "F\t9999\t%d\t%d\t0\t0\t0" % (count, count)
+def taken(which, wanted, indices, runs=1, right=1):
+    return "I\t%d\t%d\t%s\t%d\t%d" % (which, wanted, indices, runs, right)
 
 
-def run(which, pid=7, begin=1100, end=1200):
+def finish(count, hedged=0):
+    return "F\t9999\t%d\t%d\t0\t0\t0\t%d" % (count, count, hedged)
+
+
+def run(which, pid=7, begin=1100, end=1200, status=None, cancelled=0, items=0):
     lines = ["B %d %d %d" % (which, pid, begin)]
-    return lines + (["E %d %d %d OK 0" % (which, pid, end)] if end else [])
+    status = status or ("APP_ERROR" if which & 15 == FAIL else "OK")
+    return lines + (["E %d %d %d %s %d %d" % (which, pid, end, status, cancelled, items)] if end else [])
 
 
 class History(unittest.TestCase):
     def judge(self, calls, runs=(), last=None, excuses=()):
         past = history.History()
-        past.read_client("client", [*calls, finish(len(calls)) if last is None else last])
+        past.read_client("client", [*calls, finish(sum(one[0] == "C" for one in calls)) if last is None else last])
         past.read_worker([line for lines in runs for line in lines])
         past.join()
         for excuse in excuses:
@@ -93,6 +99,69 @@ class History(unittest.TestCase):
     def test_a_wrong_answer(self):
         self.is_wrong("wrong answer", [call(number(1, SAFE), right=0)], [run(number(1, SAFE))])
 
+    def test_an_answer_that_no_run_gave(self):
+        one = number(1, SAFE)
+        self.is_wrong("no run did", [call(one)], [run(one, status="CANCELLED")])
+
+    def test_more_than_three_runs(self):
+        one = number(1, SAFE)
+        self.is_wrong("ran 4 times", [call(one)], [run(one, pid=pid) for pid in range(4)])
+
+    def test_a_stream_that_is_whole(self):
+        calls = [taken(number(1, ITEMS), 20, "0-19"), call(number(1, ITEMS)),
+                 taken(number(2, SAFE_ITEMS), 0, "-", runs=0), call(number(2, SAFE_ITEMS)),
+                 taken(number(3, SAFE_ITEMS), 9, "0-3"), call(number(3, SAFE_ITEMS), "WORKER_LOST", "maybe")]
+        runs = [run(number(1, ITEMS), items=20), run(number(2, SAFE_ITEMS)), run(number(3, SAFE_ITEMS), items=5),
+                run(number(3, SAFE_ITEMS), pid=8, end=None)]
+        past = self.judge(calls, runs[:3], excuses=[(["WORKER_LOST"],)])
+        self.assertEqual(past.wrong, [])
+
+    def stream_is_wrong(self, said, wanted, indices, status="OK", executed="yes", items=20, runs=1, right=1):
+        one = number(1, ITEMS)
+        self.is_wrong(said, [taken(one, wanted, indices, runs, right), call(one, status, executed)],
+                      [run(one, items=items)], excuses=[([status],)])
+
+    def test_items_that_are_missing_twice_or_out_of_order(self):
+        for indices in ("0-8,10-19", "1-19", "0-9,9-19", "0-4,10-14,5-9,15-19"):
+            one = number(1, ITEMS)
+            past = self.judge([taken(one, 20, indices), call(one, "CANCELLED", "maybe", cancelled=1)], [run(one, items=21)])
+            self.assertEqual(len(past.wrong), 1, past.wrong)
+            self.assertIn("out of order", past.wrong[0])
+
+    def test_an_end_before_the_last_item(self):
+        self.stream_is_wrong("after 19 of 20", 20, "0-18")
+
+    def test_items_of_two_runs(self):
+        self.stream_is_wrong("of 2 runs", 20, "0-19", runs=2)
+
+    def test_a_wrong_item(self):
+        self.stream_is_wrong("wrong item", 20, "0-19", right=0)
+
+    def test_items_that_nobody_sent(self):
+        self.stream_is_wrong("more than any run sent", 20, "0-19", items=19)
+
+    def test_items_of_what_was_not_executed(self):
+        one = number(1, ITEMS)
+        past = self.judge([taken(one, 20, "0-4"), call(one, "DRAINING", "no")], [run(one, items=5)], excuses=[(["DRAINING"],)])
+        self.assertTrue(any("gave 5 items and ended with DRAINING" in text for text in past.wrong), past.wrong)
+
+    def test_a_stream_that_nobody_took(self):
+        one = number(1, ITEMS)
+        self.is_wrong("nobody took", [call(one)], [run(one)])
+
+    def test_more_second_attempts_than_the_budget_pays(self):
+        one = number(1, HEDGED)
+        self.assertEqual(self.judge([call(one)], [run(one)], last=finish(1, hedged=100)).wrong, [])
+        self.is_wrong("second attempts", [call(one)], [run(one)], last=finish(1, hedged=110))
+
+    def test_an_attempt_that_is_outrun_and_not_told(self):
+        one = number(1, HEDGED)
+        late = run(one, pid=8, end=150_000)
+        self.is_wrong("without being told", [call(one)], [run(one), late])
+        self.assertEqual(self.judge([call(one)], [run(one), run(one, pid=8, end=90_000)]).wrong, [])
+        told = run(one, pid=8, end=150_000, status="CANCELLED", cancelled=1)
+        self.assertEqual(self.judge([call(one)], [run(one), told]).wrong, [])
+
     def test_a_failure_without_an_excuse(self):
         lost = [call(number(1, ONCE), "WORKER_LOST", "maybe", start=1000, end=2000)]
         self.is_wrong("WORKER_LOST", lost)
@@ -117,7 +186,7 @@ class History(unittest.TestCase):
 
     def test_a_handler_that_never_ends(self):
         one = number(1, SAFE)
-        self.is_wrong("handler never ended", [call(one)], [run(one, end=None)])
+        self.is_wrong("handler never ended", [call(one)], [run(one), run(one, pid=8, end=None)])
 
     def test_a_client_that_did_not_come_to_its_end(self):
         self.is_wrong("did not come to its end", [], last="")
@@ -128,9 +197,9 @@ class History(unittest.TestCase):
             file.flush()
             log = history.Log(file.name)
             self.assertEqual(log.read(), ["B 1 2 3"])
-            file.write(" 4 OK 0\n")
+            file.write(" 4 OK 0 0\n")
             file.flush()
-            self.assertEqual(log.read(), ["B 1 2 3", "E 1 2 4 OK 0"])
+            self.assertEqual(log.read(), ["B 1 2 3", "E 1 2 4 OK 0 0"])
 
 
 if __name__ == "__main__":

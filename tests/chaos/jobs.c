@@ -4,7 +4,7 @@
  *  that WEFT_CHAOS_LOG names, before anything else can happen:
  *
  *      B number pid us           it begins
- *      E number pid us status cancelled      it ends; whether it was told that its caller gave up
+ *      E number pid us status cancelled items   it ends; whether it was told that its caller gave up; what it sent of a stream
  *
  *  What is written survives the process, so the log is the truth of what ran. Two faults of its own:
  *
@@ -40,12 +40,18 @@ static void note_begin (int64_t number)
                                 (long long) job_clock_us ()));
 }
 
+static weft_status_t note_end_of (int64_t number, weft_status_t status, bool cancelled, int64_t items)
+{
+    char line [160];
+    write_line (line,
+                snprintf (line, sizeof line, "E %lld %d %lld %s %d %lld\n", (long long) number, (int) getpid (),
+                          (long long) job_clock_us (), weft_status_str (status), cancelled, (long long) items));
+    return status;
+}
+
 static weft_status_t note_end (int64_t number, weft_status_t status, bool cancelled)
 {
-    char line [128];
-    write_line (line, snprintf (line, sizeof line, "E %lld %d %lld %s %d\n", (long long) number, (int) getpid (),
-                                (long long) job_clock_us (), weft_status_str (status), cancelled));
-    return status;
+    return note_end_of (number, status, cancelled, 0);
 }
 
 static void crash_in_time (void)
@@ -81,6 +87,29 @@ static weft_status_t serve (weft_request_t *request, const void *args, void *rep
     return note_end (in->number, WEFT_OK, cancelled);
 }
 
+/*  Its time is spread over its items. What cannot be sent ends it. */
+static weft_status_t give_items (weft_request_t *request, const void *args, void *reply)
+{
+    static _Atomic int64_t runs;
+    const job_args *in = args;
+    job_item *item = reply;
+    weft_status_t status = WEFT_OK;
+
+    note_begin (in->number);
+    crash_in_time ();
+    *item = (job_item){
+        .number = in->number, .run = (int64_t) getpid () << 32 | atomic_fetch_add (&runs, 1), .pad = in->pad};
+    const int64_t start_us = job_clock_us ();
+    for (; status == WEFT_OK && item->index < in->items; item->index++) {
+        const int64_t due_us = start_us + in->ms * 1000 * item->index / in->items;
+        while (job_clock_us () < due_us && !weft_request_cancelled (request))
+            poll (NULL, 0, 1);
+        if ((status = weft_request_send_item (request, item)) != WEFT_OK)
+            break;
+    }
+    return note_end_of (in->number, status, weft_request_cancelled (request), item->index);
+}
+
 static const weft_method_t methods [] = {
     WEFT_METHOD ("Once", serve, job_args, job_reply, 0),
     WEFT_METHOD ("Safe", serve, job_args, job_reply, WEFT_IDEMPOTENT),
@@ -89,6 +118,9 @@ static const weft_method_t methods [] = {
     WEFT_METHOD ("Fast", serve, job_args, job_reply, WEFT_IDEMPOTENT | WEFT_INLINE),
     WEFT_METHOD ("FastOnce", serve, job_args, job_reply, WEFT_INLINE),
     WEFT_METHOD ("Hang", serve, job_args, job_reply, 0),
+    WEFT_METHOD ("Items", give_items, job_args, job_item, WEFT_STREAM),
+    WEFT_METHOD ("Hedged", serve, job_args, job_reply, WEFT_IDEMPOTENT),
+    WEFT_METHOD ("SafeItems", give_items, job_args, job_item, WEFT_STREAM | WEFT_IDEMPOTENT),
     WEFT_METHOD_END};
 
 weft_status_t weft_load (weft_worker_t *worker)

@@ -5,14 +5,17 @@
  *      weft-chaos-load NUMBER BROKERS LOG RATE SLOW_MS TIMEOUT_MS WAYS KINDS
  *
  *  NUMBER is its own, different from others'; RATE in calls a second; one in four takes up to SLOW_MS at the worker. WAYS and
- *  KINDS are letters, drawn by lot: d(irect), b(roker), a(uto); and 0 to 6, the kinds of jobs.h. Most calls are started with a
- *  callback; one thread makes synchronous ones meanwhile. On SIGTERM it starts no more, waits until none can be open, and ends:
+ *  KINDS are letters, drawn by lot: d(irect), b(roker), a(uto); and 0 to 9, the kinds of jobs.h. Most calls are started with a
+ *  callback; one thread makes synchronous ones meanwhile, and some take streams, each one after the other, if these are among the
+ *  kinds. On SIGTERM it starts no more, waits until none can be open, and ends:
  *
  *      C number way timeout_ms ms start_us end_us status executed origin attempts direct worker right cancelled text
+ *      I number wanted indices runs right       what was taken of a stream, before its C: how many items there are, the indices of
+ *                                   those that came, in the order in which they came, and by how many runs they were sent
  *      W us service uuid state      the list of workers changed
  *      S us gap_us                  it could not run, or its threads waited for a processor, for so long
  *      L number way start_us        a call never ended
- *      F us started ended late malformed retried      the end
+ *      F us started ended late malformed retried hedged      the end
  *
  *  SIGUSR1 makes it start no calls until the next one, so that all is quiet. */
 
@@ -38,6 +41,11 @@
 #define PAD_MAX      20000  /* past WEFT_BODY_INLINE_MAX: it travels as an attachment */
 #define DISCOVER_MS  20000
 #define OPEN_MAX     4096   /* it stops starting more, as a caller would */
+#define HEDGE_MS     15     /* before the second attempt of every other hedged call; the client decides it for the others */
+#define TAKERS       3      /* threads that take streams */
+#define PAUSE_MS     40     /* between two streams of one of them */
+#define ITEMS_MAX    100
+#define ITEM_MAX     2000   /* bytes */
 
 typedef struct job {
     int64_t number, start_us, ms;
@@ -45,14 +53,15 @@ typedef struct job {
     char way;
     bool cancelled;
     size_t pad_size;
-    weft_call_t *call;
+    int64_t items; /* of a stream */
     struct job *next, *before;
 } job_t;
 
 static weft_client_t *client;
 static int log_fd;
 static int64_t own_number, rate, slow_ms, timeout_ms;
-static const char *ways, *kinds;
+static const char *ways;
+static char kinds [64], streams [64]; /* calls, and calls that give items */
 static unsigned char pad [PAD_MAX];
 static atomic_bool stopping, resting;
 static atomic_int_fast64_t started, ended;
@@ -105,6 +114,8 @@ static void job_close (job_t *job)
 static bool is_right (const job_t *job, weft_call_t *call)
 {
     job_reply reply = {0};
+    if (JOB_STREAMS (JOB_KIND (job->number)))
+        return true; /* its items are looked at as they come */
     switch (weft_call_status (call)) {
     case WEFT_OK:
         return weft_call_read (call, WEFT_OUT (job_reply, &reply)) == WEFT_OK && reply.number == job->number
@@ -144,13 +155,14 @@ static void on_done (weft_call_t *call, void *arg)
     free (job);
 }
 
-/*  A call as the dice want it; `key` keeps its request key until it is started. */
-static job_t *job_new (uint64_t *dice, bool synchronous, weft_call_options_t *options, char key [32])
+/*  A call of one of these kinds as the dice want it; `key` keeps its request key until it is started. */
+static job_t *job_new (uint64_t *dice, const char *some_kinds, bool synchronous, weft_call_options_t *options,
+                       char key [32])
 {
     job_t *job = calloc (1, sizeof *job);
     if (!job)
         abort ();
-    const job_kind_t kind = (job_kind_t) (kinds [roll (dice, strlen (kinds))] - '0');
+    const job_kind_t kind = (job_kind_t) (some_kinds [roll (dice, strlen (some_kinds))] - '0');
     const int64_t count = atomic_fetch_add (&started, 1) + 1;
     const uint64_t die = roll (dice, 1000);
 
@@ -174,6 +186,16 @@ static job_t *job_new (uint64_t *dice, bool synchronous, weft_call_options_t *op
         snprintf (key, 32, "%lld", (long long) job->number);
         options->request_key = key;
     }
+    if (kind == JOB_HEDGED) {
+        options->retry = WEFT_RETRY_FAILBACKUP;
+        options->backup_ms = die % 2 ? HEDGE_MS : 0;
+    }
+    if (JOB_STREAMS (kind)) {
+        job->items = (int64_t) roll (dice, ITEMS_MAX);
+        job->pad_size = roll (dice, ITEM_MAX);
+        job->cancelled = die % 10 == 0;
+        options->window = 1 + (int) roll (dice, ITEMS_MAX);
+    }
     return job;
 }
 
@@ -188,8 +210,8 @@ static void start_one (uint64_t *dice)
 {
     weft_call_options_t options;
     char key [32], method [32];
-    job_t *job = job_new (dice, false, &options, key);
-    const job_args args = {job->number, job->ms, {pad, job->pad_size}};
+    job_t *job = job_new (dice, kinds, false, &options, key);
+    const job_args args = {job->number, job->ms, {pad, job->pad_size}, 0};
 
     job_open (job);
     job->start_us = job_clock_us ();
@@ -203,8 +225,8 @@ static void make_one (uint64_t *dice)
     weft_call_options_t options;
     char key [32], method [32];
     weft_call_t *call = NULL;
-    job_t *job = job_new (dice, true, &options, key);
-    const job_args args = {job->number, job->ms, {pad, job->pad_size}};
+    job_t *job = job_new (dice, kinds, true, &options, key);
+    const job_args args = {job->number, job->ms, {pad, job->pad_size}, 0};
 
     job_open (job);
     job->start_us = job_clock_us ();
@@ -219,6 +241,84 @@ static void make_one (uint64_t *dice)
     if (!call)
         abort ();
     on_done (call, job);
+}
+
+/*  Streams --------------------------------------------------------------------------------------------------------- */
+
+/*  What came of one: indices as "0-17,19", and how often another run had sent an item than the one before. */
+typedef struct {
+    char indices [1024];
+    size_t size;
+    int64_t first, last, run;
+    int runs;
+    bool right;
+} taken_t;
+
+static void note_indices (taken_t *self)
+{
+    if (self->last >= 0 && self->size < sizeof self->indices - 48)
+        self->size += (size_t) sprintf (self->indices + self->size, "%s%lld-%lld", self->size ? "," : "",
+                                       (long long) self->first, (long long) self->last);
+}
+
+static void take_one (taken_t *self, const job_t *job, const job_item *item)
+{
+    if (item->index != self->last + 1) {
+        note_indices (self);
+        self->first = item->index;
+    }
+    self->last = item->index;
+    self->runs += item->run != self->run;
+    self->run = item->run;
+    self->right = self->right && item->number == job->number && item->pad.size == job->pad_size
+                  && memcmp (item->pad.data ? item->pad.data : pad, pad, job->pad_size) == 0;
+}
+
+/*  Takes it to its end, or cancels it in the middle; every other one is taken slowly, as long as there is time. */
+static void take_stream (uint64_t *dice)
+{
+    weft_call_options_t options;
+    char key [32], method [32];
+    job_t *job = job_new (dice, streams, false, &options, key);
+    const job_args args = {job->number, job->ms, {pad, job->pad_size}, job->items};
+    const bool slow = job->number >> 4 & 1;
+    const int64_t cancelled_at = job->cancelled ? (int64_t) roll (dice, ITEMS_MAX) : ITEMS_MAX;
+    taken_t taken = {.last = -1, .right = true};
+
+    job_open (job);
+    job->start_us = job_clock_us ();
+    const int64_t until_us = job->start_us + job->timeout_ms * 1000;
+    weft_call_t *call =
+        weft_client_stream (client, method_of (job, method), WEFT_IN (job_args, &args), &options);
+    if (!call)
+        abort ();
+    for (int64_t count = 0;; count++) {
+        job_item item;
+        if (count == cancelled_at)
+            weft_call_cancel (call);
+        if (!weft_call_next (call, WEFT_OUT (job_item, &item), job->timeout_ms + OVERTIME_MS))
+            break;
+        take_one (&taken, job, &item);
+        if (slow && job_clock_us () < until_us)
+            poll (NULL, 0, TICK_MS);
+    }
+    if (!weft_call_done (call))
+        return; /* it stays in the list of those that are open */
+    note_indices (&taken);
+    say ("I\t%lld\t%lld\t%s\t%d\t%d\n", (long long) job->number, (long long) job->items,
+         taken.size ? taken.indices : "-", taken.runs, taken.right);
+    on_done (call, job);
+}
+
+static void *take_streams (void *arg)
+{
+    uint64_t dice = (uint64_t) own_number * 131 + (uintptr_t) arg;
+    while (!atomic_load (&stopping)) {
+        if (!atomic_load (&resting))
+            take_stream (&dice);
+        poll (NULL, 0, PAUSE_MS);
+    }
+    return NULL;
 }
 
 /*  Threads --------------------------------------------------------------------------------------------------------- */
@@ -328,7 +428,7 @@ static void on_signal (int number)
 
 int main (int argc, char **argv)
 {
-    pthread_t caller, watchman;
+    pthread_t caller, watchman, takers [TAKERS];
 
     if (argc != 9) {
         fprintf (stderr, "usage: weft-chaos-load NUMBER BROKERS LOG RATE SLOW_MS TIMEOUT_MS WAYS KINDS\n");
@@ -340,7 +440,12 @@ int main (int argc, char **argv)
     slow_ms = atoll (argv [5]);
     timeout_ms = atoll (argv [6]);
     ways = argv [7];
-    kinds = argv [8];
+    for (const char *kind = argv [8]; *kind && kind < argv [8] + sizeof kinds - 1; kind++)
+        strncat (JOB_STREAMS ((job_kind_t) (*kind - '0')) ? streams : kinds, kind, 1);
+    if (!kinds [0]) {
+        fprintf (stderr, "weft-chaos-load: KINDS has to name one that is no stream\n");
+        return 2;
+    }
     memset (pad, 'w', sizeof pad);
     client = weft_client_new (argv [2], &(weft_client_options_t){.name = "chaos"});
     if (!client || log_fd < 0) {
@@ -362,13 +467,18 @@ int main (int argc, char **argv)
     fflush (stdout);
     pthread_create (&watchman, NULL, notice_stalls, NULL);
     pthread_create (&caller, NULL, make_calls, NULL);
+    for (uintptr_t i = 0; streams [0] && i < TAKERS; i++)
+        pthread_create (&takers [i], NULL, take_streams, (void *) i);
     keep_rate ();
     pthread_join (caller, NULL);
+    for (uintptr_t i = 0; streams [0] && i < TAKERS; i++)
+        pthread_join (takers [i], NULL);
     await_the_last ();
     const weft_client_stats_t stats = weft_client_stats (client);
-    say ("F\t%lld\t%lld\t%lld\t%llu\t%llu\t%llu\n", (long long) job_clock_us (), (long long) atomic_load (&started),
-         (long long) atomic_load (&ended), (unsigned long long) stats.late, (unsigned long long) stats.malformed,
-         (unsigned long long) stats.retried);
+    say ("F\t%lld\t%lld\t%lld\t%llu\t%llu\t%llu\t%llu\n", (long long) job_clock_us (),
+         (long long) atomic_load (&started), (long long) atomic_load (&ended), (unsigned long long) stats.late,
+         (unsigned long long) stats.malformed, (unsigned long long) stats.retried,
+         (unsigned long long) stats.hedged);
     weft_client_destroy (&client);
     return 0;
 }

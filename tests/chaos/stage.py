@@ -289,7 +289,7 @@ class Mesh:
         process.uuid = process.await_ready()[2]
         return process
 
-    def client(self, ways="dba", kinds="001234455", rate=500, slow_ms=300, local=False, endpoints=None, **how):
+    def client(self, ways="dba", kinds="0012344558879", rate=500, slow_ms=300, local=False, endpoints=None, **how):
         number = len(self.clients) + 1
         place = None if local else "c%d" % number
         if place:
