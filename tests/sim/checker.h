@@ -7,7 +7,8 @@
  *      once              what is not idempotent never runs twice (a broadcast: not twice at one worker)
  *      keys              what has a request key never runs twice in one life of a worker; who asks again is told the same
  *      answers           are those of the call that was made
- *      streams           items come in order, each once; all of them before an OK; never more at once than the window
+ *      streams           items come in order, each once; all of them before an OK; never more at once than the window; one without a
+ *                        deadline ends when its worker drains
  *      time              nothing begins after the time its worker was given, and that never grows on the way
  *      windows           a worker never has more open than it granted; nobody sends work to who is known to go or gone
  *      queues            nobody is turned down for a long wait while the queue is short of standing, and nobody waits for a deadline in

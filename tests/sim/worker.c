@@ -158,6 +158,14 @@ static void stream_over (model_t *self, stream_thread_t *thread)
     process_wake (self->process, world.now_us);
 }
 
+/*  A drain ends it at its next item, or where it waits for credit. */
+static void check_stream (const model_t *self, const stream_thread_t *thread)
+{
+    if (self->session.state == SESSION_DRAINING && thread->request->deadline_us == NEVER)
+        violated ("call %lld, a stream without a deadline, goes on at %s, which drains", (long long) thread->number,
+                  self->process->name);
+}
+
 /*  What a stream's handler does next; where it would wait, it comes back. */
 static void stream_step (void *arg, uint64_t tag)
 {
@@ -185,6 +193,8 @@ static void stream_step (void *arg, uint64_t tag)
         thread->sent++;
         process_wake (process, world.now_us);
     }
+    if (!process->frozen)
+        check_stream (self, thread);
     world_at (world.now_us + between (1, 3 * MS), stream_step, process, tag);
 }
 
