@@ -157,6 +157,10 @@ void routing_serve (broker_t *self, worker_t *worker);
 /*  The caller is gone: its calls are dropped or cancelled. */
 void routing_caller_lost (broker_t *self, peer_t *peer);
 
+/*  The worker is about to go, but its connection stands: should it wake, it is not to go on with what nobody waits for, such as a stream
+ *  that would wait for credit for ever. What has a request key is for the caller to ask for again. */
+void routing_worker_silent (broker_t *self, worker_t *worker);
+
 /*  The worker is gone: calls that it holds may have run; those bound to it have not. */
 void routing_worker_lost (broker_t *self, worker_t *worker);
 

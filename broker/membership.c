@@ -269,6 +269,7 @@ void membership_tick (broker_t *self)
         switch (lease_tick (&worker->lease, &self->terms, self->now_us)) {
             case LEASE_EVICT:
                 self->counters.expired++;
+                routing_worker_silent (self, worker);
                 end_worker (self, worker, "no beat for the TTL");
                 continue;
             case LEASE_SUSPECTED:

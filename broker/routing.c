@@ -633,6 +633,15 @@ void routing_caller_lost (broker_t *self, peer_t *peer)
     }
 }
 
+void routing_worker_silent (broker_t *self, worker_t *worker)
+{
+    for (list_node_t *node = list_first (&worker->server.calls); node; node = list_after (&worker->server.calls, node)) {
+        call_t *call = CONTAINER_OF (node, call_t, node);
+        if (!call->keyed)
+            tell_worker_cancel (self, call);
+    }
+}
+
 void routing_worker_lost (broker_t *self, worker_t *worker)
 {
     list_node_t *node;

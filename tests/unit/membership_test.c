@@ -60,8 +60,22 @@ TEST (h4_a_silent_worker_is_suspected_then_gone)
     pass (10 * S);
     CHECK_INT (broker_gauges (broker).workers, 0);
     CHECK_INT (broker_counters (broker)->expired, 1);
+    only (worker, WIRE_CANCEL);
     say_beat (worker, 2);
     check_refused (worker, WEFT_NO_WORKERS, "");
+    finish ();
+}
+
+TEST (a_worker_that_expires_is_told_to_cancel_what_nobody_waits_for_any_more)
+{
+    start ();
+    pass (30 * S);
+    peer_t *worker = worker_of (1, "Arith", 5), *caller = client ();
+    say_call (caller, 1, "Arith.Add", FOREVER);
+    const uint64_t id = only (worker, WIRE_REQUEST)->id;
+    pass (10 * S);
+    check_reply (only (caller, WIRE_REPLY), 1, WEFT_WORKER_LOST, WEFT_EXECUTED_MAYBE, "");
+    CHECK_INT (only (worker, WIRE_CANCEL)->id, id); /* should it wake */
     finish ();
 }
 
