@@ -206,17 +206,19 @@ static void drop_endpoint (channel_t *self, endpoint_t *endpoint)
     link_down (link);
 }
 
-/*  The connection failed, was refused, or was lost: what was sent may have run unless it was refused. */
-static void endpoint_down (channel_t *self, endpoint_t *endpoint, bool refused, const char *why)
+/*  The connection failed, was lost (WORKER_LOST), or was refused with another status: what was sent may have run unless it was
+ *  refused. */
+static void endpoint_down (channel_t *self, endpoint_t *endpoint, weft_status_t status, const char *why)
 {
     link_t *link = &endpoint->link;
     const bool was_ready = link->state == LINK_READY;
     const bool expected = link->draining;
     text_space_t lost_space, waiting_space;
-    const outcome_t lost = outcome_here (WEFT_WORKER_LOST, refused ? WEFT_EXECUTED_NO : WEFT_EXECUTED_MAYBE,
-                                         &lost_space, "worker %s: %s", endpoint->uuid, why);
+    const outcome_t lost =
+        outcome_here (status, status == WEFT_WORKER_LOST ? WEFT_EXECUTED_MAYBE : WEFT_EXECUTED_NO, &lost_space,
+                      "worker %s: %s", endpoint->uuid, why);
     const outcome_t failed =
-        outcome_here (WEFT_WORKER_LOST, WEFT_EXECUTED_NO, &waiting_space,
+        outcome_here (WEFT_CONNECT_TIMEOUT, WEFT_EXECUTED_NO, &waiting_space,
                       "cannot connect to worker %s at %s: %s", endpoint->uuid, link->address, why);
     if (!expected)
         endpoint_unreachable (endpoint, self->now_us, &self->dice);
@@ -516,6 +518,12 @@ static void on_welcome (channel_t *self, link_t *link, const wire_record_t *reco
         add_broker (self, welcome.brokers [i]);
 }
 
+/*  What a worker that wants no connection with us means for calls: another one may want them. */
+static weft_status_t turned_away (weft_status_t status)
+{
+    return status == WEFT_OVERLOADED || status == WEFT_DRAINING ? status : WEFT_CONNECT_TIMEOUT;
+}
+
 /*  Before WELCOME the connection is of no use. After it, one record was; which one is not said. False: the
  *  link is down. */
 static bool on_refused (channel_t *self, link_t *link, const wire_record_t *record)
@@ -530,7 +538,7 @@ static bool on_refused (channel_t *self, link_t *link, const wire_record_t *reco
     if (link->alias == CHANNEL_BROKER)
         broker_refused (self, refused.status, text);
     else
-        endpoint_down (self, endpoint_of (link), true, text);
+        endpoint_down (self, endpoint_of (link), turned_away (refused.status), text);
     return false;
 }
 
@@ -539,7 +547,7 @@ static bool on_goodbye (channel_t *self, link_t *link)
     if (link->alias == CHANNEL_BROKER)
         broker_down (self, "it said goodbye");
     else
-        endpoint_down (self, endpoint_of (link), false, "it said goodbye");
+        endpoint_down (self, endpoint_of (link), WEFT_WORKER_LOST, "it said goodbye");
     return false;
 }
 
@@ -634,13 +642,13 @@ static void on_endpoint_event (channel_t *self, endpoint_t *endpoint, transport_
         on_ready (self, &endpoint->link);
         break;
     case TRANSPORT_LOST:
-        endpoint_down (self, endpoint, false, "the connection was lost");
+        endpoint_down (self, endpoint, WEFT_WORKER_LOST, "the connection was lost");
         break;
     case TRANSPORT_REFUSED:
-        endpoint_down (self, endpoint, true, "it does not speak this protocol");
+        endpoint_down (self, endpoint, WEFT_CONNECT_TIMEOUT, "it does not speak this protocol");
         break;
     case TRANSPORT_FAILED:
-        endpoint_down (self, endpoint, false, "nobody listens there");
+        endpoint_down (self, endpoint, WEFT_WORKER_LOST, "nobody listens there");
         break;
     default:
         break;
@@ -680,7 +688,7 @@ bool channel_displace (channel_t *self, uint64_t holder, uint64_t alias, int64_t
     const bool stays = there && there->link.state == LINK_READY;
     endpoint_t *down = stays ? other : there;
     if (down)
-        endpoint_down (self, down, false, "another worker is there");
+        endpoint_down (self, down, WEFT_WORKER_LOST, "another worker is there");
     settle (self);
     return !stays && other;
 }
@@ -709,7 +717,7 @@ static void link_due (channel_t *self, link_t *link)
     else if (link == &self->broker)
         broker_down (self, "it does not answer");
     else
-        endpoint_down (self, endpoint_of (link), false,
+        endpoint_down (self, endpoint_of (link), WEFT_WORKER_LOST,
                        connecting ? "no connection in time" : "it does not close");
 }
 

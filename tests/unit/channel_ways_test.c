@@ -43,6 +43,36 @@ TEST (auto_goes_through_the_broker_while_no_worker_can_be_reached)
     stage_end ();
 }
 
+/*  It is said to be lost only if it may have had the call. */
+TEST (a_worker_that_is_not_reached_or_wants_no_connection_is_not_called_lost)
+{
+    static const struct {
+        weft_status_t refusal, status;
+    } cases [] = {{WEFT_OK, WEFT_CONNECT_TIMEOUT}, {WEFT_OVERLOADED, WEFT_OVERLOADED}, {WEFT_DRAINING, WEFT_DRAINING},
+                  {WEFT_NO_WORKERS, WEFT_CONNECT_TIMEOUT}};
+    const weft_call_options_t once = {.via = WEFT_VIA_DIRECT, .retry = WEFT_RETRY_FAILFAST};
+
+    for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
+        stage_begin_listed (NULL, 1);
+        weft_call_t *call = stage_call ("Test.Set", &once);
+        const uint64_t alias = stage_command (CHANNEL_CONNECT)->alias;
+        if (cases [i].refusal == WEFT_OK)
+            stage_link (alias, TRANSPORT_FAILED);
+        else {
+            buffer_t out;
+            buffer_init (&out, 65536);
+            wire_write_refused (&out, cases [i].refusal, "no room");
+            stage_link (alias, TRANSPORT_READY);
+            CHECK (stage_request ("Test.Set"));
+            stage_say (alias, &out);
+            buffer_fini (&out);
+        }
+        stage_check (call, cases [i].status, WEFT_EXECUTED_NO);
+        stage_free (call);
+        stage_end ();
+    }
+}
+
 TEST (direct_says_at_once_when_nobody_can_be_reached)
 {
     stage_begin_listed (NULL, 2);
@@ -333,7 +363,7 @@ TEST (a_keyed_call_that_may_have_run_goes_to_nobody_else_though_its_worker_canno
     }
     CHECK (tries > 1);
     stage_check (call, WEFT_WORKER_LOST, WEFT_EXECUTED_MAYBE);
-    stage_check_text (call, "the connection was lost; asked again: WORKER_LOST: cannot connect");
+    stage_check_text (call, "the connection was lost; asked again: CONNECT_TIMEOUT: cannot connect");
     stage_free (call);
     stage_end ();
 }
