@@ -14,6 +14,9 @@
 #define RETRY_US          (2 * MS)
 #define LOST_US           (20 * MS)
 
+const char *const broker_addresses [BROKERS_MAX] = {"tcp://10.0.0.1:5555", "tcp://10.0.0.2:5555"};
+static const char *const other_brokers [BROKERS_MAX][2] = {{"tcp://10.0.0.2:5555", NULL}, {"tcp://10.0.0.1:5555", NULL}};
+
 /*  A peer's connection: link_t of loop.c. */
 typedef struct {
     peer_t *peer;
@@ -247,13 +250,15 @@ static void start (process_t *process)
 {
     model_t *self = calloc (1, sizeof *self);
     broker_settings_t settings = {
+        .peer_brokers = profile.brokers > 1 ? other_brokers [process->number] : NULL,
         .ttl_ms = profile.ttl_ms,
         .calls_max = profile.broker_calls_max,
         .service_queue_max = profile.service_queue_max,
         .client_calls_max = profile.client_calls_max,
         .outbox_max = profile.outbox_max,
     };
-    snprintf (settings.uuid, sizeof settings.uuid, "b0000000-0000-4000-8000-%012llx", (unsigned long long) process->lives);
+    snprintf (settings.uuid, sizeof settings.uuid, "b0000000-0000-4000-8000-%04x%08llx", process->number,
+              (unsigned long long) process->lives);
     process->model = self;
     list_init (&self->links);
     list_init (&self->lost);
@@ -263,7 +268,7 @@ static void start (process_t *process)
     self->now_us = process_now_us (process);
     self->broker = broker_new (&settings, self->now_us, roll (UINT64_MAX));
     port_open (&self->router, process);
-    port_listen (&self->router, BROKER_ADDRESS);
+    port_listen (&self->router, broker_addresses [process->number]);
     process_wake (process, world.now_us);
 }
 

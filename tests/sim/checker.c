@@ -20,6 +20,7 @@ typedef struct {
     uint64_t window, window_max;
     int64_t open;                   /* requests the broker sent, less the replies it read */
     int64_t draining_us, lost_us;   /* when the broker read or heard that; 0: not */
+    int broker;                     /* which of them has it */
     int64_t beat_us;                /* when the broker read the last beat of a worker; 0: it is none */
     uint64_t progress;              /* as the last beat said */
     unsigned still;                 /* beats since it moved */
@@ -32,14 +33,14 @@ typedef struct {
     int64_t filled_us, emptied_us;  /* NEVER: it is not yet */
 } standing_t;
 
-/*  That queue, and the broker's own turns. */
-static struct {
+/*  A broker's: that queue, and its own turns. */
+typedef struct {
     standing_t *standings;
     size_t standing_count, standing_room;
     int64_t turn_us, late_us;       /* its last turn; the last that came so late that it was stalled */
     uint64_t expired;               /* workers, so far */
     uint64_t lives;
-} broker_view;
+} broker_view_t;
 
 /*  What a client was told of one worker. */
 typedef struct {
@@ -65,6 +66,7 @@ typedef struct {
 
 checker_summary_t summary;
 
+static broker_view_t broker_views [BROKERS_MAX];
 static seen_t *seen;
 static size_t seen_count;
 static client_view_t *views [PROCESSES_MAX];
@@ -172,7 +174,7 @@ void checker_broker_reads (process_t *broker, end_t *end, message_t *message, in
     wire_record_t record;
     record_t *call;
 
-    (void) broker;
+    at->broker = broker->number;
     for (walk_t walker = walk (message); walk_next (&walker, &record, &call);) {
         if (call) {
             call->transit_us += transit_us;
@@ -206,7 +208,7 @@ static void check_stuck (const seen_t *at, const record_t *call)
     if (!at->stuck || at->stuck_us == world.now_us || !call || call->broker_for_one || network_was_full ())
         return;
     for (size_t i = 0; i < seen_count; i++)
-        if (is_well (&seen [i]) && seen [i].well_us < world.now_us && seen [i].window_max > 0)
+        if (seen [i].broker == at->broker && is_well (&seen [i]) && seen [i].well_us < world.now_us && seen [i].window_max > 0)
             violated ("the broker sends call %lld to a worker that is stuck, though another is well",
                       (long long) call->number);
 }
@@ -225,10 +227,10 @@ static record_t *call_of_reply (const end_t *end, uint64_t id)
 #define STANDING_US (100 * MS) /* a queue that has not been empty for less does not stand */
 
 /*  When the queue was filled that was never empty between these two times; NEVER: there is none such. */
-static int64_t filled_us (int64_t from_us, int64_t to_us)
+static int64_t filled_us (const broker_view_t *view, int64_t from_us, int64_t to_us)
 {
-    for (size_t i = 0; i < broker_view.standing_count; i++) {
-        const standing_t *standing = &broker_view.standings [i];
+    for (size_t i = 0; i < view->standing_count; i++) {
+        const standing_t *standing = &view->standings [i];
         if (standing->filled_us <= from_us && standing->emptied_us >= to_us)
             return standing->filled_us;
     }
@@ -252,21 +254,23 @@ static void check_wait (const end_t *end, const wire_record_t *record)
     const record_t *call = call_of_reply (end, record->id);
     if (!call || call->broker_for_one || info.executed != WEFT_EXECUTED_NO)
         return;
+    const process_t *broker = end->port->process;
+    const broker_view_t *view = &broker_views [broker->number];
     const int64_t came_us = call->broker_us, time_us = call->broker_time_us, waited_us = (int64_t) info.broker_us;
     const int64_t decided_us = came_us + waited_us, share_us = time_us / 4;
     const int64_t stands_us = time_us > STANDING_US ? time_us : STANDING_US;
 
     if (is_shed (record, &info)) {
-        const int64_t since_us = filled_us (decided_us, decided_us), stood_us = since_us == NEVER ? 0 : decided_us - since_us;
+        const int64_t since_us = filled_us (view, decided_us, decided_us), stood_us = since_us == NEVER ? 0 : decided_us - since_us;
         if (waited_us < share_us || stood_us < stands_us)
             violated ("call %lld was turned down after %lld of %lld ms, in a queue that stood for %lld ms",
                       (long long) call->number, (long long) waited_us / 1000, (long long) time_us / 1000,
                       (long long) stood_us / 1000);
         return;
     }
-    const int64_t since_us = filled_us (came_us, decided_us);
+    const int64_t since_us = filled_us (view, came_us, decided_us);
     if (record->status == WEFT_DEADLINE_EXCEEDED && since_us != NEVER && since_us + stands_us <= came_us + time_us - share_us
-        && share_us > TURN_US && world.processes [0].stalled_until_us < came_us)
+        && share_us > TURN_US && broker->stalled_until_us < came_us)
         violated ("call %lld waited for its deadline of %lld ms in a queue that had stood for %lld ms when it came",
                   (long long) call->number, (long long) time_us / 1000, (long long) (came_us - since_us) / 1000);
 }
@@ -316,17 +320,20 @@ void checker_broker_bounds (size_t queued, size_t calls)
 static void check_expiry (const process_t *broker)
 {
     const int64_t ttl_us = profile.ttl_ms * MS, beat_us = ttl_us * 3 / 10, suspect_us = (ttl_us + beat_us) / 2;
+    const broker_view_t *view = &broker_views [broker->number];
     size_t workers = 0, silent = 0;
     int64_t first_us = NEVER, last_us = 0;
 
-    if (broker_view.late_us && world.now_us - broker_view.late_us < ttl_us - SLACK_US)
+    if (view->late_us && world.now_us - view->late_us < ttl_us - SLACK_US)
         violated ("a worker expires %lld ms after the broker was stalled",
-                  (long long) (world.now_us - broker_view.late_us) / 1000);
+                  (long long) (world.now_us - view->late_us) / 1000);
     if (world.now_us - broker->started_us < ttl_us - SLACK_US)
         violated ("a worker expires %lld ms after the broker was started",
                   (long long) (world.now_us - broker->started_us) / 1000);
     for (size_t i = 0; i < seen_count; i++) {
         const seen_t *at = &seen [i];
+        if (at->broker != broker->number)
+            continue;
         workers += at->beat_us && !at->lost_us;
         if (!at->beat_us || at->lost_us || world.now_us - at->beat_us < suspect_us)
             continue;
@@ -336,30 +343,32 @@ static void check_expiry (const process_t *broker)
     }
     const int64_t hush_us = first_us + suspect_us;
     const bool at_once = silent >= 2 && silent * 100 > workers * 15 && last_us - first_us < beat_us - SLACK_US;
-    const bool usual = first_us > broker->started_us + ttl_us && first_us > broker_view.late_us + ttl_us;
+    const bool usual = first_us > broker->started_us + ttl_us && first_us > view->late_us + ttl_us;
     if (at_once && usual && world.now_us - hush_us < ttl_us - SLACK_US)
         violated ("a worker expires though %zu of %zu fell silent at once, %lld ms ago", silent, workers,
                   (long long) (world.now_us - first_us) / 1000);
     for (size_t i = 0; i < seen_count; i++)
-        if (world.now_us - seen [i].beat_us >= ttl_us)
+        if (seen [i].broker == broker->number && world.now_us - seen [i].beat_us >= ttl_us)
             seen [i].beat_us = 0; /* it is this one, or may go as well */
 }
 
 /*  Of the broker's own life: what was before is of no interest. */
-static void begin_view (const process_t *broker)
+static broker_view_t *begin_view (const process_t *broker)
 {
-    if (broker->lives == broker_view.lives)
-        return;
-    free (broker_view.standings);
-    memset (&broker_view, 0, sizeof broker_view);
-    broker_view.lives = broker->lives;
-    broker_view.turn_us = world.now_us;
+    broker_view_t *view = &broker_views [broker->number];
+    if (broker->lives == view->lives)
+        return view;
+    free (view->standings);
+    memset (view, 0, sizeof *view);
+    view->lives = broker->lives;
+    view->turn_us = world.now_us;
+    return view;
 }
 
 void checker_broker_queue (const process_t *broker, size_t queued_for_all)
 {
-    begin_view (broker);
-    standing_t *last = broker_view.standing_count ? &broker_view.standings [broker_view.standing_count - 1] : NULL;
+    broker_view_t *view = begin_view (broker);
+    standing_t *last = view->standing_count ? &view->standings [view->standing_count - 1] : NULL;
     const bool stands = last && last->emptied_us == NEVER;
     if (stands == (queued_for_all > 0))
         return;
@@ -367,22 +376,22 @@ void checker_broker_queue (const process_t *broker, size_t queued_for_all)
         last->emptied_us = world.now_us;
         return;
     }
-    if (broker_view.standing_count == broker_view.standing_room) {
-        broker_view.standing_room = 2 * broker_view.standing_room + 64;
-        broker_view.standings = realloc (broker_view.standings, broker_view.standing_room * sizeof (standing_t));
+    if (view->standing_count == view->standing_room) {
+        view->standing_room = 2 * view->standing_room + 64;
+        view->standings = realloc (view->standings, view->standing_room * sizeof (standing_t));
     }
-    broker_view.standings [broker_view.standing_count++] = (standing_t){world.now_us, NEVER};
+    view->standings [view->standing_count++] = (standing_t){world.now_us, NEVER};
 }
 
 void checker_broker_turn (const process_t *broker, uint64_t expired)
 {
-    begin_view (broker);
-    if (world.now_us - broker_view.turn_us > profile.ttl_ms * MS / 2)
-        broker_view.late_us = world.now_us;
-    if (expired > broker_view.expired)
+    broker_view_t *view = begin_view (broker);
+    if (world.now_us - view->turn_us > profile.ttl_ms * MS / 2)
+        view->late_us = world.now_us;
+    if (expired > view->expired)
         check_expiry (broker);
-    broker_view.expired = expired;
-    broker_view.turn_us = world.now_us;
+    view->expired = expired;
+    view->turn_us = world.now_us;
 }
 
 /*  Workers --------------------------------------------------------------------------------------------------------- */
@@ -861,6 +870,19 @@ void checker_judge (void)
 
 /*  After the storm ------------------------------------------------------------------------------------------------- */
 
+/*  Of two brokers one has them all, as all go together to the one that is left. */
+static void check_registries (const char *const *uuids, size_t count)
+{
+    char why [BROKERS_MAX][200];
+    const process_t *brokers = world.processes;
+    for (int i = 0; i < profile.brokers; i++)
+        if (broker_process_lists (&brokers [i], uuids, count, why [i])
+            && (profile.brokers == 1 || broker_process_lists (&brokers [!i], NULL, 0, why [!i])))
+            return;
+    violated ("the registry is not right after all was well for long: %s%s%s", why [0], profile.brokers > 1 ? "; " : "",
+              profile.brokers > 1 ? why [1] : "");
+}
+
 void checker_converged (void)
 {
     const char *uuids [PROCESSES_MAX];
@@ -874,10 +896,10 @@ void checker_converged (void)
         else if (process->role == ROLE_OF_WORKER)
             uuids [count++] = worker_process_uuid (process);
     }
+    if (!world.failed)
+        check_registries (uuids, count);
     for (int i = 0; i < world.process_count && !world.failed; i++) {
         const process_t *process = &world.processes [i];
-        if (process->role == ROLE_OF_BROKER && !broker_process_lists (process, uuids, count, why))
-            violated ("the registry is not right after all was well for long: %s", why);
         if (process->role == ROLE_OF_CLIENT && !client_process_lists (process, uuids, count, why))
             violated ("the list of %s is not right after all was well for long: %s", process->name, why);
     }
@@ -917,7 +939,7 @@ void checker_begin (void)
 {
     memset (&summary, 0, sizeof summary);
     memset (ids, 0, sizeof ids);
-    memset (&broker_view, 0, sizeof broker_view);
+    memset (broker_views, 0, sizeof broker_views);
     id_at = 0;
 }
 
@@ -927,8 +949,10 @@ void checker_end (void)
         free (views [i]);
         views [i] = NULL;
     }
-    free (broker_view.standings);
-    broker_view.standings = NULL;
+    for (int i = 0; i < BROKERS_MAX; i++) {
+        free (broker_views [i].standings);
+        broker_views [i].standings = NULL;
+    }
     free (seen);
     seen = NULL;
     seen_count = 0;

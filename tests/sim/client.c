@@ -357,13 +357,16 @@ static bool reach (const char *address, void *arg)
 static void start (process_t *process)
 {
     model_t *self = calloc (1, sizeof *self);
+    char brokers [100];
     process->model = self;
     self->process = process;
+    snprintf (brokers, sizeof brokers, "%s%s%s", broker_addresses [0], profile.brokers > 1 ? "," : "",
+              profile.brokers > 1 ? broker_addresses [1] : "");
     list_init (&self->stuck);
     call_pool_init (&self->pool, 16);
     port_open (&self->workers_port, process);
     const channel_options_t options = {
-        .brokers = BROKER_ADDRESS,
+        .brokers = brokers,
         .name = process->name,
         .codec = chance (profile.json_per_mille) ? CODEC_JSON : CODEC_MSGPACK,
         .call = {5000, 2000, WEFT_VIA_AUTO, WEFT_BALANCE_P2C, WEFT_RETRY_FAILOVER, 0},

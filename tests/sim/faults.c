@@ -85,6 +85,18 @@ static void draw_load (void)
         profile.call_gap_us = sustained_us;
 }
 
+/*  Two brokers know nothing of each other's workers, so whoever starts must find them all at the first, and nobody may be cut off.
+ *  One that is alone is away for a while: on slow ways for longer than calls wait for a connection, 2 s. */
+static void draw_brokers (void)
+{
+    const bool slow = weather.delay_us + weather.jitter_us > 5 * MS;
+    profile.brokers = profile.gentle && chance (300) ? 2 : 1;
+    if (profile.brokers > 1)
+        profile.faults = 1u << FAULT_DRAIN_BROKER;
+    else if (profile.gentle && slow)
+        profile.faults = 1u << FAULT_DRAIN_WORKER;
+}
+
 void profile_draw (void)
 {
     static const int64_t ttls_ms [] = {1500, 3000, 10000};
@@ -102,6 +114,7 @@ void profile_draw (void)
     profile.same_ports = chance (500);
     profile.no_direct = !profile.gentle && chance (100);
     draw_weather ();
+    draw_brokers ();
     draw_bounds ();
     draw_load ();
     slow_until_us = hanging_until_us = 0;
@@ -110,7 +123,7 @@ void profile_draw (void)
 
 void profile_trace (void)
 {
-    trace ("%d workers x %d lanes, %d clients, %d hostile, %s%s active %.1f s, a fault every %.2f s", profile.workers,
+    trace ("%d brokers, %d workers x %d lanes, %d clients, %d hostile, %s%s active %.1f s, a fault every %.2f s", profile.brokers, profile.workers,
            profile.concurrency, profile.clients, profile.hostiles, profile.gentle ? "gentle, " : "",
            profile.crowded ? "crowded, " : profile.no_direct ? "no direct endpoints, " : "", (double) profile.active_us / 1e6, (double) profile.fault_gap_us / 1e6);
     trace ("delay %lld us + %lld, room %zu, a call every %lld ms, handlers up to %lld us, ttl %lld ms",

@@ -30,6 +30,7 @@ typedef enum {
 
 typedef struct {
     bool gentle;            /* only rolling restarts, one at a time: no call may fail */
+    int brokers;            /* with two, one takes over what the other had; they know nothing of each other's workers */
     int workers, clients, hostiles;
     unsigned faults;        /* bits */
     int64_t active_us, fault_gap_us;

@@ -95,9 +95,9 @@ static void write_nonsense (model_t *self, buffer_t *out)
 static void open_port (process_t *process, model_t *self, int which)
 {
     char address [WEFT_ENDPOINT_MAX + 1];
-    const process_t *worker = &world.processes [1 + roll ((uint64_t) profile.workers)];
+    const process_t *worker = &world.processes [profile.brokers + (int) roll ((uint64_t) profile.workers)];
     const char *theirs = worker->up ? worker_process_address (worker) : "";
-    snprintf (address, sizeof address, "%s", which ? theirs : BROKER_ADDRESS);
+    snprintf (address, sizeof address, "%s", which ? theirs : broker_addresses [0]);
     if (!*address)
         return;
     port_open (&self->ports [which], process);

@@ -114,7 +114,7 @@ static void choose_way (record_t *record)
     }
     if (!strict && chance (profile.broadcast_per_mille))
         options->balance = WEFT_BALANCE_BROADCAST;
-    process_t *worker = &world.processes [1 + roll ((uint64_t) profile.workers)];
+    process_t *worker = &world.processes [profile.brokers + (int) roll ((uint64_t) profile.workers)];
     if (strict || !chance (profile.bound_per_mille) || !worker->up)
         return;
     snprintf (record->worker, sizeof record->worker, "%s", worker_process_uuid (worker));

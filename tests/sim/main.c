@@ -91,7 +91,7 @@ void process_kill (process_t *self, bool politely)
 
 static void make_processes (void)
 {
-    const int counts [] = {1, profile.workers, profile.clients, profile.hostiles};
+    const int counts [] = {profile.brokers, profile.workers, profile.clients, profile.hostiles};
     static const int64_t lags_us [] = {5, 30, 200, 2000};
 
     for (int role = 0; role < 4; role++)

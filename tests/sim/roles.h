@@ -25,7 +25,8 @@ void process_start (process_t *self);
 void process_kill (process_t *self, bool politely);
 extern bool leaves_politely; /* during kill: what it sent still arrives */
 
-#define BROKER_ADDRESS "tcp://10.0.0.1:5555"
+#define BROKERS_MAX 2
+extern const char *const broker_addresses [BROKERS_MAX];
 
 /*  broker.c */
 void broker_process_drain (process_t *self);

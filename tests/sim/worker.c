@@ -46,7 +46,7 @@ typedef struct {
     session_t session;
     services_t services;
     char uuid [UUID_SIZE + 1], endpoint [64], bound [64];
-    const char *brokers [2], *endpoints [2];
+    const char *brokers [BROKERS_MAX + 1], *endpoints [2];
     port_t uplink, direct;
     end_t *broker;              /* NULL: closed */
     bool ready, lost;           /* uplink_t's */
@@ -588,7 +588,8 @@ static void start (process_t *process)
               (unsigned long long) life);
     snprintf (self->endpoint, sizeof self->endpoint, "tcp://*:%u", port);
     snprintf (self->bound, sizeof self->bound, "tcp://%s:%u", process->host, port);
-    self->brokers [0] = BROKER_ADDRESS;
+    for (int i = 0; i < profile.brokers; i++)
+        self->brokers [i] = broker_addresses [i];
     self->endpoints [0] = profile.no_direct ? NULL : self->endpoint;
     list_init (&self->callers);
     list_init (&self->lost_callers);
