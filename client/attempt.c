@@ -173,7 +173,7 @@ ALWAYS_INLINE void send_over (channel_t *self, attempt_t *attempt, link_t *link)
         return;
     }
     link_sent (link, &attempt->request, id);
-    self->routed += !call->direct;
+    link->calls++;
     stop_waiting (self, call);
     call->state = CALL_SENT;
     call->attempts++;
@@ -201,7 +201,7 @@ static inline bool begin (channel_t *self, attempt_t *attempt, link_t *link, end
     weft_call_t *call = attempt->call;
     assert (!attempt->request.link && !attempt->endpoint);
     attempt->endpoint = endpoint;
-    call->direct = link != &self->broker;
+    call->direct = link != self->broker;
     if (endpoint) {
         memcpy (call->worker, endpoint->uuid, sizeof call->worker);
         attempt->probe = endpoint_begin (endpoint, self->now_us);
@@ -239,7 +239,7 @@ static inline bool leave_link (channel_t *self, attempt_t *attempt)
         return false;
     if (sent) {
         ids_take (&self->requests, attempt->request.id);
-        self->routed -= link == &self->broker;
+        link->calls--;
     }
     request_leave (&attempt->request);
     if (link->draining)
@@ -305,7 +305,7 @@ static void describe (const channel_t *self, const weft_call_t *call, text_space
     if (call->state == CALL_SENT && backup && describe_both (call, backup, what))
         return;
     if (call->state == CALL_LISTING)
-        snprintf (text, size, "list of %s from broker %s", call->discovery->service, self->broker.address);
+        snprintf (text, size, "list of %s from broker %s", call->discovery->service, self->broker->address);
     else if (call->state == CALL_CONNECTING && call->direct)
         snprintf (text, size, "connection to worker %s at %s", worker, link->address);
     else if (call->state == CALL_CONNECTING)
@@ -314,7 +314,7 @@ static void describe (const channel_t *self, const weft_call_t *call, text_space
         snprintf (text, size, "worker %s", worker);
     else
         snprintf (text, size, "%s%s through broker %s", worker [0] ? "worker " : "any worker", worker,
-                  self->broker.address);
+                  (link ? link : self->broker)->address);
 }
 
 static outcome_t deadline_outcome (const channel_t *self, const weft_call_t *call, text_space_t *space)

@@ -2,8 +2,8 @@
  *
  *  channel.c - links, records and time.
  *
- *  The broker's link is always wanted: when it fails, the next broker of the list is tried after a short,
- *  growing, random wait. A worker's link is made when a call needs it, and kept. */
+ *  A broker's link is always wanted: when it fails, the next broker of the list is tried after a short,
+ *  growing, random wait; when it drains, the next one is used while calls end there. A worker's link is made when a call needs it, and kept. */
 
 #include "channel_inside.h"
 #include <assert.h>
@@ -78,7 +78,7 @@ int64_t channel_next_us (const channel_t *self)
 weft_client_stats_t channel_stats (const channel_t *self)
 {
     weft_client_stats_t stats = self->stats;
-    stats.broker = self->broker.state == LINK_READY && self->broker.welcomed;
+    stats.broker = self->broker->state == LINK_READY && self->broker->welcomed;
     return stats;
 }
 
@@ -161,7 +161,7 @@ static void on_ready (channel_t *self, link_t *link)
         return;
     link_ready (link, self->now_us);
     deadlines_cancel (&self->links, &link->timer);
-    if (link->alias != CHANNEL_BROKER) {
+    if (!channel_is_broker (link->alias)) {
         endpoint_connected (endpoint_of (link), self->now_us);
         self->stats.endpoints++;
     }
@@ -174,7 +174,7 @@ static void wait_again (channel_t *self, discovery_t *discovery)
 {
     ids_take (&self->requests, discovery->request.id);
     request_leave (&discovery->request);
-    link_wait (&self->broker, &discovery->request);
+    link_wait (self->broker, &discovery->request);
     discovery_cut_off (discovery, self->now_us);
 }
 
@@ -246,22 +246,27 @@ static void reap_orphans (channel_t *self)
 
 void channel_left (channel_t *self, link_t *link)
 {
-    if (link->alias == CHANNEL_BROKER || !link->draining || link->state != LINK_READY ||
+    if (channel_is_broker (link->alias) || !link->draining || link->state != LINK_READY ||
         !list_empty (&link->sent))
         return;
     say_goodbye (self, link);
     time_link (self, link, GOODBYE_US);
 }
 
-/*  The broker's link. */
+/*  Brokers' links. */
 
 static void open_broker (channel_t *self)
 {
+    const uint64_t alias = self->broker == self->broker_links ? CHANNEL_BROKER : CHANNEL_OTHER_BROKER;
     const char *address = self->brokers [self->broker_at];
-    if (self->closed || !command (self, CHANNEL_OPEN_BROKER, CHANNEL_BROKER, address))
+    if (self->closed)
         return;
-    link_connecting (&self->broker, CHANNEL_BROKER, address);
-    time_link (self, &self->broker, connect_limit_us (self));
+    if (!command (self, CHANNEL_OPEN_BROKER, alias, address)) {
+        time_link (self, self->broker, RECONNECT_MAX_US); /* there may be memory again */
+        return;
+    }
+    link_connecting (self->broker, alias, address);
+    time_link (self, self->broker, connect_limit_us (self));
 }
 
 /*  Longer and longer between tries, and never all clients at the same moment. */
@@ -275,41 +280,54 @@ static int64_t reconnect_us (channel_t *self)
     return bound_us / 2 + (int64_t) dice_below (&self->dice, (uint64_t) bound_us / 2);
 }
 
-/*  What was sent ends with `outcome`, what waits goes on waiting for the next broker. */
-static void drop_broker (channel_t *self, const outcome_t *outcome)
+static void next_broker (channel_t *self)
 {
-    link_t *link = &self->broker;
-    command (self, CHANNEL_CLOSE_BROKER, CHANNEL_BROKER, "");
+    self->broker_at = (self->broker_at + 1) % self->broker_count;
+}
+
+/*  What was sent ends with `outcome`, what waits goes on waiting for the next broker. */
+static void drop_broker (channel_t *self, link_t *link, const outcome_t *outcome)
+{
+    command (self, CHANNEL_CLOSE_BROKER, link->alias, "");
     list_remove (&self->dirty, &link->dirty);
     link_down (link);
-    self->broker_failures++;
-    self->broker_at = (self->broker_at + 1) % self->broker_count;
-    time_link (self, link, reconnect_us (self));
+    if (link == self->broker) {
+        self->broker_failures++;
+        next_broker (self);
+        time_link (self, link, reconnect_us (self));
+    }
     fail_requests (self, &link->sent, outcome);
 }
 
-static void broker_down (channel_t *self, const char *why)
+/*  For the texts of calls that wait for a broker. */
+static void note_fault (channel_t *self, const char *why)
 {
-    text_space_t space;
-    const outcome_t outcome = outcome_here (WEFT_BROKER_LOST, WEFT_EXECUTED_MAYBE, &space, "broker %s: %s",
-                                            self->broker.address, why);
     if (self->broker_count == 1)
         snprintf (self->broker_fault, sizeof self->broker_fault, ": %s", why);
     else
-        snprintf (self->broker_fault, sizeof self->broker_fault, "; %s, tried last: %s", self->broker.address,
+        snprintf (self->broker_fault, sizeof self->broker_fault, "; %s, tried last: %s", self->broker->address,
                   why);
-    drop_broker (self, &outcome);
+}
+
+static void broker_down (channel_t *self, link_t *link, const char *why)
+{
+    text_space_t space;
+    const outcome_t outcome =
+        outcome_here (WEFT_BROKER_LOST, WEFT_EXECUTED_MAYBE, &space, "broker %s: %s", link->address, why);
+    if (link == self->broker)
+        note_fault (self, why);
+    drop_broker (self, link, &outcome);
 }
 
 /*  When all brokers there are refuse, those who wait need not wait longer. */
 static void broker_refused (channel_t *self, weft_status_t status, const char *why)
 {
     const bool all = ++self->broker_refusals >= self->broker_count;
-    link_t *link = &self->broker;
+    link_t *link = self->broker;
     text_space_t space;
     const outcome_t outcome = outcome_here (all ? status : WEFT_BROKER_LOST, WEFT_EXECUTED_NO, &space,
                                             "broker %s refused: %s", link->address, why);
-    drop_broker (self, &outcome);
+    drop_broker (self, link, &outcome);
     for (size_t left = link->waiting.count; all && left > 0 && !list_empty (&link->waiting); left--) {
         request_t *request = CONTAINER_OF (list_first (&link->waiting), request_t, node);
         outcome_t own = outcome;
@@ -323,19 +341,43 @@ static void broker_refused (channel_t *self, weft_status_t status, const char *w
     }
 }
 
-/*  Nothing more comes from a broker that drains, so when nothing is left there the next one is tried. The only one is told that it
- *  need not wait for us. */
-static void leave_draining_broker (channel_t *self)
+/*  To the next broker at once; only calls that are under way stay with the one that was used. */
+static void change_broker (channel_t *self, link_t *left, link_t *next)
 {
-    link_t *link = &self->broker;
-    if (link->state != LINK_READY || self->routed > 0 || link->parted)
-        return;
-    if (self->broker_count > 1) {
-        broker_down (self, "it stops");
-        return;
+    list_node_t *after;
+    note_fault (self, "it stops");
+    self->broker = next;
+    next->paused_until_us = 0;
+    next_broker (self);
+    for (list_node_t *node = list_first (&left->sent); node; node = after) {
+        request_t *request = CONTAINER_OF (node, request_t, node);
+        after = list_after (&left->sent, node);
+        if (request->kind == REQUEST_WATCH)
+            wait_again (self, CONTAINER_OF (request, discovery_t, request));
     }
-    link->parted = true;
-    say_goodbye (self, link);
+    for (list_node_t *node; (node = list_first (&left->waiting));) {
+        request_t *request = CONTAINER_OF (node, request_t, node);
+        request_leave (request);
+        link_wait (next, request);
+    }
+    open_broker (self);
+}
+
+/*  A broker that drains sends nothing more but what was asked for. The only one there is is told that it need not wait for us. */
+static void leave_draining_brokers (channel_t *self)
+{
+    link_t *used = self->broker, *other = &self->broker_links [used == self->broker_links];
+    if (other->state == LINK_READY && other->calls == 0)
+        broker_down (self, other, "it stops");
+    if (!used->draining)
+        return;
+    if (self->broker_count > 1 && other->state == LINK_IDLE) {
+        change_broker (self, used, other);
+        leave_draining_brokers (self);
+    } else if (used->calls == 0 && !used->parted) {
+        used->parted = true;
+        say_goodbye (self, used);
+    }
 }
 
 static void add_broker (channel_t *self, text_t address)
@@ -357,7 +399,7 @@ static void add_broker (channel_t *self, text_t address)
 static void send_watch (channel_t *self, discovery_t *discovery)
 {
     static const wire_options_t in_msgpack = {.codec = {"msgpack", 7}};
-    link_t *link = &self->broker;
+    link_t *link = self->broker;
     const uint64_t id = ids_put (&self->requests, &discovery->request);
     if (!id)
         return; /* it goes on waiting */
@@ -377,10 +419,11 @@ static void send_watch (channel_t *self, discovery_t *discovery)
 static void stop_watch (channel_t *self, discovery_t *discovery)
 {
     request_t *request = &discovery->request;
-    if (request->id && self->broker.state == LINK_READY) {
-        wire_write_cancel (outbox_open_record (&self->broker.outbox), request->id);
-        outbox_close_record (&self->broker.outbox, NULL);
-        channel_touch (self, &self->broker);
+    link_t *link = request->link;
+    if (request->id && link->state == LINK_READY) {
+        wire_write_cancel (outbox_open_record (&link->outbox), request->id);
+        outbox_close_record (&link->outbox, NULL);
+        channel_touch (self, link);
     }
     ids_take (&self->requests, request->id);
     request_leave (request);
@@ -390,8 +433,8 @@ static void ask (channel_t *self, discovery_t *discovery)
 {
     stop_watch (self, discovery);
     discovery_asked (discovery, self->now_us);
-    link_wait (&self->broker, &discovery->request);
-    if (link_takes (&self->broker))
+    link_wait (self->broker, &discovery->request);
+    if (link_takes (self->broker))
         send_watch (self, discovery);
 }
 
@@ -407,7 +450,7 @@ void channel_forget (channel_t *self, discovery_t *discovery)
 /*  While the broker is away the last good list serves, however old. */
 void channel_ask (channel_t *self, discovery_t *discovery)
 {
-    const bool away = !link_takes (&self->broker) && discovery->request.link;
+    const bool away = !link_takes (self->broker) && discovery->request.link;
     if (discovery_wants (discovery, self->now_us) && !away)
         ask (self, discovery);
 }
@@ -509,7 +552,7 @@ static void on_welcome (channel_t *self, link_t *link, const wire_record_t *reco
     link->welcomed = true;
     if (welcome.body_max > 0)
         link->body_max = welcome.body_max;
-    if (link->alias != CHANNEL_BROKER)
+    if (link != self->broker)
         return;
     self->broker_failures = 0;
     self->broker_refusals = 0;
@@ -535,8 +578,10 @@ static bool on_refused (channel_t *self, link_t *link, const wire_record_t *reco
     }
     char text [WEFT_TEXT_MAX + 1];
     snprintf (text, sizeof text, "%.*s", TEXT_ARG (refused.text));
-    if (link->alias == CHANNEL_BROKER)
+    if (link == self->broker)
         broker_refused (self, refused.status, text);
+    else if (channel_is_broker (link->alias))
+        broker_down (self, link, text);
     else
         endpoint_down (self, endpoint_of (link), turned_away (refused.status), text);
     return false;
@@ -544,8 +589,8 @@ static bool on_refused (channel_t *self, link_t *link, const wire_record_t *reco
 
 static bool on_goodbye (channel_t *self, link_t *link)
 {
-    if (link->alias == CHANNEL_BROKER)
-        broker_down (self, "it said goodbye");
+    if (channel_is_broker (link->alias))
+        broker_down (self, link, "it said goodbye");
     else
         endpoint_down (self, endpoint_of (link), WEFT_WORKER_LOST, "it said goodbye");
     return false;
@@ -554,7 +599,7 @@ static bool on_goodbye (channel_t *self, link_t *link)
 static void on_draining (channel_t *self, link_t *link)
 {
     link->draining = true;
-    if (link->alias != CHANNEL_BROKER)
+    if (!channel_is_broker (link->alias))
         endpoint_of (link)->state = ENDPOINT_DRAINING;
     channel_left (self, link);
 }
@@ -586,8 +631,8 @@ static bool on_record (channel_t *self, link_t *link, const wire_record_t *recor
 
 static link_t *link_of (channel_t *self, uint64_t alias)
 {
-    if (alias == CHANNEL_BROKER)
-        return &self->broker;
+    if (channel_is_broker (alias))
+        return &self->broker_links [alias != CHANNEL_BROKER];
     endpoint_t *endpoint = ids_get (&self->endpoints.by_alias, alias);
     return endpoint ? &endpoint->link : NULL;
 }
@@ -610,8 +655,8 @@ static void refuse (channel_t *self, link_t *link, const char *fault)
 /*  What every event may have left behind. */
 static inline void settle (channel_t *self)
 {
-    if (self->broker.draining)
-        leave_draining_broker (self);
+    if (self->broker_links [0].draining | self->broker_links [1].draining)
+        leave_draining_brokers (self);
     if (!list_empty (&self->endpoints.orphans))
         reap_orphans (self);
 }
@@ -655,25 +700,25 @@ static void on_endpoint_event (channel_t *self, endpoint_t *endpoint, transport_
     }
 }
 
-static void on_broker_event (channel_t *self, transport_event_kind_t event, weft_status_t status)
+static void on_broker_event (channel_t *self, link_t *link, transport_event_kind_t event, weft_status_t status)
 {
     switch (event) {
     case TRANSPORT_READY:
-        on_ready (self, &self->broker);
+        on_ready (self, link);
         break;
     case TRANSPORT_LOST:
-        broker_down (self, "the connection was lost");
+        broker_down (self, link, "the connection was lost");
         break;
     case TRANSPORT_REFUSED:
         /* without a key's refusal this may as well be a broker that stops, or a proxy before one that is not
          * there: it is tried again, and the connect timeout tells what was seen */
-        if (status == WEFT_UNAUTHENTICATED)
+        if (status == WEFT_UNAUTHENTICATED && link == self->broker)
             broker_refused (self, status, "the key is not accepted");
         else
-            broker_down (self, "it closes the connection as one that does not speak this protocol");
+            broker_down (self, link, "it closes the connection as one that does not speak this protocol");
         break;
     case TRANSPORT_FAILED:
-        broker_down (self, "nobody listens there");
+        broker_down (self, link, "nobody listens there");
         break;
     default:
         break;
@@ -700,8 +745,8 @@ void channel_link (channel_t *self, uint64_t alias, transport_event_kind_t event
     link_t *link = link_of (self, alias);
     if (!link || link->state == LINK_IDLE)
         return;
-    if (alias == CHANNEL_BROKER)
-        on_broker_event (self, event, status);
+    if (channel_is_broker (alias))
+        on_broker_event (self, link, event, status);
     else
         on_endpoint_event (self, endpoint_of (link), event);
     settle (self);
@@ -712,10 +757,10 @@ void channel_link (channel_t *self, uint64_t alias, transport_event_kind_t event
 static void link_due (channel_t *self, link_t *link)
 {
     const bool connecting = link->state == LINK_CONNECTING;
-    if (link == &self->broker && link->state == LINK_IDLE)
+    if (link == self->broker && link->state == LINK_IDLE)
         open_broker (self);
-    else if (link == &self->broker)
-        broker_down (self, "it does not answer");
+    else if (link == self->broker)
+        broker_down (self, link, "it does not answer");
     else
         endpoint_down (self, endpoint_of (link), WEFT_WORKER_LOST,
                        connecting ? "no connection in time" : "it does not close");
@@ -789,7 +834,9 @@ static void take_brokers (channel_t *self, const char *brokers)
 bool channel_init (channel_t *self, const channel_options_t *options, int64_t now_us)
 {
     *self = (channel_t){.options = *options, .now_us = now_us};
-    link_init (&self->broker);
+    self->broker = self->broker_links;
+    for (int i = 0; i < 2; i++)
+        link_init (&self->broker_links [i]);
     endpoints_init (&self->endpoints, options->seed);
     table_init (&self->services, options->seed);
     ids_init (&self->requests);
@@ -821,8 +868,9 @@ void channel_close (channel_t *self, int64_t now_us)
     for (endpoint_t *endpoint; (endpoint = table_next (&self->endpoints.by_uuid, &position));)
         if (endpoint->link.state == LINK_READY)
             say_goodbye (self, &endpoint->link);
-    if (self->broker.state == LINK_READY)
-        say_goodbye (self, &self->broker);
+    for (int i = 0; i < 2; i++)
+        if (self->broker_links [i].state == LINK_READY)
+            say_goodbye (self, &self->broker_links [i]);
     for (deadline_t *due; (due = deadlines_pop (&self->links, DEADLINES_NEVER));) {
     }
 }
@@ -836,8 +884,10 @@ void channel_fini (channel_t *self)
         discovery_free (discovery, &self->endpoints);
     }
     table_fini (&self->services);
-    link_down (&self->broker);
-    link_fini (&self->broker);
+    for (int i = 0; i < 2; i++) {
+        link_down (&self->broker_links [i]);
+        link_fini (&self->broker_links [i]);
+    }
     endpoints_fini (&self->endpoints);
     ids_fini (&self->requests);
     deadlines_fini (&self->calls);

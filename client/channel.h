@@ -8,8 +8,8 @@
  *      time ───────▶ └─────────┘ ──▶ when it next has something to do
  *
  *  A call is *routed* (which worker, by which way; route.c), *attempted* over a link (attempt.c), and ends
- *  or is tried again. The shell feeds events, then takes everything that came out. Link 0 is the broker's,
- *  the others are workers' under aliases that are never reused. */
+ *  or is tried again. The shell feeds events, then takes everything that came out. A broker's
+ *  link has one of two aliases, workers' links have others, which are never reused. */
 
 #ifndef CHANNEL_H_INCLUDED
 #define CHANNEL_H_INCLUDED
@@ -19,7 +19,13 @@
 #include "retry.h"
 #include "transport.h"
 
-#define CHANNEL_BROKER 0 /* the alias of the broker's link */
+/*  Links to brokers: to the one that is used, and to one that drains and still has calls of ours. */
+#define CHANNEL_BROKER       0
+#define CHANNEL_OTHER_BROKER UINT64_MAX
+static inline bool channel_is_broker (uint64_t alias)
+{
+    return alias == CHANNEL_BROKER || alias == CHANNEL_OTHER_BROKER;
+}
 
 typedef struct {
     const char *brokers;        /* comma-separated endpoints, valid */
@@ -65,8 +71,8 @@ typedef struct {
     unsigned broker_failures;       /* in a row */
     size_t broker_refusals;         /* in a row */
     char broker_fault [400];        /* why there is no link: ": nobody listens there"; else "" */
-    size_t routed;                  /* calls in flight through the broker */
-    link_t broker;
+    link_t broker_links [2];
+    link_t *broker;                 /* the one that is used; the other is idle, or has calls that end before it is left */
 
     endpoints_t endpoints;
     table_t services;               /* name → discovery_t */

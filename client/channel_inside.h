@@ -81,7 +81,7 @@ void channel_left (channel_t *self, link_t *link);                   /* a reques
 
 static inline endpoint_t *endpoint_of (link_t *link)
 {
-    return link->alias == CHANNEL_BROKER ? NULL : CONTAINER_OF (link, endpoint_t, link);
+    return channel_is_broker (link->alias) ? NULL : CONTAINER_OF (link, endpoint_t, link);
 }
 
 #endif

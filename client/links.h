@@ -19,7 +19,7 @@ typedef enum { LINK_IDLE, LINK_CONNECTING, LINK_READY } link_state_t;
 
 typedef struct {
     link_state_t state;
-    uint64_t alias;         /* of this connection; 0: the broker's */
+    uint64_t alias;         /* of this connection */
     char address [WEFT_ENDPOINT_MAX + 1]; /* last used */
     bool welcomed;          /* WELCOME came */
     bool draining;          /* takes no new requests */
@@ -32,6 +32,7 @@ typedef struct {
     list_node_t dirty;      /* in the channel's list of links to flush */
     list_t waiting;         /* requests not sent yet */
     list_t sent;            /* requests without a reply */
+    size_t calls;           /* those of them that are calls', not watches */
     deadline_t timer;       /* CONNECTING: limit; IDLE: when to connect again (broker) */
 } link_t;
 

@@ -43,7 +43,7 @@ static void fail (channel_t *self, weft_call_t *call, weft_status_t status, cons
 
 static void through_broker (channel_t *self, weft_call_t *call, endpoint_t *chosen)
 {
-    attempt_begin (self, call, &self->broker, chosen);
+    attempt_begin (self, call, self->broker, chosen);
 }
 
 static void remember_tried (weft_call_t *call, const endpoint_t *endpoint)
@@ -167,7 +167,7 @@ static void to_any (channel_t *self, weft_call_t *call, const choice_t *choice)
             return;
         endpoint_unreachable (endpoint, self->now_us, &self->dice);
     }
-    if (may_route && link_takes (&self->broker)) {
+    if (may_route && link_takes (self->broker)) {
         somehow_through_broker (self, call, choice);
         return;
     }
@@ -211,10 +211,10 @@ bool route_beside (channel_t *self, weft_call_t *call, link_t **link, endpoint_t
     discovery_t *discovery = table_get (&self->services, call->service.data, call->service.size);
     const bool chosen = call->direct || call->attempt.endpoint;
     *endpoint = NULL;
-    *link = &self->broker;
+    *link = self->broker;
     if (!discovery || !discovery->listed || discovery->count < 2 || call->tried_count == CALL_TRIED_MAX)
         return false;
-    if (!call->direct && (!link_takes (&self->broker) || self->now_us < self->broker.paused_until_us))
+    if (!call->direct && (!link_takes (self->broker) || self->now_us < self->broker->paused_until_us))
         return false;
     if (!chosen)
         return true;

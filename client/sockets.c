@@ -10,7 +10,8 @@
 #include <unistd.h>
 #include "clock.h"
 
-enum { BROKER = 1, BROKER_MONITOR = 2, WORKERS = 4, WORKERS_MONITOR = 8, WAKE = 16, TIMER = 32 };
+enum { BROKER = 1, OTHER_BROKER = 4, WORKERS = 16, WAKE = 64, TIMER = 128 };
+#define MONITOR_OF(source) ((source) << 1)
 
 #define MESSAGES_PER_TURN   256
 #define BATCHES_BEFORE_LOST 64
@@ -56,28 +57,38 @@ static void unwatch (sockets_t *self, void *socket)
         epoll_ctl (self->epoll, EPOLL_CTL_DEL, transport_descriptor (socket), NULL);
 }
 
-/*  Opens a socket with its monitor, both watched. */
-static bool open_socket (sockets_t *self, int type, void **socket, void **monitor, unsigned source)
+static bool is_of_broker (const sockets_t *self, const watched_t *watched)
 {
-    *socket = transport_socket (self->context, type, 0);
-    *monitor = *socket ? transport_monitor_open (self->context, *socket) : NULL;
-    self->check |= source | source << 1;
-    return *monitor && watch_fd (self, transport_descriptor (*socket), source) &&
-           watch_fd (self, transport_descriptor (*monitor), source << 1);
+    return watched != &self->workers;
 }
 
-static void close_socket (sockets_t *self, void **socket, void **monitor, int linger_ms)
+static watched_t *of_alias (sockets_t *self, uint64_t alias)
 {
-    if (*monitor) {
-        unwatch (self, *monitor);
-        transport_monitor_close (*socket, monitor);
+    return channel_is_broker (alias) ? &self->brokers [alias != CHANNEL_BROKER] : &self->workers;
+}
+
+/*  Opens a socket with its monitor, both watched. */
+static bool open_socket (sockets_t *self, watched_t *watched, int type)
+{
+    watched->socket = transport_socket (self->context, type, 0);
+    watched->monitor = watched->socket ? transport_monitor_open (self->context, watched->socket) : NULL;
+    self->check |= watched->source | MONITOR_OF (watched->source);
+    return watched->monitor && watch_fd (self, transport_descriptor (watched->socket), watched->source) &&
+           watch_fd (self, transport_descriptor (watched->monitor), MONITOR_OF (watched->source));
+}
+
+static void close_socket (sockets_t *self, watched_t *watched, int linger_ms)
+{
+    if (watched->monitor) {
+        unwatch (self, watched->monitor);
+        transport_monitor_close (watched->socket, &watched->monitor);
     }
-    if (*socket) {
-        unwatch (self, *socket);
-        zmq_setsockopt (*socket, ZMQ_LINGER, &linger_ms, sizeof linger_ms);
-        zmq_close (*socket);
+    if (watched->socket) {
+        unwatch (self, watched->socket);
+        zmq_setsockopt (watched->socket, ZMQ_LINGER, &linger_ms, sizeof linger_ms);
+        zmq_close (watched->socket);
     }
-    *socket = NULL;
+    watched->socket = NULL;
 }
 
 /*  Life. */
@@ -88,6 +99,9 @@ bool sockets_init (sockets_t *self, uint64_t seed)
                         .wake = transport_wake_open (),
                         .nudge = transport_wake_open (),
                         .timer = timerfd_create (CLOCK_MONOTONIC, TFD_NONBLOCK | TFD_CLOEXEC),
+                        .brokers = {{.source = BROKER, .alias = CHANNEL_BROKER},
+                                    {.source = OTHER_BROKER, .alias = CHANNEL_OTHER_BROKER}},
+                        .workers = {.source = WORKERS},
                         .armed_us = DEADLINES_NEVER};
     table_init (&self->stuck, seed);
     deadlines_init (&self->stuck_due);
@@ -95,7 +109,7 @@ bool sockets_init (sockets_t *self, uint64_t seed)
     self->context = transport_context_acquire ();
     return self->context && self->epoll >= 0 && self->nudge >= 0 && watch_fd (self, self->wake, WAKE) &&
            watch_fd (self, self->timer, TIMER) &&
-           open_socket (self, ZMQ_ROUTER, &self->workers, &self->workers_monitor, WORKERS);
+           open_socket (self, &self->workers, ZMQ_ROUTER);
 }
 
 static void drop_stuck (sockets_t *self, stuck_t *stuck)
@@ -114,8 +128,9 @@ void sockets_fini (sockets_t *self, int linger_ms)
     table_fini (&self->stuck);
     deadlines_fini (&self->stuck_due);
     if (self->context) {
-        close_socket (self, &self->broker, &self->broker_monitor, linger_ms);
-        close_socket (self, &self->workers, &self->workers_monitor, linger_ms);
+        close_socket (self, &self->brokers [0], linger_ms);
+        close_socket (self, &self->brokers [1], linger_ms);
+        close_socket (self, &self->workers, linger_ms);
         transport_context_release ();
     }
     table_fini (&self->aliases);
@@ -161,17 +176,17 @@ static void disconnect (sockets_t *self, uint64_t alias, const char *address)
     if ((uint64_t) (uintptr_t) table_get (&self->aliases, address, size) != alias)
         return;
     table_take (&self->aliases, address, size);
-    zmq_disconnect (self->workers, address); /* a lost one is gone already */
+    zmq_disconnect (self->workers.socket, address); /* a lost one is gone already */
     self->check |= WORKERS;
 }
 
-static void read_events (sockets_t *self, channel_t *channel, bool of_broker, int64_t now_us);
+static void read_events (sockets_t *self, channel_t *channel, watched_t *watched, int64_t now_us);
 
 /*  Two workers are said to be at one address, which cannot be. */
 static bool displace (sockets_t *self, channel_t *channel, uint64_t holder, uint64_t alias,
                       const char *address, int64_t now_us)
 {
-    read_events (self, channel, false, now_us); /* the one that was there before may just have gone */
+    read_events (self, channel, &self->workers, now_us); /* the one that was there before may just have gone */
     if (!channel_displace (channel, holder, alias, now_us))
         return false;
     disconnect (self, holder, address);
@@ -187,33 +202,34 @@ static void connect_worker (sockets_t *self, channel_t *channel, uint64_t alias,
         return;
     uint8_t id [ROUTING_ID_SIZE];
     make_routing_id (id, alias);
-    zmq_setsockopt (self->workers, ZMQ_CONNECT_ROUTING_ID, id, sizeof id);
+    zmq_setsockopt (self->workers.socket, ZMQ_CONNECT_ROUTING_ID, id, sizeof id);
     table_put (&self->aliases, address, size, (void *) (uintptr_t) alias);
-    const transport_event_kind_t event = connect_socket (self->workers, address);
+    const transport_event_kind_t event = connect_socket (self->workers.socket, address);
     self->check |= WORKERS;
     if (event)
         channel_link (channel, alias, event, WEFT_OK, now_us);
 }
 
-static void open_broker (sockets_t *self, channel_t *channel, const char *address, int64_t now_us)
+static void open_broker (sockets_t *self, channel_t *channel, uint64_t alias, const char *address, int64_t now_us)
 {
-    close_socket (self, &self->broker, &self->broker_monitor, 0);
+    watched_t *broker = of_alias (self, alias);
+    close_socket (self, broker, 0);
     transport_event_kind_t event = TRANSPORT_FAILED;
-    if (open_socket (self, ZMQ_DEALER, &self->broker, &self->broker_monitor, BROKER))
-        event = connect_socket (self->broker, address);
+    if (open_socket (self, broker, ZMQ_DEALER))
+        event = connect_socket (broker->socket, address);
     if (event)
-        channel_link (channel, CHANNEL_BROKER, event, WEFT_OK, now_us);
+        channel_link (channel, alias, event, WEFT_OK, now_us);
 }
 
 static void carry_out (sockets_t *self, channel_t *channel, channel_command_t command, int64_t now_us)
 {
     switch (command.kind) {
     case CHANNEL_OPEN_BROKER:
-        open_broker (self, channel, command.address, now_us);
+        open_broker (self, channel, command.alias, command.address, now_us);
         break;
     case CHANNEL_CLOSE_BROKER:
-        drop_stuck_of (self, CHANNEL_BROKER);
-        close_socket (self, &self->broker, &self->broker_monitor, 0);
+        drop_stuck_of (self, command.alias);
+        close_socket (self, of_alias (self, command.alias), 0);
         break;
     case CHANNEL_CONNECT:
         connect_worker (self, channel, command.alias, command.address, now_us);
@@ -234,9 +250,10 @@ static sent_t send_message (sockets_t *self, channel_t *channel, uint64_t alias,
 {
     uint8_t id [ROUTING_ID_SIZE];
     make_routing_id (id, alias);
-    const bool to_broker = alias == CHANNEL_BROKER;
-    void *socket = to_broker ? self->broker : self->workers;
-    self->check |= to_broker ? BROKER : WORKERS;
+    const bool to_broker = channel_is_broker (alias);
+    watched_t *watched = of_alias (self, alias);
+    void *socket = watched->socket;
+    self->check |= watched->source;
     if (socket && transport_send (socket, to_broker ? NULL : id, to_broker ? 0 : sizeof id, message) == 0)
         return SENT;
     if (socket && errno == EAGAIN)
@@ -338,22 +355,22 @@ void sockets_flush (sockets_t *self, channel_t *channel, int64_t now_us)
 /*  Receiving. */
 
 /*  Takes in what a socket holds, a batch at most. True if it is known to be empty now. */
-static bool receive_all (sockets_t *self, channel_t *channel, bool from_broker, bool hurry, int64_t now_us)
+static bool receive_all (sockets_t *self, channel_t *channel, watched_t *watched, bool hurry, int64_t now_us)
 {
+    const bool from_broker = is_of_broker (self, watched);
     zmq_msg_t id;
     message_t message;
     zmq_msg_init (&id);
     message_init (&message);
     bool empty = false;
     for (int i = 0; i < MESSAGES_PER_TURN && !empty; i++) {
-        void *socket = from_broker ? self->broker : self->workers;
         const char *fault;
-        const int got = socket ? transport_receive (socket, from_broker ? NULL : &id, &message, &fault) : 0;
+        const int got = watched->socket ? transport_receive (watched->socket, from_broker ? NULL : &id, &message, &fault) : 0;
         empty = got == 0;
         if (got < 0)
             channel_malformed (channel);
         if (got == 1)
-            channel_message (channel, from_broker ? CHANNEL_BROKER : read_routing_id (&id), &message, now_us);
+            channel_message (channel, from_broker ? watched->alias : read_routing_id (&id), &message, now_us);
         message_clear (&message);
         if (got == 1 && hurry && channel->open == 0)
             break;
@@ -362,31 +379,31 @@ static bool receive_all (sockets_t *self, channel_t *channel, bool from_broker, 
     return empty;
 }
 
-static void tell_event (sockets_t *self, channel_t *channel, bool of_broker, const transport_event_t *event,
+static void tell_event (sockets_t *self, channel_t *channel, watched_t *watched, const transport_event_t *event,
                         int64_t now_us)
 {
-    uint64_t alias = CHANNEL_BROKER;
-    if (!of_broker) {
+    uint64_t alias = watched->alias;
+    if (!is_of_broker (self, watched)) {
         alias = (uint64_t) (uintptr_t) table_get (&self->aliases, event->endpoint, strlen (event->endpoint));
         if (alias == 0)
             return; /* of a connection that was given up */
     }
     if (event->kind == TRANSPORT_LOST) { /* what came before the end counts */
-        for (int i = 0; i < BATCHES_BEFORE_LOST && !receive_all (self, channel, of_broker, false, now_us);
+        for (int i = 0; i < BATCHES_BEFORE_LOST && !receive_all (self, channel, watched, false, now_us);
              i++) {
         }
-        self->check |= of_broker ? BROKER : WORKERS;
+        self->check |= watched->source;
     }
     channel_link (channel, alias, event->kind, event->status, now_us);
 }
 
-static void read_events (sockets_t *self, channel_t *channel, bool of_broker, int64_t now_us)
+static void read_events (sockets_t *self, channel_t *channel, watched_t *watched, int64_t now_us)
 {
     transport_event_t event;
-    void *monitor = of_broker ? self->broker_monitor : self->workers_monitor;
+    void *monitor = watched->monitor;
     while (monitor && transport_monitor_next (monitor, &event)) {
-        tell_event (self, channel, of_broker, &event, now_us);
-        if (of_broker && event.kind != TRANSPORT_READY && event.kind != TRANSPORT_ACCEPTED)
+        tell_event (self, channel, watched, &event, now_us);
+        if (is_of_broker (self, watched) && event.kind != TRANSPORT_READY && event.kind != TRANSPORT_ACCEPTED)
             return; /* the socket is to be closed: the rest is its echo */
     }
 }
@@ -396,6 +413,18 @@ static unsigned take_check (sockets_t *self, unsigned source)
     const unsigned set = self->check & source;
     self->check &= ~source;
     return set;
+}
+
+static void look_at_socket (sockets_t *self, channel_t *channel, watched_t *watched, bool hurry, int64_t now_us)
+{
+    if (take_check (self, watched->source) && !receive_all (self, channel, watched, hurry, now_us))
+        self->check |= watched->source;
+}
+
+static void look_at_monitor (sockets_t *self, channel_t *channel, watched_t *watched, int64_t now_us)
+{
+    if (take_check (self, MONITOR_OF (watched->source)))
+        read_events (self, channel, watched, now_us);
 }
 
 void sockets_turn (sockets_t *self, channel_t *channel, bool hurry)
@@ -409,14 +438,12 @@ void sockets_turn (sockets_t *self, channel_t *channel, bool hurry)
         if (read (self->timer, &count, sizeof count) < 0) {
         }
     }
-    if (take_check (self, WORKERS) && !receive_all (self, channel, false, hurry, now_us))
-        self->check |= WORKERS;
-    if (take_check (self, BROKER) && !receive_all (self, channel, true, hurry, now_us))
-        self->check |= BROKER;
-    if (take_check (self, WORKERS_MONITOR))
-        read_events (self, channel, false, now_us);
-    if (take_check (self, BROKER_MONITOR))
-        read_events (self, channel, true, now_us);
+    look_at_socket (self, channel, &self->workers, hurry, now_us);
+    look_at_socket (self, channel, &self->brokers [0], hurry, now_us);
+    look_at_socket (self, channel, &self->brokers [1], hurry, now_us);
+    look_at_monitor (self, channel, &self->workers, now_us);
+    look_at_monitor (self, channel, &self->brokers [0], now_us);
+    look_at_monitor (self, channel, &self->brokers [1], now_us);
     if (channel_next_us (channel) <= now_us)
         channel_tick (channel, now_us);
     sockets_flush (self, channel, now_us);

@@ -4,7 +4,7 @@
  *  and what comes in to it. Decides nothing, and locks nothing: one thread at a time, but for
  *  sockets_sleep.
  *
- *  One DEALER to the broker, one ROUTER to all workers (a connection's alias is its routing id), a monitor
+ *  One DEALER to each broker, one ROUTER to all workers (a connection's alias is its routing id), a monitor
  *  for each. A ZeroMQ descriptor tells of a change once, and any use of its socket may swallow that:
  *  `check` keeps the sockets that must be looked at before anyone sleeps. */
 
@@ -13,10 +13,16 @@
 
 #include "channel.h"
 
+/*  A socket and its monitor; NULL while there is none. */
+typedef struct {
+    void *socket, *monitor;
+    unsigned source;                    /* its bit; the next one is its monitor's */
+    uint64_t alias;                     /* of the broker's link; of many: 0 */
+} watched_t;
+
 typedef struct {
     void *context;
-    void *broker, *broker_monitor;      /* NULL while there is none */
-    void *workers, *workers_monitor;
+    watched_t brokers [2], workers;
     int epoll, wake, timer;
     int nudge;                          /* ends the background thread's sleep, and nobody else's */
     unsigned check;                     /* bits of sources */

@@ -272,7 +272,7 @@ static void move_link (input_t *input)
 static void lose_failed (void)
 {
     size_t position = 0;
-    if (stage.channel.broker.outbox.failed)
+    if (stage.channel.broker->outbox.failed)
         stage_link (CHANNEL_BROKER, TRANSPORT_LOST);
     for (endpoint_t *endpoint; (endpoint = table_next (&stage.channel.endpoints.by_uuid, &position));)
         if (endpoint->link.outbox.failed) {

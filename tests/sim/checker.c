@@ -3,7 +3,7 @@
 #include "checker.h"
 #include <stdlib.h>
 #include <string.h>
-#include "call.h"
+#include "channel.h"
 #include "codec.h"
 #include "faults.h"
 #include "roles.h"
@@ -533,9 +533,9 @@ static void check_second (process_t *client, client_view_t *view, const record_t
         violated ("%s has two attempts of call %lld open, whose method is not idempotent", client->name, number);
     if (record->open_count > 1)
         violated ("%s has three attempts of call %lld open", client->name, number);
-    if (alias && record->open [0].alias == alias)
+    if (!channel_is_broker (alias) && record->open [0].alias == alias)
         violated ("%s sends the second attempt of call %lld to the worker that has the first", client->name, number);
-    if ((alias == 0) != (record->open [0].alias == 0))
+    if (channel_is_broker (alias) != channel_is_broker (record->open [0].alias))
         violated ("%s sends the two attempts of call %lld different ways", client->name, number);
     if (++view->hedges * 1000 > view->budget + earned)
         violated ("%s hedged %lld calls of %lld in %lld ms, more than its budget", client->name, (long long) view->hedges,
@@ -619,7 +619,7 @@ void checker_client_sends (process_t *client, uint64_t alias, message_t *message
     record_t *call;
 
     for (walk_t walker = walk (message); walk_next (&walker, &record, &call);) {
-        if (record.kind == WIRE_HELLO && alias)
+        if (record.kind == WIRE_HELLO && !channel_is_broker (alias))
             note_hello (view, alias, &record);
         if (record.kind == WIRE_CANCEL)
             attempt_over (view, alias, record.id);
@@ -631,10 +631,10 @@ void checker_client_sends (process_t *client, uint64_t alias, message_t *message
         call->client_lost_us = 0;
         trace ("%s sends call %lld over alias %llu", client->name, (long long) call->number, (unsigned long long) alias);
         const size_t at = link_of (view, alias);
-        const told_t *worker = alias ? view->links [at].worker : NULL;
+        const told_t *worker = channel_is_broker (alias) ? NULL : view->links [at].worker;
         const int64_t said_us = worker && worker->gone_us ? worker->gone_us : view->links [at].draining_us;
         const int64_t since_us = said_us > client->stalled_until_us ? said_us : client->stalled_until_us;
-        if (alias && said_us && world.now_us - since_us > (network_was_full () ? 10 * S : TOLD_US))
+        if (!channel_is_broker (alias) && said_us && world.now_us - since_us > (network_was_full () ? 10 * S : TOLD_US))
             violated ("%s sends call %lld to a worker that left %lld ms ago, as it was told", client->name,
                       (long long) call->number, (long long) (world.now_us - since_us) / 1000);
     }
@@ -647,7 +647,7 @@ void checker_client_reads (process_t *client, uint64_t alias, message_t *message
     record_t *call;
 
     for (walk_t walker = walk (message); walk_next (&walker, &record, &call);) {
-        if (record.kind == WIRE_DRAINING && alias)
+        if (record.kind == WIRE_DRAINING && !channel_is_broker (alias))
             view->links [link_of (view, alias)].draining_us = world.now_us;
         else if (record.kind == WIRE_REPLY) {
             record_t *of = call_of_request (view, record.id);
@@ -743,7 +743,7 @@ static void check_text (const record_t *record, weft_call_t *call)
         violated ("call %lld waited for its deadline, though its connection was lost %lld ms before",
                   (long long) record->number, (long long) (record->deadline_us - record->client_lost_us) / 1000);
     const bool at_worker = strcmp (text, "time was up while the worker had the call") == 0
-                           || (is_undisturbed () && strncmp (text, "no reply from", 13) == 0 && !record->client_alias);
+                           || (is_undisturbed () && strncmp (text, "no reply from", 13) == 0 && channel_is_broker (record->client_alias));
     if (!at_worker || record->hedges || record->worker_connection >= seen_count)
         return; /* of a hedged call the other worker may be well */
     const int64_t lost_us = seen [record->worker_connection].lost_us;

@@ -33,15 +33,17 @@ typedef struct {
     process_t *process;
     channel_t channel;
     call_pool_t pool;
-    port_t broker_port, workers_port;
-    end_t *broker;
+    port_t broker_ports [2], workers_port;
+    end_t *brokers [2];     /* by their links' aliases */
     worker_end_t ends [ENDS_MAX];
     list_t stuck;
     int64_t retry_us;
     bool more, busy;        /* inside a turn: what callbacks start is sent at its end */
 } model_t;
 
-static void read_events (model_t *self, bool of_broker, int64_t now_us);
+/*  A socket: a broker's, or of all workers. */
+enum { OTHER_BROKER = 1, WORKERS = 2 };
+static void read_events (model_t *self, int socket, int64_t now_us);
 
 /*  Commands -------------------------------------------------------------------------------------------------------- */
 
@@ -88,7 +90,7 @@ static void disconnect (model_t *self, uint64_t alias, const char *address)
 
 static bool displace (model_t *self, uint64_t holder, uint64_t alias, const char *address, int64_t now_us)
 {
-    read_events (self, false, now_us);
+    read_events (self, WORKERS, now_us);
     if (!channel_displace (&self->channel, holder, alias, now_us))
         return false;
     disconnect (self, holder, address);
@@ -107,25 +109,32 @@ static void connect_worker (model_t *self, uint64_t alias, const char *address, 
     snprintf (added->address, sizeof added->address, "%s", address);
 }
 
-static void close_broker (model_t *self)
+static void close_broker (model_t *self, uint64_t alias)
 {
-    if (self->broker)
-        port_close (&self->broker_port, false);
-    self->broker = NULL;
-    checker_client_leaves (self->process, CHANNEL_BROKER);
+    const int socket = alias == CHANNEL_OTHER_BROKER;
+    if (self->brokers [socket])
+        port_close (&self->broker_ports [socket], false);
+    self->brokers [socket] = NULL;
+    checker_client_leaves (self->process, alias);
+}
+
+static void open_broker (model_t *self, uint64_t alias, const char *address)
+{
+    const int socket = alias == CHANNEL_OTHER_BROKER;
+    close_broker (self, alias);
+    port_open (&self->broker_ports [socket], self->process);
+    self->brokers [socket] = end_connect (&self->broker_ports [socket], address, NULL);
 }
 
 static void carry_out (model_t *self, channel_command_t command, int64_t now_us)
 {
     switch (command.kind) {
     case CHANNEL_OPEN_BROKER:
-        close_broker (self);
-        port_open (&self->broker_port, self->process);
-        self->broker = end_connect (&self->broker_port, command.address, NULL);
+        open_broker (self, command.alias, command.address);
         break;
     case CHANNEL_CLOSE_BROKER:
-        drop_stuck_of (self, CHANNEL_BROKER);
-        close_broker (self);
+        drop_stuck_of (self, command.alias);
+        close_broker (self, command.alias);
         break;
     case CHANNEL_CONNECT:
         connect_worker (self, command.alias, command.address, now_us);
@@ -142,8 +151,8 @@ typedef enum { SENT, FULL, GONE } sent_t;
 
 static sent_t send_message (model_t *self, uint64_t alias, message_t *message, int64_t now_us)
 {
-    const worker_end_t *worker = alias ? by_alias (self, alias) : NULL;
-    end_t *end = alias == CHANNEL_BROKER ? self->broker : worker ? worker->end : NULL;
+    const worker_end_t *worker = channel_is_broker (alias) ? NULL : by_alias (self, alias);
+    end_t *end = channel_is_broker (alias) ? self->brokers [alias == CHANNEL_OTHER_BROKER] : worker ? worker->end : NULL;
     const end_sent_t sent = end ? end_send (end, message) : END_GONE;
     if (sent == END_SENT)
         return SENT;
@@ -245,22 +254,32 @@ static uint64_t alias_of (model_t *self, const end_t *end)
     for (int i = 0; i < ENDS_MAX; i++)
         if (self->ends [i].alias && self->ends [i].end == end)
             return self->ends [i].alias;
-    return UINT64_MAX;
+    return UINT64_MAX - 1; /* of one that was given up */
+}
+
+static uint64_t broker_alias (int socket)
+{
+    return socket == OTHER_BROKER ? CHANNEL_OTHER_BROKER : CHANNEL_BROKER;
+}
+
+static port_t *port_of (model_t *self, int socket)
+{
+    return socket == WORKERS ? &self->workers_port : &self->broker_ports [socket];
 }
 
 /*  True if it is known to be empty now. */
-static bool receive_all (model_t *self, bool from_broker, int64_t now_us)
+static bool receive_all (model_t *self, int socket, int64_t now_us)
 {
     message_t message;
     int64_t transit_us;
     message_init (&message);
     for (int i = 0; i < MESSAGES_PER_TURN; i++) {
-        if (from_broker && !self->broker)
+        if (socket != WORKERS && !self->brokers [socket])
             return true;
-        end_t *end = port_receive (from_broker ? &self->broker_port : &self->workers_port, &message, &transit_us);
+        end_t *end = port_receive (port_of (self, socket), &message, &transit_us);
         if (!end)
             return true;
-        const uint64_t alias = from_broker ? CHANNEL_BROKER : alias_of (self, end);
+        const uint64_t alias = socket == WORKERS ? alias_of (self, end) : broker_alias (socket);
         checker_client_reads (self->process, alias, &message);
         channel_message (&self->channel, alias, &message, now_us);
         message_clear (&message);
@@ -268,29 +287,29 @@ static bool receive_all (model_t *self, bool from_broker, int64_t now_us)
     return false;
 }
 
-static void tell_event (model_t *self, bool of_broker, const network_event_t *event, int64_t now_us)
+static void tell_event (model_t *self, int socket, const network_event_t *event, int64_t now_us)
 {
-    uint64_t alias = CHANNEL_BROKER;
-    if (!of_broker) { /* a monitor names the address, and nothing else */
+    uint64_t alias = broker_alias (socket);
+    if (socket == WORKERS) { /* a monitor names the address, and nothing else */
         const worker_end_t *worker = by_address (self, event->address);
         if (!worker)
             return;
         alias = worker->alias;
     }
     if (event->kind == TRANSPORT_LOST)
-        for (int i = 0; i < BATCHES_BEFORE_LOST && !receive_all (self, of_broker, now_us); i++) {
+        for (int i = 0; i < BATCHES_BEFORE_LOST && !receive_all (self, socket, now_us); i++) {
         }
     channel_link (&self->channel, alias, event->kind, WEFT_OK, now_us);
     if (event->kind == TRANSPORT_LOST)
         checker_client_lost (self->process, alias);
 }
 
-static void read_events (model_t *self, bool of_broker, int64_t now_us)
+static void read_events (model_t *self, int socket, int64_t now_us)
 {
     network_event_t event;
-    while ((!of_broker || self->broker) && port_event (of_broker ? &self->broker_port : &self->workers_port, &event)) {
-        tell_event (self, of_broker, &event, now_us);
-        if (of_broker && event.kind != TRANSPORT_READY && event.kind != TRANSPORT_ACCEPTED)
+    while ((socket == WORKERS || self->brokers [socket]) && port_event (port_of (self, socket), &event)) {
+        tell_event (self, socket, &event, now_us);
+        if (socket != WORKERS && event.kind != TRANSPORT_READY && event.kind != TRANSPORT_ACCEPTED)
             return;
     }
 }
@@ -316,10 +335,12 @@ static void turn (process_t *process)
     const int64_t now_us = process_now_us (process);
 
     self->busy = true;
-    self->more = !receive_all (self, false, now_us);
-    self->more |= !receive_all (self, true, now_us);
-    read_events (self, false, now_us);
-    read_events (self, true, now_us);
+    self->more = !receive_all (self, WORKERS, now_us);
+    for (int broker = 0; broker < 2; broker++)
+        self->more |= !receive_all (self, broker, now_us);
+    read_events (self, WORKERS, now_us);
+    for (int broker = 0; broker < 2; broker++)
+        read_events (self, broker, now_us);
     if (channel_next_us (&self->channel) <= now_us)
         channel_tick (&self->channel, now_us);
     flush (self, now_us);
@@ -333,8 +354,10 @@ static int64_t next_us (const process_t *process)
 {
     const model_t *self = process->model;
     const int64_t now_us = process_now_us (process);
-    if (self->more || port_has_news (&self->workers_port) || (self->broker && port_has_news (&self->broker_port))
-        || !list_empty (&self->channel.done))
+    for (int broker = 0; broker < 2; broker++)
+        if (self->brokers [broker] && port_has_news (&self->broker_ports [broker]))
+            return now_us;
+    if (self->more || port_has_news (&self->workers_port) || !list_empty (&self->channel.done))
         return now_us;
     int64_t next = channel_next_us (&self->channel);
     if (!list_empty (&self->stuck) && self->retry_us < next)
@@ -398,7 +421,8 @@ static void end_process_of (process_t *process)
         drop_stuck_of (self, CONTAINER_OF (list_first (&self->stuck), stuck_t, node)->alias);
     channel_fini (&self->channel);
     port_close (&self->workers_port, leaves_politely);
-    close_broker (self);
+    close_broker (self, CHANNEL_BROKER);
+    close_broker (self, CHANNEL_OTHER_BROKER);
     call_pool_fini (&self->pool);
     free (self);
     process->model = NULL;
@@ -495,8 +519,8 @@ bool client_process_is_idle (const process_t *process, char why [200])
     const model_t *self = process->model;
     const channel_t *channel = &self->channel;
     snprintf (why, 200, "%zu calls open, %zu routed, %zu requests, %zu services, %zu stuck", channel->open,
-              channel->routed, channel->requests.count, channel->services.count, self->stuck.count);
-    return channel->open == 0 && channel->routed == 0 && channel->requests.count <= channel->services.count
+              channel->broker->calls, channel->requests.count, channel->services.count, self->stuck.count);
+    return channel->open == 0 && channel->broker->calls == 0 && channel->requests.count <= channel->services.count
            && deadlines_next (&channel->calls) == DEADLINES_NEVER && list_empty (&self->stuck);
 }
 

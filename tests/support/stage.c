@@ -319,7 +319,7 @@ void stage_end (void)
     }
     keep_all ();
     CHECK_INT (stage.channel.open, 0);
-    CHECK_INT (stage.channel.routed, 0);
+    CHECK_INT (stage.channel.broker->calls, 0);
     CHECK_INT (deadlines_next (&stage.channel.calls), DEADLINES_NEVER);
     CHECK (stage.channel.requests.count <= stage.channel.services.count); /* only watches may be open */
     channel_fini (&stage.channel);

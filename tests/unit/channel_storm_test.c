@@ -200,7 +200,9 @@ static void move_links (void)
     static const transport_event_kind_t events [] = {TRANSPORT_LOST, TRANSPORT_FAILED, TRANSPORT_REFUSED,
                                                      TRANSPORT_ACCEPTED};
     const uint64_t last = stage.channel.endpoints.by_alias.last;
-    const uint64_t alias = roll (2) ? CHANNEL_BROKER : last - roll (last < 6 ? last + 1 : 6);
+    const bool other = stage.channel.broker != stage.channel.broker_links && roll (4);
+    const uint64_t broker = other ? CHANNEL_OTHER_BROKER : CHANNEL_BROKER;
+    const uint64_t alias = roll (2) ? broker : last - roll (last < 6 ? last + 1 : 6);
     stage_link (alias, roll (8) ? TRANSPORT_READY : events [roll (4)]);
 }
 

@@ -607,7 +607,7 @@ TEST (an_empty_budget_ends_the_retrying)
 TEST (what_finds_no_room_behind_what_waits_tries_again_after_a_pause)
 {
     stage_begin_listed (NULL, 1);
-    outbox_t *outbox = &stage.channel.broker.outbox;
+    outbox_t *outbox = &stage.channel.broker->outbox;
     buffer_extend (outbox_open_record (outbox), WEFT_OUTBOX_MAX - WEFT_BATCH_MAX);
     outbox_close_record (outbox, NULL);
     weft_call_t *call = call_new (&stage.pool);
@@ -723,31 +723,101 @@ TEST (a_broker_that_has_just_started_is_given_time_to_know_the_workers)
     stage_end ();
 }
 
-TEST (a_draining_broker_gets_no_new_calls_and_is_left_for_another)
+#define OTHER CHANNEL_OTHER_BROKER
+
+static void say_draining (uint64_t alias)
+{
+    buffer_t out;
+    buffer_init (&out, 65536);
+    wire_write_draining (&out, "SIGTERM");
+    stage_say (alias, &out);
+    buffer_fini (&out);
+}
+
+/*  One routed call is under way at the first of two brokers, which says that it stops. Its id there. */
+static uint64_t begin_at_broker_that_stops (weft_call_t **old)
 {
     channel_options_t options = stage_options ();
     options.brokers = "tcp://b1:1,tcp://b2:1";
     stage_begin_listed (&options, 1);
     stage_command (CHANNEL_OPEN_BROKER);
-    weft_call_t *old = stage_call ("Test.Set", &routed);
+    *old = stage_call ("Test.Set", &routed);
     const uint64_t id = stage_request ("Test.Set")->id;
-    buffer_t out;
-    buffer_init (&out, 65536);
-    wire_write_draining (&out, "SIGTERM");
-    stage_say (BROKER, &out);
-    buffer_fini (&out);
+    say_draining (BROKER);
+    const channel_command_t *open = stage_command (CHANNEL_OPEN_BROKER); /* at once: the other one is there */
+    CHECK (open && open->alias == OTHER);
+    CHECK_STR (open->address, "tcp://b2:1");
+    stage_forget ();
+    return id;
+}
+
+TEST (calls_under_way_end_at_a_draining_broker_and_new_ones_begin_at_the_next)
+{
+    weft_call_t *old;
+    const uint64_t id = begin_at_broker_that_stops (&old);
     weft_call_t *new = stage_call ("Test.Set", &routed);
     CHECK (!stage_request ("Test.Set"));
-    stage_reply (BROKER, id, 1); /* what was under way is finished first */
-    CHECK_INT (stage_result (old), 1);
-    stage_pass (30 * STAGE_MS);
-    const channel_command_t *open = stage_command (CHANNEL_OPEN_BROKER);
-    CHECK (open);
-    CHECK_STR (open->address, "tcp://b2:1");
-    stage_link (BROKER, TRANSPORT_READY);
+    stage_link (OTHER, TRANSPORT_READY);
+    stage_welcome (OTHER);
     const stage_record_t *request = stage_request ("Test.Set");
-    CHECK (request);
-    stage_reply (BROKER, request->id, 2);
+    CHECK (request && request->alias == OTHER);
+    stage_reply (OTHER, request->id, 2);
+    CHECK_INT (stage_result (new), 2);
+    CHECK (!stage_command (CHANNEL_CLOSE_BROKER)); /* the first call is still there */
+    stage_reply (BROKER, id, 1);
+    CHECK_INT (stage_result (old), 1);
+    const channel_command_t *close = stage_command (CHANNEL_CLOSE_BROKER);
+    CHECK (close && close->alias == BROKER);
+    stage_free (old);
+    stage_free (new);
+    stage_end ();
+}
+
+TEST (lists_are_asked_for_at_the_next_broker)
+{
+    weft_call_t *old;
+    const uint64_t id = begin_at_broker_that_stops (&old);
+    stage_link (OTHER, TRANSPORT_READY);
+    const stage_record_t *watch = stage_request ("weft.Registry.Watch");
+    CHECK (watch && watch->alias == OTHER);
+    stage_reply (BROKER, id, 1);
+    stage_free (old);
+    stage_end ();
+}
+
+TEST (calls_at_a_draining_broker_that_is_lost_end_and_the_next_stays)
+{
+    weft_call_t *old;
+    begin_at_broker_that_stops (&old);
+    stage_link (OTHER, TRANSPORT_READY);
+    stage_link (BROKER, TRANSPORT_LOST);
+    stage_check (old, WEFT_BROKER_LOST, WEFT_EXECUTED_MAYBE);
+    stage_free (old);
+    stage_forget ();
+    stage_pass (100 * STAGE_MS);
+    CHECK (!stage_command (CHANNEL_OPEN_BROKER));
+    weft_call_t *new = stage_call ("Test.Set", &routed);
+    stage_reply (OTHER, stage_request ("Test.Set")->id, 2);
+    CHECK_INT (stage_result (new), 2);
+    stage_free (new);
+    stage_end ();
+}
+
+TEST (brokers_that_drain_one_after_the_other_are_left_one_after_the_other)
+{
+    weft_call_t *old;
+    const uint64_t id = begin_at_broker_that_stops (&old);
+    stage_link (OTHER, TRANSPORT_READY);
+    say_draining (OTHER); /* the first is not left yet: nowhere to go */
+    weft_call_t *new = stage_call ("Test.Set", &routed);
+    CHECK (!stage_request ("Test.Set"));
+    CHECK (!stage_command (CHANNEL_OPEN_BROKER));
+    stage_reply (BROKER, id, 1);
+    const channel_command_t *open = stage_command (CHANNEL_OPEN_BROKER);
+    CHECK (open && open->alias == BROKER);
+    CHECK_STR (open->address, "tcp://b1:1");
+    stage_link (BROKER, TRANSPORT_READY);
+    stage_reply (BROKER, stage_request ("Test.Set")->id, 2);
     CHECK_INT (stage_result (new), 2);
     stage_free (old);
     stage_free (new);

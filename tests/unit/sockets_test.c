@@ -121,7 +121,7 @@ TEST (who_has_just_gone_leaves_its_address_to_the_next)
     set_up (ZMQ_ROUTER);
     endpoint_t *first = connect_worker ("w1");
     zmq_close (listener);
-    zmq_pollitem_t monitor = {.socket = sockets.workers_monitor, .events = ZMQ_POLLIN};
+    zmq_pollitem_t monitor = {.socket = sockets.workers.monitor, .events = ZMQ_POLLIN};
     CHECK (zmq_poll (&monitor, 1, 5000) == 1); /* it is said, but the channel has not heard it yet */
     endpoint_t *second = add_worker ("w2");
     CHECK (channel_connect (&channel, second));
