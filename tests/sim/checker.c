@@ -567,8 +567,10 @@ static void attempts_lost (const process_t *client, uint64_t alias, int64_t lost
         if (record->client != client || !record->call)
             continue;
         for (int i = record->open_count - 1; i >= 0; i--)
-            if (record->open [i].alias == alias)
+            if (record->open [i].alias == alias) {
                 close_attempt (record, i);
+                record->unsure |= lost_us != 0;
+            }
         if (lost_us && record->client_alias == alias && record->open_count == 0)
             record->client_lost_us = lost_us;
     }
@@ -640,6 +642,17 @@ void checker_client_sends (process_t *client, uint64_t alias, message_t *message
     }
 }
 
+static void note_answer (const client_view_t *view, uint64_t alias, const wire_record_t *record)
+{
+    record_t *call = call_of_request (view, record->id);
+    wire_info_t info;
+    if (call && record->status == WEFT_OVERLOADED)
+        call->turned_down = true;
+    for (int i = 0; call && i < call->open_count; i++)
+        if (call->open [i].alias == alias && call->open [i].id == record->id && wire_read_info (record->extra, &info))
+            call->unsure |= info.executed == WEFT_EXECUTED_MAYBE;
+}
+
 void checker_client_reads (process_t *client, uint64_t alias, message_t *message)
 {
     client_view_t *view = views [client->index];
@@ -650,9 +663,7 @@ void checker_client_reads (process_t *client, uint64_t alias, message_t *message
         if (record.kind == WIRE_DRAINING && !channel_is_broker (alias))
             view->links [link_of (view, alias)].draining_us = world.now_us;
         else if (record.kind == WIRE_REPLY) {
-            record_t *of = call_of_request (view, record.id);
-            if (of && record.status == WEFT_OVERLOADED)
-                of->turned_down = true;
+            note_answer (view, alias, &record);
             attempt_over (view, alias, record.id);
         } else if (record.kind == WIRE_GOODBYE || record.kind == WIRE_REFUSED)
             attempts_lost (client, alias, 0);
@@ -839,6 +850,9 @@ void checker_outcome (record_t *record, weft_call_t *call)
     if (record->status == WEFT_APP_ERROR && weft_call_code (call) != job_answer (load_work (record)->number, record->kind))
         violated ("call %lld got a wrong code", (long long) record->number);
     check_same (record, call);
+    if (record->unsure && record->executed == WEFT_EXECUTED_NO && !record->options.request_key)
+        violated ("call %lld ended with %s, executed no, but an attempt of it was lost", (long long) record->number,
+                  weft_status_str (record->status));
     const bool no_room = profile.crowded
                          && (record->status == WEFT_OVERLOADED
                              || (record->status == WEFT_DEADLINE_EXCEEDED && record->turned_down)); /* and began again late */

@@ -3,7 +3,7 @@
  *  checker.h - what must be true whatever happens.
  *
  *      one outcome       each call ends exactly once, and not past its deadline by more than a turn of its client
- *      fate              "no": it is in no worker's log, then or later; "yes" and OK: it is
+ *      fate              "no": it is in no worker's log, then or later, and no attempt was lost; "yes" and OK: it is
  *      once              what is not idempotent never runs twice (a broadcast: not twice at one worker)
  *      keys              what has a request key never runs twice in one life of a worker; who asks again is told the same
  *      answers           are those of the call that was made

@@ -43,6 +43,7 @@ struct record {
         uint64_t alias, id;
     } open [ATTEMPTS_MAX];      /* what its client sent and has neither an answer to nor cancelled; not of broadcasts */
     int open_count, hedges;
+    bool unsure;                /* one of these was lost, or may have run: its client heard so */
     bool turned_down;           /* its client was told OVERLOADED, and may have tried again */
     int64_t client_lost_us;     /* when the client heard that this is lost; 0: not */
     uint64_t worker_connection; /* the broker gave it to this one last */
