@@ -97,6 +97,20 @@ static void draw_brokers (void)
         profile.faults = 1u << FAULT_DRAIN_WORKER;
 }
 
+/*  Much of what goes wrong with two attempts of a call needs both to fail, one by a loss and one for want of room. */
+static void draw_hedging (void)
+{
+    profile.crowded = profile.hedging = true;
+    profile.workers = (int) between (2, 4);
+    profile.backup_per_mille = 1000;
+    profile.once_per_mille = profile.stream_per_mille = profile.keyed_per_mille = 0;
+    profile.handler_us = 30 * MS;
+    profile.handler_timeout_us = 0;
+    profile.worker_queue_max = (int) between (1, 3);
+    profile.fault_gap_us = between (50, 300) * MS;
+    profile.faults |= 1u << FAULT_CUT | 1u << FAULT_KILL_WORKER | 1u << FAULT_BURST;
+}
+
 void profile_draw (void)
 {
     static const int64_t ttls_ms [] = {1500, 3000, 10000};
@@ -117,6 +131,8 @@ void profile_draw (void)
     draw_brokers ();
     draw_bounds ();
     draw_load ();
+    if (!profile.gentle && chance (100))
+        draw_hedging ();
     slow_until_us = hanging_until_us = 0;
     striking = false;
 }
@@ -125,7 +141,7 @@ void profile_trace (void)
 {
     trace ("%d brokers, %d workers x %d lanes, %d clients, %d hostile, %s%s active %.1f s, a fault every %.2f s", profile.brokers, profile.workers,
            profile.concurrency, profile.clients, profile.hostiles, profile.gentle ? "gentle, " : "",
-           profile.crowded ? "crowded, " : profile.no_direct ? "no direct endpoints, " : "", (double) profile.active_us / 1e6, (double) profile.fault_gap_us / 1e6);
+           profile.hedging ? "hedging, " : profile.crowded ? "crowded, " : profile.no_direct ? "no direct endpoints, " : "", (double) profile.active_us / 1e6, (double) profile.fault_gap_us / 1e6);
     trace ("delay %lld us + %lld, room %zu, a call every %lld ms, handlers up to %lld us, ttl %lld ms",
            (long long) weather.delay_us, (long long) weather.jitter_us, weather.room,
            (long long) profile.call_gap_us / 1000, (long long) profile.handler_us, (long long) profile.ttl_ms);

@@ -38,6 +38,7 @@ typedef struct {
     int64_t call_gap_us;    /* of one client */
     unsigned via_weights [3]; /* auto, direct, broker */
     unsigned backup_per_mille; /* of calls ask for a second attempt beside a slow one */
+    bool hedging;           /* all do, and workers have little room and do not last */
     bool poor;              /* clients have saved nothing for retries */
     unsigned once_per_mille, big_per_mille, cancel_per_mille, short_per_mille, keyed_per_mille, broadcast_per_mille,
         bound_per_mille, json_per_mille, stuck_per_mille, follow_per_mille, stream_per_mille;

@@ -103,7 +103,7 @@ static void choose_way (record_t *record)
         options->retry = WEFT_RETRY_FAILOVER;
     if (chance (profile.backup_per_mille)) {
         options->retry = WEFT_RETRY_FAILBACKUP;
-        options->backup_ms = chance (500) ? 0 : (int) between (1, 60);
+        options->backup_ms = chance (500) ? 0 : (int) between (1, profile.hedging ? 10 : 60);
     }
     snprintf (record->key, sizeof record->key, "%llu", (unsigned long long) roll (1000));
     if (options->balance == WEFT_BALANCE_HASH)
