@@ -15,13 +15,14 @@ typedef enum { LINK_STRANGER, LINK_WELCOME, LINK_REFUSED, LINK_GONE } link_state
 typedef struct session_link {
     bool broker;
     link_state_t state;     /* of a direct caller */
-    codec_t codec;
+    codec_t codec;          /* unless a request says another */
     uint64_t body_max;      /* of a reply that it takes */
     struct method *method;  /* that was called last */
     uint64_t serial;        /* no two links of a session have the same */
     outbox_t outbox;
     list_t *dirty;          /* links with something to send */
     list_t requests;        /* open ones, oldest first */
+    size_t streams;         /* among them */
     list_node_t of_dirty, of_peers;
     void *owner;            /* the shell's */
     int64_t hold_us;        /* the shell's: the peer has no room, not to be tried before */

@@ -39,7 +39,7 @@ static void detach (requests_t *self, weft_request_t *request)
 {
     if (!request->link)
         return;
-    self->routed_streams -= request->stream && request->link->broker;
+    request->link->streams -= request->stream != NULL;
     if (request->listed) {
         *place_of (self, request->link, request->id) = request->next_in_index;
         list_remove (&request->link->requests, &request->of_link);
@@ -521,7 +521,7 @@ bool requests_make_stream (requests_t *self, weft_request_t *request, uint64_t c
         put_idle (self, request);
         return false;
     }
-    self->routed_streams += link->broker;
+    link->streams++;
     enlist (self, request, now_us);
     executor_batch_add (&self->apart, &request->job);
     return true;

@@ -38,7 +38,6 @@ typedef struct {
     executor_batch_t soon, away; /* to be run: here or elsewhere, when all is read; elsewhere */
     executor_batch_t apart;     /* to be run by a thread of its own each: streams */
     streams_t streams;
-    size_t routed_streams;      /* of them, that came through the broker */
     weft_request_t *idle;       /* objects for the next ones */
     spares_t *spares;           /* memory for large replies */
     replies_t replies;          /* to requests with a key */

@@ -28,9 +28,9 @@ static void link_init (session_t *self, session_link_t *link, bool broker)
     list_init (&link->requests);
 }
 
-static void refuse (session_t *self, session_link_t *link, weft_status_t status, const char *text)
+static void refuse (session_link_t *link, weft_status_t status, const char *text)
 {
-    if (link->broker && !standing_connected (&self->standing))
+    if (link->broker && !standing_connected (&post_of (link)->standing))
         return;
     wire_write_refused (link_open_record (link), status, text);
     link_close_record (link, NULL);
@@ -186,7 +186,7 @@ static void let_run (session_t *self, session_link_t *link, const wire_record_t 
         requests_put (&self->requests, request, place, self->now_us);
     if (link->broker)
         window_came (&self->window,
-                     link->requests.count - self->requests.routed_streams + self->unsent + (place == PACE_HERE),
+                     link->requests.count - link->streams + self->unsent + (place == PACE_HERE),
                      self->now_us);
 }
 
@@ -248,7 +248,7 @@ static bool repeat_only (session_t *self, session_link_t *link, const wire_recor
 {
     wire_options_t options;
     method_t *method;
-    codec_t codec = link->broker ? self->standing.codec : link->codec;
+    codec_t codec = link->codec;
 
     if ((why != WEFT_DRAINING && why != WEFT_OVERLOADED) || mp_left (&record->extra) == 0
         || (method = services_find (self->options.services, record->method)) == NULL
@@ -278,7 +278,7 @@ static void on_request (session_t *self, session_link_t *link, const wire_record
     weft_status_t status;
 
     if (requests_find (&self->requests, link, record->id)) {
-        refuse (self, link, WEFT_INVALID, "a REQUEST's id is already in use on this connection");
+        refuse (link, WEFT_INVALID, "a REQUEST's id is already in use on this connection");
         return;
     }
     const char *why = obstacle (self, record, &status);
@@ -288,7 +288,7 @@ static void on_request (session_t *self, session_link_t *link, const wire_record
         return;
     }
     method_t *method = method_of (self, link, record->method);
-    codec_t codec = link->broker ? self->standing.codec : link->codec;
+    codec_t codec = link->codec;
     if (!method)
         turn_down_name (self, link, record);
     else if (mp_left (&record->extra) == 0 && !(method->entry->flags & WEFT_STREAM))
@@ -378,7 +378,7 @@ static void on_hello (session_t *self, session_link_t *peer, const wire_record_t
                           : fault;
     if (why) {
         peer->state = LINK_REFUSED;
-        refuse (self, peer, status, why);
+        refuse (peer, status, why);
         return;
     }
     peer->state = LINK_WELCOME;
@@ -401,11 +401,11 @@ static void on_goodbye (session_t *self, session_link_t *peer)
 }
 
 /*  A record before HELLO, which may still follow. */
-static void on_stranger (session_t *self, session_link_t *peer, const wire_record_t *record, bool *told)
+static void on_stranger (session_link_t *peer, const wire_record_t *record, bool *told)
 {
     if (*told || record->kind == WIRE_REFUSED || record->kind == WIRE_GOODBYE)
         return;
-    refuse (self, peer, WEFT_INVALID, "say HELLO first");
+    refuse (peer, WEFT_INVALID, "say HELLO first");
     *told = true;
 }
 
@@ -420,13 +420,13 @@ static bool peer_record (session_t *self, session_link_t *peer, const wire_recor
         return true;
     }
     if (peer->state == LINK_STRANGER && record->kind != WIRE_HELLO) {
-        on_stranger (self, peer, record, told);
+        on_stranger (peer, record, told);
         return true;
     }
     switch (record->kind) {
         case WIRE_HELLO:
             if (peer->state == LINK_WELCOME)
-                refuse (self, peer, WEFT_INVALID, "HELLO was already said");
+                refuse (peer, WEFT_INVALID, "HELLO was already said");
             else
                 on_hello (self, peer, record);
             return peer->state == LINK_WELCOME;
@@ -462,36 +462,39 @@ static void on_draining (session_t *self, const wire_record_t *record)
         session_drain (self, self->now_us);
 }
 
-static bool on_standing (session_t *self, const wire_record_t *record)
+static bool on_standing (session_t *self, post_t *post, const wire_record_t *record)
 {
-    const bool was_known = self->standing.heart.registered;
+    standing_t *standing = &post->standing;
+    const bool was_known = standing->heart.registered;
 
-    if (!standing_record (&self->standing, record, self->now_us)) {
+    if (!standing_record (standing, record, self->now_us)) {
         self->stats.malformed++;
-        refuse (self, &self->link, WEFT_INVALID, "malformed record");
+        refuse (&post->link, WEFT_INVALID, "malformed record");
         return false;
     }
-    if (self->standing.welcome)
-        self->link.body_max = self->standing.body_max;
-    if (was_known && !self->standing.heart.registered) /* who sent what is here was told that we are lost */
-        requests_orphan (&self->requests, &self->link, self->now_us);
+    if (standing->welcome) {
+        post->link.body_max = standing->body_max;
+        post->link.codec = standing->codec;
+    }
+    if (was_known && !standing->heart.registered) /* who sent what is here was told that we are lost */
+        requests_orphan (&self->requests, &post->link, self->now_us);
     return true;
 }
 
-static bool broker_record (session_t *self, const wire_record_t *record, zmq_msg_t *attachment)
+static bool broker_record (session_t *self, post_t *post, const wire_record_t *record, zmq_msg_t *attachment)
 {
-    if (!standing_connected (&self->standing))
+    if (!standing_connected (&post->standing))
         return false;
     switch (record->kind) {
         case WIRE_REQUEST:
-            if (self->standing.welcome)
-                on_request (self, &self->link, record, attachment);
+            if (post->standing.welcome)
+                on_request (self, &post->link, record, attachment);
             return true;
         case WIRE_CANCEL:
-            on_cancel (self, &self->link, record);
+            on_cancel (self, &post->link, record);
             return true;
         case WIRE_CREDIT:
-            on_credit (self, &self->link, record);
+            on_credit (self, &post->link, record);
             return true;
         case WIRE_DRAINING:
             on_draining (self, record);
@@ -500,24 +503,24 @@ static bool broker_record (session_t *self, const wire_record_t *record, zmq_msg
         case WIRE_REFUSED:
         case WIRE_BEAT_OK:
         case WIRE_GOODBYE:
-            return on_standing (self, record);
+            return on_standing (self, post, record);
         default:
             self->stats.unknown++;
             return true;
     }
 }
 
-void session_link_ready (session_t *self, int64_t now_us)
+void session_link_ready (session_t *self, session_link_t *link, int64_t now_us)
 {
     self->now_us = now_us;
-    standing_ready (&self->standing, now_us);
+    standing_ready (&post_of (link)->standing, now_us);
     session_settle (self);
 }
 
-void session_link_lost (session_t *self, weft_status_t status, const char *text, int64_t now_us)
+void session_link_lost (session_t *self, session_link_t *link, weft_status_t status, const char *text, int64_t now_us)
 {
     self->now_us = now_us;
-    standing_lost (&self->standing, status, text, now_us);
+    standing_lost (&post_of (link)->standing, status, text, now_us);
     session_settle (self);
 }
 
@@ -548,7 +551,7 @@ weft_request_t *session_next (session_t *self, bool may_run, int64_t now_us)
     reading->found = NULL;
     while (more && !reading->found
            && (got = message_next (&reading->cursor, &record, &attachment, &fault)) > 0)
-        more = link->broker ? broker_record (self, &record, attachment)
+        more = link->broker ? broker_record (self, post_of (link), &record, attachment)
                             : peer_record (self, link, &record, attachment, &reading->told);
     if (reading->found)
         return reading->found;
@@ -565,7 +568,7 @@ void session_receive_fault (session_t *self, session_link_t *link, const char *f
     self->now_us = now_us;
     self->stats.malformed++;
     if (link->broker || link->state == LINK_STRANGER || link->state == LINK_WELCOME)
-        refuse (self, link, WEFT_INVALID, fault);
+        refuse (link, WEFT_INVALID, fault);
     session_settle (self);
 }
 
@@ -589,10 +592,10 @@ void session_drain (session_t *self, int64_t now_us)
         wire_write_draining (link_open_record (peer), "this worker is going away");
         link_close_record (peer, NULL);
     }
-    if (standing_connected (&self->standing)) {
-        wire_write_draining (link_open_record (&self->link), "this worker is going away");
-        link_close_record (&self->link, NULL);
-        standing_fence (&self->standing, now_us);
+    if (standing_connected (&self->post->standing)) {
+        wire_write_draining (link_open_record (&self->post->link), "this worker is going away");
+        link_close_record (&self->post->link, NULL);
+        standing_fence (&self->post->standing, now_us);
     }
     requests_drop_waiting (&self->requests, WEFT_DRAINING, "this worker is going away", self->now_us);
     requests_end_streams (&self->requests);
@@ -613,7 +616,7 @@ void session_quit (session_t *self, int64_t now_us)
 /*  Until when callers may still turn up. How slow their ways are is not known, but how slow the one to the broker is. */
 static int64_t linger_by_us (const session_t *self)
 {
-    const int64_t slow_us = self->part_by_us - PART_US + LINGER_TRIPS * self->standing.slowest_us;
+    const int64_t slow_us = self->part_by_us - PART_US + LINGER_TRIPS * self->post->standing.slowest_us;
     const int64_t by_us = slow_us > self->linger_by_us ? slow_us : self->linger_by_us;
     return by_us < self->part_by_us ? by_us : self->part_by_us;
 }
@@ -622,7 +625,7 @@ static int64_t linger_by_us (const session_t *self)
  *  that were just connecting; or they had their time. */
 static bool all_have_parted (const session_t *self)
 {
-    const bool broker = !standing_connected (&self->standing) || self->standing.fenced;
+    const bool broker = !standing_connected (&self->post->standing) || self->post->standing.fenced;
     const bool callers = self->peers.count == 0 && self->now_us >= linger_by_us (self);
     return (broker && callers) || self->now_us >= self->part_by_us;
 }
@@ -640,9 +643,9 @@ static void finish_drain (session_t *self)
         wire_write_goodbye (link_open_record (peer), "drained");
         link_close_record (peer, NULL);
     }
-    standing_leave (&self->standing, "drained");
-    if (!outbox_empty (&self->link.outbox))
-        link_set_dirty (&self->link);
+    standing_leave (&self->post->standing, "drained");
+    if (!outbox_empty (&self->post->link.outbox))
+        link_set_dirty (&self->post->link);
     self->state = SESSION_DONE;
 }
 
@@ -653,7 +656,7 @@ static uint64_t window_of (const session_t *self)
 {
     if (self->state == SESSION_DRAINING || self->state == SESSION_DONE)
         return 0;
-    return window_size (&self->window, self->requests.stuck) + self->requests.routed_streams;
+    return window_size (&self->window, self->requests.stuck) + self->post->link.streams;
 }
 
 static session_state_t state_of (const standing_t *standing)
@@ -672,10 +675,11 @@ static session_state_t state_of (const standing_t *standing)
  *  drain. */
 void session_settle (session_t *self)
 {
-    standing_t *standing = &self->standing;
+    post_t *post = self->post;
+    standing_t *standing = &post->standing;
 
     if (!standing_connected (standing))
-        requests_orphan (&self->requests, &self->link, self->now_us);
+        requests_orphan (&self->requests, &post->link, self->now_us);
     if (self->state == SESSION_DRAINING)
         finish_drain (self);
     else if (self->state != SESSION_DONE)
@@ -685,8 +689,8 @@ void session_settle (session_t *self)
         const wire_load_t load = load_of (self);
         standing_write (standing, &load, self->now_us);
     }
-    if (!outbox_empty (&self->link.outbox))
-        link_set_dirty (&self->link);
+    if (!outbox_empty (&post->link.outbox))
+        link_set_dirty (&post->link);
 }
 
 void session_tick (session_t *self, int64_t now_us)
@@ -694,8 +698,8 @@ void session_tick (session_t *self, int64_t now_us)
     self->now_us = now_us;
     if (self->state == SESSION_DONE)
         return;
-    if (self->state != SESSION_DRAINING || standing_connected (&self->standing))
-        standing_tick (&self->standing, now_us);
+    if (self->state != SESSION_DRAINING || standing_connected (&self->post->standing))
+        standing_tick (&self->post->standing, now_us);
     window_tick (&self->window, now_us);
     if (now_us >= self->requests.sweep_us)
         requests_sweep (&self->requests, now_us);
@@ -713,8 +717,8 @@ int64_t session_next_us (const session_t *self)
 
     if (self->state == SESSION_DONE)
         return DEADLINES_NEVER;
-    if (self->state != SESSION_DRAINING || standing_connected (&self->standing))
-        next_us = earlier (next_us, standing_next_us (&self->standing));
+    if (self->state != SESSION_DRAINING || standing_connected (&self->post->standing))
+        next_us = earlier (next_us, standing_next_us (&self->post->standing));
     if (self->state == SESSION_DRAINING) {
         next_us = earlier (next_us, self->drain_by_us);
         if (self->requests.open.count == 0)
@@ -725,9 +729,15 @@ int64_t session_next_us (const session_t *self)
 
 /*  ------------------------------------------------------------------ what came out  */
 
-standing_command_t session_command (session_t *self, const char **endpoint)
+standing_command_t session_command (session_t *self, session_link_t **link, const char **endpoint)
 {
-    return standing_command (&self->standing, endpoint);
+    standing_command_t command = STANDING_NOTHING;
+
+    for (size_t i = 0; i < POSTS && command == STANDING_NOTHING; i++) {
+        *link = &self->posts [i].link;
+        command = standing_command (&self->posts [i].standing, endpoint);
+    }
+    return command;
 }
 
 executor_batch_t *session_soon (session_t *self)
@@ -785,11 +795,13 @@ bool session_init (session_t *self, const session_options_t *options)
         return false;
     list_init (&self->peers);
     list_init (&self->dirty);
-    link_init (self, &self->link, true);
+    for (size_t i = 0; i < POSTS; i++)
+        link_init (self, &self->posts [i].link, true);
+    self->post = self->posts;
     window_init (&self->window, (uint64_t) options->concurrency, room_of (options));
-    standing_init (&self->standing, &self->options.identity, &self->link.outbox, options->brokers,
+    standing_init (&self->post->standing, &self->options.identity, &self->post->link.outbox, options->brokers,
                    options->seed);
-    self->standing.beat_ms = options->beat_ms;
+    self->post->standing.beat_ms = options->beat_ms;
     return true;
 }
 
@@ -797,7 +809,7 @@ void session_start (session_t *self, const char *const *endpoints, int64_t now_u
 {
     self->now_us = self->started_us = now_us;
     self->options.identity.endpoints = endpoints;
-    standing_start (&self->standing, now_us);
+    standing_start (&self->post->standing, now_us);
 }
 
 void session_fini (session_t *self)
@@ -809,6 +821,7 @@ void session_fini (session_t *self)
     while ((node = list_first (&self->peers)) != NULL)
         session_peer_lost (self, CONTAINER_OF (node, session_link_t, of_peers), self->now_us);
     requests_fini (&self->requests);
-    outbox_fini (&self->link.outbox);
+    for (size_t i = 0; i < POSTS; i++)
+        outbox_fini (&self->posts [i].link.outbox);
     *self = (session_t){0};
 }

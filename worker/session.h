@@ -16,8 +16,8 @@
 #define SESSION_H_INCLUDED
 
 #include "message.h"
+#include "post.h"
 #include "requests.h"
-#include "standing.h"
 #include "window.h"
 
 /*  What does not change. Borrowed for the session's life. */
@@ -62,8 +62,8 @@ typedef struct session {
     int64_t now_us, started_us;
     session_stats_t stats;
 
-    session_link_t link;        /* to the broker */
-    standing_t standing;
+    post_t posts [POSTS];
+    post_t *post;               /* where it serves, or wants to */
     window_t window;            /* for calls through the broker */
     uint64_t unsent;            /* of those, that ended since replies were last sent */
     session_reading_t reading;
@@ -87,9 +87,9 @@ void session_fini (session_t *self);
 /*  Starts looking for a broker, to register these direct endpoints there (NULL-terminated, borrowed). */
 void session_start (session_t *self, const char *const *endpoints, int64_t now_us);
 
-/*  Events of the connection to the broker, which is `link`. */
-void session_link_ready (session_t *self, int64_t now_us);
-void session_link_lost (session_t *self, weft_status_t status, const char *text, int64_t now_us);
+/*  Events of a connection to a broker: that of a post. */
+void session_link_ready (session_t *self, session_link_t *link, int64_t now_us);
+void session_link_lost (session_t *self, session_link_t *link, weft_status_t status, const char *text, int64_t now_us);
 
 /*  Events of direct callers. The new link is the session's, and valid until session_peer_lost; that is
  *  also due when its state became LINK_GONE, or its outbox failed. NULL: too many, or no memory. */
@@ -123,8 +123,8 @@ int64_t session_next_us (const session_t *self);
 /*  Draws the consequences of what happened. */
 void session_settle (session_t *self);
 
-/*  What came out. */
-standing_command_t session_command (session_t *self, const char **endpoint);
+/*  What came out. A command is about the connection of `*link`. */
+standing_command_t session_command (session_t *self, session_link_t **link, const char **endpoint);
 executor_batch_t *session_soon (session_t *self);
 executor_batch_t *session_away (session_t *self);
 session_link_t *session_next_dirty (session_t *self); /* taken off the list; link_set_dirty puts it back */

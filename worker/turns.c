@@ -103,10 +103,10 @@ static size_t flush (turns_t *self)
     for (size_t links = self->session.dirty.count; links > 0; links--) {
         session_link_t *link = session_next_dirty (&self->session);
         const bool held = link->hold_us > self->now_us;
+        way_t *way = link->broker ? link->owner : NULL;
         tried += !held;
-        *(link->broker ? &self->broker_news : &self->callers_news) |= !held;
-        if (held || !(link->broker ? uplink_flush (&self->uplink, &link->outbox)
-                                   : direct_flush (&self->direct, link))) {
+        *(way ? &way->news : &self->callers_news) |= !held;
+        if (held || !(way ? uplink_flush (&way->uplink, &link->outbox) : direct_flush (&self->direct, link))) {
             link->hold_us = held ? link->hold_us : self->now_us + STALL_US;
             link_set_dirty (link);
         }
@@ -115,39 +115,56 @@ static size_t flush (turns_t *self)
 }
 
 /*  What came is read before the loss is believed. False: the lead is lost. */
-static bool serve_broker (turns_t *self, size_t *events)
+static bool serve_broker (turns_t *self, way_t *way, size_t *events)
 {
+    uplink_t *uplink = &way->uplink;
     const char *fault = "";
     size_t count = 0;
     int got = 1;
 
-    if (self->look_at_monitors && uplink_events (&self->uplink))
-        session_link_ready (&self->session, self->now_us);
-    if (!self->broker_news && !self->uplink.lost)
+    if (self->look_at_monitors && uplink_events (uplink))
+        session_link_ready (&self->session, way->link, self->now_us);
+    if (!way->news && !uplink->lost)
         return true;
-    while (!had_enough (self, count) && !reply_first (self, &self->of_broker, count)
-           && (got = uplink_receive (&self->uplink, &self->message, &fault)) != 0) {
+    while (!had_enough (self, count) && !reply_first (self, &way->arrivals, count)
+           && (got = uplink_receive (uplink, &self->message, &fault)) != 0) {
         if (got > 0)
-            session_receive (&self->session, &self->session.link, &self->message, self->now_us);
+            session_receive (&self->session, way->link, &self->message, self->now_us);
         else
-            session_receive_fault (&self->session, &self->session.link, fault, self->now_us);
+            session_receive_fault (&self->session, way->link, fault, self->now_us);
         if (!read_on (self))
             return false;
-        if (outbox_full (&self->session.link.outbox))
+        if (outbox_full (&way->link->outbox))
             flush (self);
         count++;
     }
     *events += count;
-    note_arrivals (&self->of_broker, count);
-    self->broker_news = got != 0;
-    if (!self->uplink.lost || got != 0)
+    note_arrivals (&way->arrivals, count);
+    way->news = got != 0;
+    if (!uplink->lost || got != 0)
         return true;
-    const weft_status_t status = self->uplink.status;
-    const char *text = self->uplink.text;
-    uplink_close (&self->uplink, 0);
-    session_link_lost (&self->session, status, text, self->now_us);
+    const weft_status_t status = uplink->status;
+    const char *text = uplink->text;
+    uplink_close (uplink, 0);
+    session_link_lost (&self->session, way->link, status, text, self->now_us);
     ++*events;
     return true;
+}
+
+static bool serve_brokers (turns_t *self, size_t *events)
+{
+    for (way_t *way = self->ways; way < self->ways + POSTS; way++)
+        if (!serve_broker (self, way, events))
+            return false;
+    return true;
+}
+
+static bool brokers_wait (const turns_t *self)
+{
+    for (const way_t *way = self->ways; way < self->ways + POSTS; way++)
+        if (way->news || way->uplink.lost)
+            return true;
+    return false;
 }
 
 static bool serve_callers (turns_t *self, size_t *events)
@@ -210,14 +227,16 @@ static bool dispatch (turns_t *self, size_t *events)
 static void command (turns_t *self)
 {
     const char *endpoint = NULL;
+    session_link_t *link;
     standing_command_t wanted;
 
-    while ((wanted = session_command (&self->session, &endpoint)) != STANDING_NOTHING) {
-        uplink_close (&self->uplink, 0);
+    while ((wanted = session_command (&self->session, &link, &endpoint)) != STANDING_NOTHING) {
+        way_t *way = link->owner;
+        uplink_close (&way->uplink, 0);
         if (wanted == STANDING_OPEN) {
-            uplink_open (&self->uplink, endpoint);
-            self->broker_news = true;
-            self->session.link.hold_us = 0;
+            uplink_open (&way->uplink, endpoint);
+            way->news = true;
+            link->hold_us = 0;
             self->look_at_monitors = true;
         }
     }
@@ -241,7 +260,7 @@ turn_t turns_take (turns_t *self)
     self->look_at_monitors |= ++self->count % MONITOR_TURNS == 0;
     events += collect (self, false);
     events += session_send_items (&self->session, self->now_us);
-    if (!read_on (self) || !serve_broker (self, &events) || !serve_callers (self, &events)
+    if (!read_on (self) || !serve_brokers (self, &events) || !serve_callers (self, &events)
         || !dispatch (self, &events))
         return TURN_LOST;
     self->look_at_monitors = false;
@@ -252,8 +271,8 @@ turn_t turns_take (turns_t *self)
     session_settle (&self->session);
     command (self);
     events += flush (self);
-    const bool more = self->look_at_monitors || self->uplink.lost || !list_empty (&self->direct.lost);
-    return events > 0 || more || self->broker_news || self->callers_news ? TURN_BUSY : TURN_IDLE;
+    const bool more = self->look_at_monitors || self->callers_news || !list_empty (&self->direct.lost);
+    return events > 0 || more || brokers_wait (self) ? TURN_BUSY : TURN_IDLE;
 }
 
 static void wake (void *arg)
@@ -275,12 +294,28 @@ void turns_close (turns_t *self)
         close (self->wake_fd);
 }
 
+void turns_init_uplinks (turns_t *self, void *context, size_t frame_max)
+{
+    for (size_t i = 0; i < POSTS; i++) {
+        way_t *way = &self->ways [i];
+        uplink_init (&way->uplink, context, &self->sleeper, frame_max);
+        way->link = &self->session.posts [i].link;
+        way->link->owner = way;
+    }
+}
+
+void turns_close_uplinks (turns_t *self, int linger_ms)
+{
+    for (way_t *way = self->ways; way < self->ways + POSTS; way++)
+        uplink_close (&way->uplink, linger_ms);
+}
+
 void turns_begin (turns_t *self, executor_t *executor)
 {
     self->executor = executor;
     self->session.requests.streams.wake = wake;
     self->session.requests.streams.wake_arg = self;
-    self->look_at_monitors = self->broker_news = self->callers_news = true;
+    self->look_at_monitors = self->callers_news = true;
     message_init (&self->message);
 }
 
@@ -303,7 +338,8 @@ void turns_sleep (turns_t *self)
     const unsigned news = sleeper_sleep (&self->sleeper, next_us);
     if (news & WOKEN)
         transport_wake_clear (self->wake_fd);
-    self->broker_news |= (news & UPLINK_NEWS) != 0;
+    for (way_t *way = self->ways; way < self->ways + POSTS; way++)
+        way->news |= (news & UPLINK_NEWS) != 0 && way->uplink.socket;
     self->callers_news |= (news & DIRECT_NEWS) != 0;
     self->look_at_monitors |= (news & (UPLINK_EVENTS | DIRECT_EVENTS)) != 0;
 }

@@ -18,17 +18,25 @@ typedef struct {
     bool alone;     /* one comes and no other behind it */
 } arrivals_t;
 
+/*  The connection of one of the session's posts. */
+typedef struct {
+    uplink_t uplink;
+    session_link_t *link;
+    bool news;                          /* there may be something to receive */
+    arrivals_t arrivals;
+} way_t;
+
 typedef struct {
     session_t session;
-    uplink_t uplink;
+    way_t ways [POSTS];
     direct_t direct;
     executor_t *executor;
     sleeper_t sleeper;
     message_t message;                  /* that the session reads */
     int64_t now_us, began_us;           /* as last looked; when this turn began */
     unsigned count;
-    bool broker_news, callers_news;     /* there may be something to receive */
-    arrivals_t of_broker, of_callers;
+    bool callers_news;
+    arrivals_t of_callers;
     bool look_at_monitors;
 
     /* between threads */
@@ -44,6 +52,10 @@ void turns_close (turns_t *self);
  *  thread has the lead, so nothing of this may be touched any more. */
 typedef enum { TURN_BUSY, TURN_IDLE, TURN_LOST } turn_t;
 turn_t turns_take (turns_t *self);
+
+/*  Closed ones, for a session that is made; and closes them, where what was sent may take `linger_ms` more to leave. */
+void turns_init_uplinks (turns_t *self, void *context, size_t frame_max);
+void turns_close_uplinks (turns_t *self, int linger_ms);
 
 /*  On the first thread that leads, before its first turn. */
 void turns_begin (turns_t *self, executor_t *executor);

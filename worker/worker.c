@@ -61,7 +61,7 @@ struct weft_worker {
 
 static void log_standing (weft_worker_t *self, int64_t now_us)
 {
-    const standing_t *standing = &self->turns.session.standing;
+    const standing_t *standing = &self->turns.session.post->standing;
     const bool was = self->standing == STANDING_REGISTERED;
 
     if (standing->state == STANDING_REGISTERED && !was)
@@ -83,13 +83,13 @@ static void report (weft_worker_t *self, int64_t now_us)
     const session_t *session = &self->turns.session;
 
     log_standing (self, now_us);
-    if (self->state == session->state && self->status == session->standing.status)
+    if (self->state == session->state && self->status == session->post->standing.status)
         return;
     pthread_mutex_lock (&self->lock);
     self->state = session->state;
     self->was_ready |= session->state == SESSION_SERVING;
-    self->status = session->standing.status;
-    memcpy (self->text, session->standing.text, sizeof self->text);
+    self->status = session->post->standing.status;
+    memcpy (self->text, session->post->standing.text, sizeof self->text);
     pthread_cond_broadcast (&self->changed);
     pthread_mutex_unlock (&self->lock);
     transport_wake (self->state_fd);
@@ -105,7 +105,7 @@ static void end (weft_worker_t *self)
     turns_flush_last (&self->turns);
     const bool abandoned = session_in_flight (session) > 0;
     session_cancel_all (session);
-    uplink_close (&self->turns.uplink, LINGER_MS);
+    turns_close_uplinks (&self->turns, LINGER_MS);
     direct_close (&self->turns.direct, LINGER_MS);
     bindings_close (&self->bindings);
     report (self, session->now_us);
@@ -349,7 +349,7 @@ static bool open_all (weft_worker_t *self, char *error)
 
     if (!session_init (&self->turns.session, &options) || !(self->context = transport_context_acquire ()))
         return wrong (error, "out of memory");
-    uplink_init (&self->turns.uplink, self->context, &self->turns.sleeper, frame_max);
+    turns_init_uplinks (&self->turns, self->context, frame_max);
     if (!direct_open (&self->turns.direct, self->context, &self->turns.session, &self->turns.sleeper, frame_max,
                       clock_seed ()))
         return wrong (error, "out of sockets");
@@ -496,7 +496,7 @@ void weft_worker_destroy (weft_worker_t **self_p)
         end_threads (self);
         return;
     }
-    uplink_close (&self->turns.uplink, 0);
+    turns_close_uplinks (&self->turns, 0);
     if (self->turns.direct.socket) {
         direct_close (&self->turns.direct, 0);
         bindings_close (&self->bindings);

@@ -28,7 +28,7 @@ static session_link_t *some_caller (void)
 
 static session_link_t *the_broker (void)
 {
-    return &fixture.session.link;
+    return &fixture.session.post->link;
 }
 
 static void begin_direct (size_t size)

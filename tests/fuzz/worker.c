@@ -131,18 +131,18 @@ static void part (player_t *self)
 
 static void connect_broker (void)
 {
-    if (fixture.session.standing.state != STANDING_OPENING)
+    if (fixture.session.post->standing.state != STANDING_OPENING)
         return;
     players [0].ask_count = 0;
     players [0].next_id = 1;
-    players [0].link = &fixture.session.link;
-    session_link_ready (&fixture.session, fixture.now_us);
+    players [0].link = &fixture.session.post->link;
+    session_link_ready (&fixture.session, &fixture.session.post->link, fixture.now_us);
 }
 
 static void lose_broker (void)
 {
-    if (fixture.session.standing.state == STANDING_OPENING || players [0].link)
-        session_link_lost (&fixture.session, WEFT_BROKER_LOST, "gone", fixture.now_us);
+    if (fixture.session.post->standing.state == STANDING_OPENING || players [0].link)
+        session_link_lost (&fixture.session, &fixture.session.post->link, WEFT_BROKER_LOST, "gone", fixture.now_us);
     players [0].link = NULL;
 }
 
@@ -156,13 +156,11 @@ static void shell (void)
     fixture_take (&fixture);
     if (players [0].link && players [0].link->outbox.failed)
         lose_broker ();
-    while ((command = session_command (&fixture.session, &endpoint)) != STANDING_NOTHING)
-        if (command == STANDING_CLOSE)
-            players [0].link = NULL;
-        else {
-            CHECK (endpoint && *endpoint);
-            players [0].link = NULL; /* it is opened: not there yet */
-        }
+    while ((command = session_command (&fixture.session, &fixture.link, &endpoint)) != STANDING_NOTHING) {
+        CHECK (command == STANDING_CLOSE || (endpoint && *endpoint));
+        if (fixture.link == players [0].link)
+            players [0].link = NULL; /* closed, or opened: not there yet */
+    }
     while ((link = session_next_dirty (&fixture.session)) != NULL) {
     }
     for (int i = 1; i < LINKS; i++)
@@ -283,7 +281,7 @@ static void expect (player_t *self, message_t *message)
     wire_record_t record;
     zmq_msg_t *attachment;
     const char *fault;
-    bool certain = self->link->broker ? standing_connected (&fixture.session.standing) && fixture.session.standing.welcome
+    bool certain = self->link->broker ? standing_connected (&fixture.session.post->standing) && fixture.session.post->standing.welcome
                                       : self->link->state == LINK_WELCOME;
 
     while (message_next (&cursor, &record, &attachment, &fault) > 0)
@@ -438,7 +436,7 @@ static void settle (void)
     for (int i = 0; i < LINKS; i++) {
         hear (&players [i]);
         for (size_t n = 0; players [i].link && n < players [i].ask_count; n++)
-            if (i == 0 ? standing_connected (&fixture.session.standing) : players [i].link->state == LINK_WELCOME)
+            if (i == 0 ? standing_connected (&fixture.session.post->standing) : players [i].link->state == LINK_WELCOME)
                 CHECK (!players [i].asks [n].certain || players [i].asks [n].answered > 0);
     }
     CHECK_INT (session_in_flight (&fixture.session), 0);

@@ -41,17 +41,24 @@ typedef struct {
     int64_t number, sent;
 } stream_thread_t;
 
+/*  way_t of turns.c, with its uplink_t. */
+typedef struct {
+    port_t uplink;
+    session_link_t *link;
+    end_t *broker;              /* NULL: closed */
+    bool ready, lost;
+    weft_status_t lost_status;
+    message_t *stalled;         /* to the broker */
+} way_model_t;
+
 typedef struct {
     process_t *process;
     session_t session;
     services_t services;
     char uuid [UUID_SIZE + 1], endpoint [64], bound [64];
     const char *brokers [BROKERS_MAX + 1], *endpoints [2];
-    port_t uplink, direct;
-    end_t *broker;              /* NULL: closed */
-    bool ready, lost;           /* uplink_t's */
-    weft_status_t lost_status;
-    message_t *stalled;         /* to the broker */
+    way_model_t ways [POSTS];
+    port_t direct;
     list_t callers, lost_callers;
     executor_batch_t queued, done;
     lane_of_executor_t lanes [LANES_MAX];
@@ -326,7 +333,7 @@ static flushed_t sender_flush_model (end_t *end, message_t **stalled, outbox_t *
 }
 
 /*  uplink_close */
-static void close_uplink (model_t *self, bool politely)
+static void close_uplink (way_model_t *self, bool politely)
 {
     unstall (&self->stalled);
     if (self->broker)
@@ -335,7 +342,7 @@ static void close_uplink (model_t *self, bool politely)
     self->ready = self->lost = false;
 }
 
-static void lose_uplink (model_t *self, weft_status_t status)
+static void lose_uplink (way_model_t *self, weft_status_t status)
 {
     if (self->lost)
         return;
@@ -344,7 +351,7 @@ static void lose_uplink (model_t *self, weft_status_t status)
 }
 
 /*  uplink_flush, direct_flush: false if not all could be sent. */
-static bool flush_broker (model_t *self, outbox_t *outbox)
+static bool flush_broker (way_model_t *self, outbox_t *outbox)
 {
     if (!self->broker) {
         outbox_clear (outbox);
@@ -377,7 +384,7 @@ static void flush (model_t *self, int64_t now_us)
     for (size_t links = self->session.dirty.count; links > 0; links--) {
         session_link_t *link = session_next_dirty (&self->session);
         const bool held = link->hold_us > now_us;
-        if (held || !(link->broker ? flush_broker (self, &link->outbox) : flush_caller (self, link))) {
+        if (held || !(link->broker ? flush_broker (link->owner, &link->outbox) : flush_caller (self, link))) {
             link->hold_us = held ? link->hold_us : now_us + STALL_US;
             link_set_dirty (link);
         }
@@ -387,7 +394,7 @@ static void flush (model_t *self, int64_t now_us)
 /*  Receiving ------------------------------------------------------------------------------------------------------- */
 
 /*  uplink_events: true, once, when it has become ready. */
-static bool uplink_events_model (model_t *self)
+static bool uplink_events_model (way_model_t *self)
 {
     network_event_t event;
     bool ready = self->ready;
@@ -404,27 +411,27 @@ static bool uplink_events_model (model_t *self)
 }
 
 /*  serve_broker of turns.c */
-static void serve_broker (model_t *self, int64_t now_us)
+static void serve_broker (model_t *self, way_model_t *way, int64_t now_us)
 {
     message_t message;
     int64_t transit_us;
     size_t count = 0;
 
-    if (uplink_events_model (self))
-        session_link_ready (&self->session, now_us);
+    if (uplink_events_model (way))
+        session_link_ready (&self->session, way->link, now_us);
     message_init (&message);
-    while (count < TURN_MESSAGES_MAX && self->broker && port_receive (&self->uplink, &message, &transit_us)) {
-        checker_worker_reads (self->process, self->broker, &message, transit_us);
-        read_through (self, &self->session.link, &message, now_us);
+    while (count < TURN_MESSAGES_MAX && way->broker && port_receive (&way->uplink, &message, &transit_us)) {
+        checker_worker_reads (self->process, way->broker, &message, transit_us);
+        read_through (self, way->link, &message, now_us);
         message_clear (&message);
         dispatch (self);
         count++;
     }
-    if (!self->lost || count == TURN_MESSAGES_MAX)
+    if (!way->lost || count == TURN_MESSAGES_MAX)
         return;
-    const weft_status_t status = self->lost_status;
-    close_uplink (self, false);
-    session_link_lost (&self->session, status, "lost", now_us);
+    const weft_status_t status = way->lost_status;
+    close_uplink (way, false);
+    session_link_lost (&self->session, way->link, status, "lost", now_us);
 }
 
 /*  forget of direct.c */
@@ -504,15 +511,17 @@ static void serve_callers (model_t *self, int64_t now_us)
 static void command (model_t *self)
 {
     const char *endpoint = NULL;
+    session_link_t *link;
     standing_command_t wanted;
 
-    while ((wanted = session_command (&self->session, &endpoint)) != STANDING_NOTHING) {
-        close_uplink (self, false);
+    while ((wanted = session_command (&self->session, &link, &endpoint)) != STANDING_NOTHING) {
+        way_model_t *way = link->owner;
+        close_uplink (way, false);
         if (wanted != STANDING_OPEN)
             continue;
-        port_open (&self->uplink, self->process);
-        self->broker = end_connect (&self->uplink, endpoint, NULL);
-        self->session.link.hold_us = 0;
+        port_open (&way->uplink, self->process);
+        way->broker = end_connect (&way->uplink, endpoint, NULL);
+        link->hold_us = 0;
     }
 }
 
@@ -544,7 +553,8 @@ static void turn (process_t *process)
     }
     collect (self, now_us);
     session_send_items (&self->session, now_us);
-    serve_broker (self, now_us);
+    for (size_t i = 0; i < POSTS; i++)
+        serve_broker (self, &self->ways [i], now_us);
     serve_callers (self, now_us);
     if (now_us >= session_next_us (&self->session))
         session_tick (&self->session, now_us);
@@ -565,9 +575,11 @@ static int64_t next_us (const process_t *process)
     if (self->session.state == SESSION_DONE)
         return now_us + 1 * MS;
     int64_t next = session_next_us (&self->session);
-    if (self->lost || !list_empty (&self->lost_callers) || self->done.count || port_has_news (&self->direct)
-        || (self->broker && port_has_news (&self->uplink)))
+    if (!list_empty (&self->lost_callers) || self->done.count || port_has_news (&self->direct))
         return now_us;
+    for (const way_model_t *way = self->ways; way < self->ways + POSTS; way++)
+        if (way->lost || (way->broker && port_has_news (&way->uplink)))
+            return now_us;
     if (self->session.dirty.count && next > now_us + STALL_US)
         next = now_us + STALL_US;
     return next;
@@ -615,6 +627,10 @@ static void start (process_t *process)
         .clock_us = handlers_clock_us,
     };
     session_init (&self->session, &options);
+    for (size_t i = 0; i < POSTS; i++) {
+        self->ways [i].link = &self->session.posts [i].link;
+        self->ways [i].link->owner = &self->ways [i];
+    }
     port_open (&self->direct, process);
     if (!profile.no_direct)
         port_listen (&self->direct, self->bound);
@@ -628,7 +644,8 @@ static void end_process_of (process_t *process)
     model_t *self = process->model;
     list_node_t *node;
     checker_worker_ends (process);
-    close_uplink (self, leaves_politely);
+    for (size_t i = 0; i < POSTS; i++)
+        close_uplink (&self->ways [i], leaves_politely);
     while ((node = list_first (&self->callers))) {
         direct_caller_t *caller = CONTAINER_OF (node, direct_caller_t, of_all);
         list_remove (&self->callers, node);

@@ -120,6 +120,7 @@ typedef struct {
     int64_t now_us;
     executor_batch_t held; /* what the "executor" has, in order */
     bool may_run;           /* requests are run as they are read, if they are quick */
+    session_link_t *link;   /* that the last command was about */
 } fixture_t;
 
 static int64_t fixture_now_us;
@@ -423,21 +424,21 @@ static void fixture_welcome (fixture_t *self)
 {
     buffer_t records = fixture_records ();
     wire_write_welcome (&records, text_of ("msgpack"), WEFT_BODY_MAX, 100, "broker", NULL);
-    fixture_feed (self, &self->session.link, &records);
+    fixture_feed (self, &self->session.post->link, &records);
 }
 
 static void fixture_beat_ok (fixture_t *self, uint64_t sequence, uint64_t next_ms)
 {
     buffer_t records = fixture_records ();
     wire_write_beat_ok (&records, sequence, next_ms, 10000, NULL);
-    fixture_feed (self, &self->session.link, &records);
+    fixture_feed (self, &self->session.post->link, &records);
 }
 
 __attribute__ ((unused)) static void fixture_refuse (fixture_t *self, weft_status_t status, const char *text)
 {
     buffer_t records = fixture_records ();
     wire_write_refused (&records, status, text);
-    fixture_feed (self, &self->session.link, &records);
+    fixture_feed (self, &self->session.post->link, &records);
 }
 
 /*  The command that the session gives now. */
@@ -445,7 +446,7 @@ static const char *fixture_opened (fixture_t *self)
 {
     const char *endpoint = "";
     standing_command_t command;
-    while ((command = session_command (&self->session, &endpoint)) == STANDING_CLOSE) {
+    while ((command = session_command (&self->session, &self->link, &endpoint)) == STANDING_CLOSE) {
     }
     return command == STANDING_OPEN ? endpoint : "";
 }
@@ -456,11 +457,11 @@ static void fixture_register (fixture_t *self)
     do
         fixture_next (self);
     while (!*fixture_opened (self));
-    session_link_ready (&self->session, self->now_us);
+    session_link_ready (&self->session, &self->session.post->link, self->now_us);
     fixture_welcome (self);
     fixture_beat_ok (self, 0, 3000);
     CHECK_INT (self->session.state, SESSION_SERVING);
-    fixture_seen (self, &self->session.link);
+    fixture_seen (self, &self->session.post->link);
 }
 
 static void fixture_hello (fixture_t *self, session_link_t *peer, const char *role, const char *codec,

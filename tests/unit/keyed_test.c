@@ -66,8 +66,8 @@ TEST (the_first_reply_comes_again_and_nothing_runs)
     check_run (&f, caller, 2, 1);
     ask (&f, other, 1, "k", 5, 1000);
     check_run (&f, other, 1, 1);
-    ask (&f, &f.session.link, 9, "k", 5, 1000);
-    check_run (&f, &f.session.link, 9, 1);
+    ask (&f, &f.session.post->link, 9, "k", 5, 1000);
+    check_run (&f, &f.session.post->link, 9, 1);
     CHECK_INT (fixture_runs, 1);
     CHECK_INT (f.session.requests.again, 3);
     ask (&f, caller, 3, "another", 5, 1000);
@@ -114,7 +114,7 @@ TEST (those_that_come_while_it_waits_or_runs_get_the_reply_when_it_is_there)
     weft_request_t *request = fixture_begin (&f);
     CHECK_INT (fixture_take (&f), 0);
     ask (&f, other, 1, "k", 5, 1000);
-    ask (&f, &f.session.link, 7, "k", 5, 1000);
+    ask (&f, &f.session.post->link, 7, "k", 5, 1000);
     CHECK_INT (fixture_take (&f), 0);
     CHECK_INT (session_in_flight (&f.session), 4);
     CHECK_INT (fixture_seen (&f, other) + fixture_seen (&f, caller), 0);
@@ -125,7 +125,7 @@ TEST (those_that_come_while_it_waits_or_runs_get_the_reply_when_it_is_there)
         CHECK_INT (seen [i].body [0], 1);
     }
     check_run (&f, other, 1, 1);
-    check_run (&f, &f.session.link, 7, 1);
+    check_run (&f, &f.session.post->link, 7, 1);
     CHECK_INT (fixture_runs, 1);
     end (&f);
 }
@@ -165,14 +165,14 @@ TEST (calls_through_a_lost_broker_are_answered_through_the_next)
 {
     fixture_t f;
     begin (&f);
-    ask (&f, &f.session.link, 1, "k", 5, 60000);
+    ask (&f, &f.session.post->link, 1, "k", 5, 60000);
     weft_request_t *request = fixture_begin (&f);
-    session_link_lost (&f.session, WEFT_BROKER_LOST, "lost", f.now_us);
+    session_link_lost (&f.session, &f.session.post->link, WEFT_BROKER_LOST, "lost", f.now_us);
     CHECK (!weft_request_cancelled (request));
     fixture_register (&f);
-    ask (&f, &f.session.link, 1, "k", 5, 60000);
+    ask (&f, &f.session.post->link, 1, "k", 5, 60000);
     fixture_end (&f, request);
-    check_run (&f, &f.session.link, 1, 1);
+    check_run (&f, &f.session.post->link, 1, 1);
     end (&f);
 }
 
@@ -463,9 +463,9 @@ TEST (large_replies_come_again_whole)
         CHECK (reply->attached);
         CHECK_INT (reply->body_size, 10003);
     }
-    f.session.link.body_max = 5000;
-    fixture_request (&f, &f.session.link, 1, "T.Fill", 1000, "\xcd\x27\x10", 3, &options);
-    check_end (&f, &f.session.link, 1, WEFT_TOO_LARGE, WEFT_EXECUTED_YES);
+    f.session.post->link.body_max = 5000;
+    fixture_request (&f, &f.session.post->link, 1, "T.Fill", 1000, "\xcd\x27\x10", 3, &options);
+    check_end (&f, &f.session.post->link, 1, WEFT_TOO_LARGE, WEFT_EXECUTED_YES);
     end (&f);
 }
 

@@ -18,7 +18,7 @@ TEST (a_drain_hands_back_what_waits_and_finishes_what_runs)
     CHECK_INT (seen [1].id, 2);
     CHECK_INT (seen [1].status, WEFT_DRAINING);
     CHECK_INT (seen [1].info.executed, -1);
-    CHECK_INT (fixture_seen (&f, &f.session.link), 2);
+    CHECK_INT (fixture_seen (&f, &f.session.post->link), 2);
     CHECK_INT (seen [0].kind, WIRE_DRAINING);
     CHECK_INT (seen [1].kind, WIRE_CREDIT);
     CHECK_INT (seen [1].number, 0);
@@ -26,7 +26,7 @@ TEST (a_drain_hands_back_what_waits_and_finishes_what_runs)
     fixture_add (&f, caller, 3); /* it had not heard */
     CHECK_INT (fixture_one (&f, caller, WIRE_REPLY)->status, WEFT_DRAINING);
     fixture_tick (&f, 0);
-    CHECK_INT (fixture_one (&f, &f.session.link, WIRE_BEAT)->load.in_flight, 1);
+    CHECK_INT (fixture_one (&f, &f.session.post->link, WIRE_BEAT)->load.in_flight, 1);
     fixture_beat_ok (&f, 1, 3000);
     fixture_end (&f, running);
     CHECK_INT (fixture_one (&f, caller, WIRE_REPLY)->status, WEFT_OK);
@@ -40,7 +40,7 @@ TEST (a_drain_hands_back_what_waits_and_finishes_what_runs)
     CHECK_INT (f.session.state, SESSION_DRAINING); /* others may be on their way still */
     fixture_tick (&f, 100 * MS);
     CHECK_INT (f.session.state, SESSION_DONE);
-    CHECK_INT (fixture_one (&f, &f.session.link, WIRE_GOODBYE)->kind, WIRE_GOODBYE);
+    CHECK_INT (fixture_one (&f, &f.session.post->link, WIRE_GOODBYE)->kind, WIRE_GOODBYE);
     fixture_close (&f);
 }
 
@@ -96,9 +96,9 @@ TEST (where_ways_are_slow_a_drain_waits_longer_for_callers_on_their_way)
     session_peer_lost (&f.session, caller, f.now_us);
     session_drain (&f.session, f.now_us);
     const int64_t start_us = f.now_us;
-    fixture_seen (&f, &f.session.link);
+    fixture_seen (&f, &f.session.post->link);
     fixture_tick (&f, 0);
-    fixture_one (&f, &f.session.link, WIRE_BEAT);
+    fixture_one (&f, &f.session.post->link, WIRE_BEAT);
     fixture_tick (&f, 80 * MS);
     fixture_beat_ok (&f, 1, 3000);
     while (f.session.state != SESSION_DONE)
@@ -133,7 +133,7 @@ static void feed_draining (fixture_t *f, const char *worker)
     mp_write_text (&records, "go");
     if (worker)
         mp_write_text (&records, worker);
-    fixture_feed (f, &f->session.link, &records);
+    fixture_feed (f, &f->session.post->link, &records);
 }
 
 TEST (a_broker_may_order_a_drain_and_its_own_is_something_else)

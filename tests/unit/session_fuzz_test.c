@@ -126,9 +126,9 @@ static void shell (fixture_t *f, dice_t *dice)
         if (request)
             fixture_end (f, request);
     }
-    while ((command = session_command (&f->session, &endpoint)) != STANDING_NOTHING)
+    while ((command = session_command (&f->session, &f->link, &endpoint)) != STANDING_NOTHING)
         if (command == STANDING_OPEN)
-            session_link_ready (&f->session, f->now_us);
+            session_link_ready (&f->session, f->link, f->now_us);
     message_init (&message);
     while ((link = session_next_dirty (&f->session)) != NULL)
         while (outbox_take (&link->outbox, &message))
@@ -180,22 +180,22 @@ TEST (ten_thousand_frames_from_the_broker_are_survived)
     fixture_open (&f);
     fixture_register (&f);
     for (int i = 0; i < ROUNDS; i++) {
-        feed_some (&f, &f.session.link, &dice);
+        feed_some (&f, &f.session.post->link, &dice);
         shell (&f, &dice);
         fixture_tick (&f, (int64_t) dice_below (&dice, 30 * MS));
         shell (&f, &dice);
         if (dice_below (&dice, 50) == 0) {
-            session_link_lost (&f.session, WEFT_BROKER_LOST, "gone", f.now_us);
+            session_link_lost (&f.session, &f.session.post->link, WEFT_BROKER_LOST, "gone", f.now_us);
             fixture_register (&f);
         }
     }
     CHECK (f.session.stats.malformed > 100);
     CHECK (f.session.state == SESSION_SERVING || f.session.state == SESSION_JOINING);
-    session_link_lost (&f.session, WEFT_BROKER_LOST, "gone", f.now_us);
+    session_link_lost (&f.session, &f.session.post->link, WEFT_BROKER_LOST, "gone", f.now_us);
     fixture_run (&f);
     fixture_register (&f);
-    fixture_add (&f, &f.session.link, 1);
+    fixture_add (&f, &f.session.post->link, 1);
     fixture_run (&f);
-    CHECK_INT (fixture_one (&f, &f.session.link, WIRE_REPLY)->status, WEFT_OK);
+    CHECK_INT (fixture_one (&f, &f.session.post->link, WIRE_REPLY)->status, WEFT_OK);
     fixture_close (&f);
 }

@@ -45,9 +45,9 @@ TEST (routed_requests_are_answered_to_the_broker)
     fixture_t f;
     fixture_open (&f);
     fixture_register (&f);
-    fixture_add (&f, &f.session.link, 5);
+    fixture_add (&f, &f.session.post->link, 5);
     fixture_run (&f);
-    CHECK_INT (fixture_one (&f, &f.session.link, WIRE_REPLY)->id, 5);
+    CHECK_INT (fixture_one (&f, &f.session.post->link, WIRE_REPLY)->id, 5);
     fixture_close (&f);
 }
 
@@ -242,9 +242,9 @@ TEST (a_reply_over_the_brokers_limit_is_not_sent_to_it)
 {
     fixture_t f;
     session_link_t *caller = fixture_serving (&f);
-    f.session.link.body_max = 100;
+    f.session.post->link.body_max = 100;
     for (int i = 0; i < 2; i++) {
-        session_link_t *link = i ? caller : &f.session.link;
+        session_link_t *link = i ? caller : &f.session.post->link;
         fixture_request (&f, link, 1, "T.Fill", 1000, "\x7f", 1, NULL);
         fixture_run (&f);
         const seen_t *reply = fixture_one (&f, link, WIRE_REPLY);

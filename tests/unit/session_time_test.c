@@ -156,7 +156,7 @@ TEST (s12_work_that_expired_unseen_is_no_handler_timeout)
     CHECK_INT (reply->status, WEFT_DEADLINE_EXCEEDED);
     CHECK_INT (reply->info.executed, WEFT_EXECUTED_NO);
     CHECK_INT (f.session.requests.stuck, 0);
-    CHECK_INT (f.session.standing.window_told, 4);
+    CHECK_INT (f.session.post->standing.window_told, 4);
     fixture_close (&f);
 }
 
@@ -166,8 +166,8 @@ static void fill_the_window (fixture_t *f, int64_t each_us)
     static uint64_t id;
     weft_request_t *request;
 
-    for (uint64_t count = f->session.standing.window; count > 0; count--)
-        fixture_add (f, &f->session.link, ++id);
+    for (uint64_t count = f->session.post->standing.window; count > 0; count--)
+        fixture_add (f, &f->session.post->link, ++id);
     while (fixture_take (f)) {
         if ((request = fixture_begin (f)) == NULL)
             continue;
@@ -183,14 +183,14 @@ TEST (quick_calls_widen_the_brokers_window_and_slow_ones_end_that)
     options.queue_max = 10000;
     fixture_open_with (&f, options);
     fixture_register (&f);
-    fixture_seen (&f, &f.session.link);
-    CHECK_INT (f.session.standing.window_told, 4);
+    fixture_seen (&f, &f.session.post->link);
+    CHECK_INT (f.session.post->standing.window_told, 4);
 
     for (int i = 0; i < 3; i++)
         fill_the_window (&f, 1);
-    CHECK_INT (f.session.standing.window_told, 32);
+    CHECK_INT (f.session.post->standing.window_told, 32);
     fill_the_window (&f, 20 * MS);
-    CHECK_INT (f.session.standing.window_told, 4);
+    CHECK_INT (f.session.post->standing.window_told, 4);
     fixture_close (&f);
 }
 
@@ -204,7 +204,7 @@ TEST (calls_from_direct_callers_leave_the_brokers_window_alone)
         fixture_run (&f);
         fixture_seen (&f, caller);
     }
-    CHECK_INT (f.session.standing.window_told, 4);
+    CHECK_INT (f.session.post->standing.window_told, 4);
     fixture_close (&f);
 }
 
@@ -213,21 +213,21 @@ TEST (a_stuck_worker_asks_for_less_and_in_the_end_for_nothing)
     fixture_t f;
     session_link_t *caller = open_with_handler_timeout (&f, 100 * MS);
     weft_request_t *requests [2];
-    CHECK_INT (f.session.standing.window_told, 4);
+    CHECK_INT (f.session.post->standing.window_told, 4);
     fixture_add (&f, caller, 1);
     fixture_add (&f, caller, 2);
     for (int i = 0; i < 2; i++)
         requests [i] = fixture_begin (&f);
     fixture_tick (&f, 100 * MS);
     CHECK_INT (f.session.requests.stuck, 2);
-    const seen_t *credit = fixture_one (&f, &f.session.link, WIRE_CREDIT);
+    const seen_t *credit = fixture_one (&f, &f.session.post->link, WIRE_CREDIT);
     CHECK_INT (credit->id, 0);
     CHECK_INT (credit->number, 0);
 
     fixture_end (&f, requests [0]);
-    CHECK_INT (fixture_one (&f, &f.session.link, WIRE_CREDIT)->number, 4);
+    CHECK_INT (fixture_one (&f, &f.session.post->link, WIRE_CREDIT)->number, 4);
     fixture_end (&f, requests [1]);
-    CHECK_INT (fixture_seen (&f, &f.session.link), 0); /* unchanged: nothing to say */
+    CHECK_INT (fixture_seen (&f, &f.session.post->link), 0); /* unchanged: nothing to say */
     fixture_close (&f);
 }
 
@@ -301,18 +301,18 @@ TEST (a_lost_brokers_work_is_cancelled_and_its_replies_dropped)
     fixture_t f;
     fixture_open (&f);
     fixture_register (&f);
-    fixture_add (&f, &f.session.link, 1);
-    fixture_add (&f, &f.session.link, 2);
+    fixture_add (&f, &f.session.post->link, 1);
+    fixture_add (&f, &f.session.post->link, 2);
     weft_request_t *running = fixture_begin (&f);
-    session_link_lost (&f.session, WEFT_BROKER_LOST, "gone", f.now_us);
+    session_link_lost (&f.session, &f.session.post->link, WEFT_BROKER_LOST, "gone", f.now_us);
     CHECK (weft_request_cancelled (running));
     fixture_end (&f, running);
     fixture_run (&f);
     CHECK_INT (f.session.requests.late, 1);
-    CHECK (outbox_empty (&f.session.link.outbox));
+    CHECK (outbox_empty (&f.session.post->link.outbox));
     fixture_register (&f); /* the next broker may use the same ids */
-    fixture_add (&f, &f.session.link, 1);
+    fixture_add (&f, &f.session.post->link, 1);
     fixture_run (&f);
-    CHECK_INT (fixture_one (&f, &f.session.link, WIRE_REPLY)->status, WEFT_OK);
+    CHECK_INT (fixture_one (&f, &f.session.post->link, WIRE_REPLY)->status, WEFT_OK);
     fixture_close (&f);
 }

@@ -10,9 +10,9 @@ TEST (g3_registration_is_the_first_beat_and_is_acknowledged_before_it_is_ready)
     fixture_open (&f);
     fixture_next (&f);
     CHECK_STR (fixture_opened (&f), "tcp://one:1");
-    CHECK_INT (fixture_seen (&f, &f.session.link), 0); /* nothing before there is a connection */
-    session_link_ready (&f.session, f.now_us);
-    CHECK_INT (fixture_seen (&f, &f.session.link), 3);
+    CHECK_INT (fixture_seen (&f, &f.session.post->link), 0); /* nothing before there is a connection */
+    session_link_ready (&f.session, &f.session.post->link, f.now_us);
+    CHECK_INT (fixture_seen (&f, &f.session.post->link), 3);
     CHECK_INT (seen [0].kind, WIRE_HELLO);
     CHECK_INT (seen [1].kind, WIRE_REGISTER);
     CHECK_INT (seen [1].incarnation, 1);
@@ -37,7 +37,7 @@ TEST (g5_beats_are_periodic_at_the_brokers_interval)
         const int64_t before_us = f.now_us;
         fixture_next (&f);
         CHECK_INT (f.now_us - before_us, sequence == 1 ? 3000 * MS : 700 * MS);
-        const seen_t *beat = fixture_one (&f, &f.session.link, WIRE_BEAT);
+        const seen_t *beat = fixture_one (&f, &f.session.post->link, WIRE_BEAT);
         CHECK_INT (beat->sequence, sequence);
         CHECK_INT (beat->load.capacity, 2);
         fixture_beat_ok (&f, sequence, 700);
@@ -71,7 +71,7 @@ TEST (beats_carry_the_load)
     fixture_request (&f, caller, 3, "T.Add", 100000, "\x92\x07\x06", 3, NULL);
     weft_request_t *running = fixture_begin (&f);
     fixture_next (&f);
-    const seen_t *beat = fixture_one (&f, &f.session.link, WIRE_BEAT);
+    const seen_t *beat = fixture_one (&f, &f.session.post->link, WIRE_BEAT);
     CHECK_INT (beat->load.in_flight, 2);
     CHECK_INT (beat->load.oldest_ms, 2000);
     CHECK_INT (beat->load.progress, 1);
@@ -87,16 +87,16 @@ TEST (g6_a_beat_without_answer_is_repeated_and_then_the_connection_is_made_anew)
     fixture_register (&f);
     for (int try = 0; try < 3; try++) {
         fixture_next (&f);
-        CHECK_INT (fixture_one (&f, &f.session.link, WIRE_BEAT)->sequence, 1);
+        CHECK_INT (fixture_one (&f, &f.session.post->link, WIRE_BEAT)->sequence, 1);
     }
     fixture_next (&f);
     CHECK_INT (f.session.state, SESSION_JOINING);
-    CHECK_INT (session_command (&f.session, &endpoint), STANDING_CLOSE);
-    CHECK_INT (session_command (&f.session, &endpoint), STANDING_NOTHING);
+    CHECK_INT (session_command (&f.session, &f.link, &endpoint), STANDING_CLOSE);
+    CHECK_INT (session_command (&f.session, &f.link, &endpoint), STANDING_NOTHING);
     fixture_next (&f);
     CHECK_STR (fixture_opened (&f), "tcp://two:2");
-    session_link_ready (&f.session, f.now_us);
-    CHECK_INT (fixture_seen (&f, &f.session.link), 3);
+    session_link_ready (&f.session, &f.session.post->link, f.now_us);
+    CHECK_INT (fixture_seen (&f, &f.session.post->link), 3);
     CHECK_INT (seen [1].incarnation, 2);
     fixture_close (&f);
 }
@@ -108,16 +108,16 @@ TEST (g6_an_unacknowledged_registration_opens_a_new_connection)
     fixture_open (&f);
     fixture_next (&f);
     fixture_opened (&f);
-    session_link_ready (&f.session, f.now_us);
-    fixture_seen (&f, &f.session.link);
+    session_link_ready (&f.session, &f.session.post->link, f.now_us);
+    fixture_seen (&f, &f.session.post->link);
     for (int try = 0; try < 2; try++) {
         fixture_next (&f);
-        CHECK_INT (fixture_seen (&f, &f.session.link), 2); /* and its window */
+        CHECK_INT (fixture_seen (&f, &f.session.post->link), 2); /* and its window */
         CHECK_INT (seen [0].kind, WIRE_REGISTER);
         CHECK_INT (seen [0].incarnation, 1);
     }
     fixture_next (&f);
-    CHECK_INT (session_command (&f.session, &endpoint), STANDING_CLOSE);
+    CHECK_INT (session_command (&f.session, &f.link, &endpoint), STANDING_CLOSE);
     fixture_close (&f);
 }
 
@@ -127,10 +127,10 @@ TEST (g6_a_broker_that_forgot_us_is_told_again_over_the_same_connection)
     fixture_open (&f);
     fixture_register (&f);
     fixture_next (&f);
-    CHECK_INT (fixture_one (&f, &f.session.link, WIRE_BEAT)->sequence, 1);
+    CHECK_INT (fixture_one (&f, &f.session.post->link, WIRE_BEAT)->sequence, 1);
     fixture_refuse (&f, WEFT_NO_WORKERS, "who are you?");
     CHECK_INT (f.session.state, SESSION_JOINING);
-    CHECK_INT (fixture_seen (&f, &f.session.link), 2);
+    CHECK_INT (fixture_seen (&f, &f.session.post->link), 2);
     CHECK_INT (seen [0].kind, WIRE_REGISTER);
     CHECK_INT (seen [0].incarnation, 2);
     CHECK_INT (seen [1].kind, WIRE_CREDIT);
@@ -145,7 +145,7 @@ TEST (g6_a_lost_connection_is_made_anew_soon_with_growing_pauses_below_a_second)
     int64_t last_us = 0;
     fixture_open (&f);
     fixture_register (&f);
-    session_link_lost (&f.session, WEFT_BROKER_LOST, "the connection was lost", f.now_us);
+    session_link_lost (&f.session, &f.session.post->link, WEFT_BROKER_LOST, "the connection was lost", f.now_us);
     CHECK_INT (f.session.state, SESSION_JOINING);
     for (int try = 0; try < 12; try++) {
         const int64_t pause_us = session_next_us (&f.session) - f.now_us;
@@ -154,12 +154,12 @@ TEST (g6_a_lost_connection_is_made_anew_soon_with_growing_pauses_below_a_second)
         last_us = pause_us;
         fixture_next (&f);
         CHECK_STR (fixture_opened (&f), try % 2 ? "tcp://one:1" : "tcp://two:2"); /* in turn */
-        session_link_lost (&f.session, WEFT_CONNECT_TIMEOUT, "cannot connect", f.now_us);
+        session_link_lost (&f.session, &f.session.post->link, WEFT_CONNECT_TIMEOUT, "cannot connect", f.now_us);
     }
     CHECK (last_us >= 400 * MS);
-    CHECK_STR (f.session.standing.text, "tcp://one:1: cannot connect");
+    CHECK_STR (f.session.post->standing.text, "tcp://one:1: cannot connect");
     fixture_register (&f);
-    session_link_lost (&f.session, WEFT_BROKER_LOST, "the connection was lost", f.now_us);
+    session_link_lost (&f.session, &f.session.post->link, WEFT_BROKER_LOST, "the connection was lost", f.now_us);
     CHECK (session_next_us (&f.session) - f.now_us <= 20 * MS); /* small again after a success */
     fixture_close (&f);
 }
@@ -174,7 +174,7 @@ TEST (a_connection_that_does_not_come_is_given_up)
     const int64_t start_us = f.now_us;
     fixture_next (&f);
     CHECK_INT (f.now_us - start_us, WEFT_CONNECT_TIMEOUT_MS * MS);
-    CHECK_INT (session_command (&f.session, &endpoint), STANDING_CLOSE);
+    CHECK_INT (session_command (&f.session, &f.link, &endpoint), STANDING_CLOSE);
     fixture_next (&f);
     CHECK_STR (fixture_opened (&f), "tcp://two:2");
     fixture_close (&f);
@@ -187,14 +187,14 @@ TEST (brokers_tell_of_others)
     fixture_open (&f);
     fixture_next (&f);
     fixture_opened (&f);
-    session_link_ready (&f.session, f.now_us);
+    session_link_ready (&f.session, &f.session.post->link, f.now_us);
     buffer_t records = fixture_records ();
     wire_write_welcome (&records, text_of ("msgpack"), 1000, 100, "broker", others);
     wire_write_beat_ok (&records, 0, 3000, 10000, others);
-    fixture_feed (&f, &f.session.link, &records);
-    CHECK_INT (f.session.standing.broker_count, 3);
+    fixture_feed (&f, &f.session.post->link, &records);
+    CHECK_INT (f.session.post->standing.broker_count, 3);
     for (int i = 0; i < 2; i++) {
-        session_link_lost (&f.session, WEFT_BROKER_LOST, "gone", f.now_us);
+        session_link_lost (&f.session, &f.session.post->link, WEFT_BROKER_LOST, "gone", f.now_us);
         fixture_next (&f);
     }
     CHECK_STR (fixture_opened (&f), "tcp://three:3");
@@ -209,10 +209,10 @@ TEST (a_broker_that_says_goodbye_is_left_for_another)
     fixture_register (&f);
     buffer_t records = fixture_records ();
     wire_write_goodbye (&records, "stopping");
-    fixture_feed (&f, &f.session.link, &records);
-    session_link_lost (&f.session, WEFT_BROKER_LOST, "the connection was lost", f.now_us); /* it hangs up as well */
-    CHECK_STR (f.session.standing.text, "tcp://one:1: the broker said goodbye");
-    CHECK_INT (session_command (&f.session, &endpoint), STANDING_CLOSE);
+    fixture_feed (&f, &f.session.post->link, &records);
+    session_link_lost (&f.session, &f.session.post->link, WEFT_BROKER_LOST, "the connection was lost", f.now_us); /* it hangs up as well */
+    CHECK_STR (f.session.post->standing.text, "tcp://one:1: the broker said goodbye");
+    CHECK_INT (session_command (&f.session, &f.link, &endpoint), STANDING_CLOSE);
     fixture_next (&f);
     CHECK_STR (fixture_opened (&f), "tcp://two:2");
     fixture_close (&f);
@@ -224,13 +224,13 @@ static void check_refusal (weft_status_t status, bool before_welcome, session_st
     fixture_open (&f);
     fixture_next (&f);
     fixture_opened (&f);
-    session_link_ready (&f.session, f.now_us);
+    session_link_ready (&f.session, &f.session.post->link, f.now_us);
     if (!before_welcome)
         fixture_welcome (&f);
     fixture_refuse (&f, status, "not you");
     CHECK_INT (f.session.state, expected);
-    CHECK_INT (f.session.standing.status, status);
-    CHECK_STR (f.session.standing.text, "tcp://one:1: not you");
+    CHECK_INT (f.session.post->standing.status, status);
+    CHECK_STR (f.session.post->standing.text, "tcp://one:1: not you");
     fixture_close (&f);
 }
 
@@ -248,10 +248,10 @@ TEST (g6_a_refusal_after_it_was_registered_once_is_not_final)
     fixture_t f;
     fixture_open (&f);
     fixture_register (&f);
-    session_link_lost (&f.session, WEFT_BROKER_LOST, "gone", f.now_us);
+    session_link_lost (&f.session, &f.session.post->link, WEFT_BROKER_LOST, "gone", f.now_us);
     fixture_next (&f);
     fixture_opened (&f);
-    session_link_ready (&f.session, f.now_us);
+    session_link_ready (&f.session, &f.session.post->link, f.now_us);
     fixture_welcome (&f);
     fixture_refuse (&f, WEFT_INVALID, "not you");
     CHECK_INT (f.session.state, SESSION_JOINING);
@@ -264,7 +264,7 @@ TEST (direct_calls_go_on_without_a_broker)
     fixture_t f;
     session_link_t *caller = fixture_serving (&f);
     fixture_add (&f, caller, 1);
-    session_link_lost (&f.session, WEFT_BROKER_LOST, "gone", f.now_us);
+    session_link_lost (&f.session, &f.session.post->link, WEFT_BROKER_LOST, "gone", f.now_us);
     fixture_run (&f);
     CHECK_INT (fixture_one (&f, caller, WIRE_REPLY)->status, WEFT_OK);
     fixture_close (&f);

@@ -192,7 +192,7 @@ TEST (a_broker_that_forgot_this_worker_waits_for_none_of_its_streams)
     fixture_t f;
     fixture_open (&f);
     fixture_register (&f);
-    session_link_t *broker = &f.session.link;
+    session_link_t *broker = &f.session.post->link;
     ask (&f, broker, 9, "T.Stream", 2, WIRE_NO_DEADLINE);
     weft_request_t *request = fixture_begin (&f);
     while (fixture_seen (&f, broker) == 0 || seen [0].kind != WIRE_BEAT)
@@ -266,8 +266,8 @@ TEST (streams_are_bounded_and_take_no_room_from_calls)
     fixture_t f;
     fixture_open (&f);
     fixture_register (&f);
-    session_link_t *broker = &f.session.link;
-    const uint64_t window = f.session.standing.window;
+    session_link_t *broker = &f.session.post->link;
+    const uint64_t window = f.session.post->standing.window;
     weft_request_t *requests [4];
     for (int i = 0; i < 4; i++) {
         ask (&f, broker, 10 + (uint64_t) i, "T.Stream", 5, WIRE_NO_DEADLINE);
@@ -291,7 +291,7 @@ TEST (a_long_stream_makes_no_worker_look_stuck)
     fixture_open (&f);
     fixture_register (&f);
     weft_request_t *request = begin (&f, fixture_caller (&f), 9, 5);
-    while (fixture_seen (&f, &f.session.link) == 0)
+    while (fixture_seen (&f, &f.session.post->link) == 0)
         fixture_next (&f);
     CHECK_INT (seen [0].kind, WIRE_BEAT);
     CHECK_INT (seen [0].load.in_flight, 0);
