@@ -12,6 +12,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include "keyed.h"
+#include "move.h"
 #include "session.h"
 
 #define LINGER_US      100000  /* callers that had not heard of the drain may be on their way this long, */
@@ -450,15 +451,16 @@ static bool peer_record (session_t *self, session_link_t *peer, const wire_recor
 
 /*  ------------------------------------------------------------------ the broker  */
 
-/*  An order to this worker names it; without a name the broker speaks of itself, and its GOODBYE will
- *  follow. */
-static void on_draining (session_t *self, const wire_record_t *record)
+/*  An order to this worker names it; without a name the broker speaks of itself. */
+static void on_draining (session_t *self, post_t *post, const wire_record_t *record)
 {
     mp_reader_t fields = record->fields;
     text_t text, worker;
 
-    if (record->field_count >= 2 && mp_read_str (&fields, &text.data, &text.size)
-        && mp_read_str (&fields, &worker.data, &worker.size) && text_is (worker, self->options.identity.uuid))
+    if (record->field_count < 2 || !mp_read_str (&fields, &text.data, &text.size)
+        || !mp_read_str (&fields, &worker.data, &worker.size))
+        post->standing.stopping = true;
+    else if (text_is (worker, self->options.identity.uuid))
         session_drain (self, self->now_us);
 }
 
@@ -497,7 +499,7 @@ static bool broker_record (session_t *self, post_t *post, const wire_record_t *r
             on_credit (self, &post->link, record);
             return true;
         case WIRE_DRAINING:
-            on_draining (self, record);
+            on_draining (self, post, record);
             return true;
         case WIRE_WELCOME:
         case WIRE_REFUSED:
@@ -574,6 +576,15 @@ void session_receive_fault (session_t *self, session_link_t *link, const char *f
 
 /*  ------------------------------------------------------------------ drain  */
 
+static void tell_broker (session_t *self, post_t *post)
+{
+    if (!post || !standing_connected (&post->standing))
+        return;
+    wire_write_draining (link_open_record (&post->link), "this worker is going away");
+    link_close_record (&post->link, NULL);
+    standing_fence (&post->standing, self->now_us);
+}
+
 void session_drain (session_t *self, int64_t now_us)
 {
     list_node_t *node = list_first (&self->peers);
@@ -592,11 +603,9 @@ void session_drain (session_t *self, int64_t now_us)
         wire_write_draining (link_open_record (peer), "this worker is going away");
         link_close_record (peer, NULL);
     }
-    if (standing_connected (&self->post->standing)) {
-        wire_write_draining (link_open_record (&self->post->link), "this worker is going away");
-        link_close_record (&self->post->link, NULL);
-        standing_fence (&self->post->standing, now_us);
-    }
+    move_stop (self);
+    tell_broker (self, self->post);
+    tell_broker (self, self->other);
     requests_drop_waiting (&self->requests, WEFT_DRAINING, "this worker is going away", self->now_us);
     requests_end_streams (&self->requests);
     session_settle (self);
@@ -621,13 +630,18 @@ static int64_t linger_by_us (const session_t *self)
     return by_us < self->part_by_us ? by_us : self->part_by_us;
 }
 
+static bool has_parted (const post_t *post)
+{
+    return !post || !standing_connected (&post->standing) || post->standing.fenced;
+}
+
 /*  Nothing more will come: the broker has seen that we drain, and the callers have left, those included
  *  that were just connecting; or they had their time. */
 static bool all_have_parted (const session_t *self)
 {
-    const bool broker = !standing_connected (&self->post->standing) || self->post->standing.fenced;
+    const bool brokers = has_parted (self->post) && has_parted (self->other);
     const bool callers = self->peers.count == 0 && self->now_us >= linger_by_us (self);
-    return (broker && callers) || self->now_us >= self->part_by_us;
+    return (brokers && callers) || self->now_us >= self->part_by_us;
 }
 
 static void finish_drain (session_t *self)
@@ -643,9 +657,11 @@ static void finish_drain (session_t *self)
         wire_write_goodbye (link_open_record (peer), "drained");
         link_close_record (peer, NULL);
     }
-    standing_leave (&self->post->standing, "drained");
-    if (!outbox_empty (&self->post->link.outbox))
-        link_set_dirty (&self->post->link);
+    for (post_t *post = self->posts; post < self->posts + POSTS; post++) {
+        standing_leave (&post->standing, "drained");
+        if (!outbox_empty (&post->link.outbox))
+            link_set_dirty (&post->link);
+    }
     self->state = SESSION_DONE;
 }
 
@@ -656,7 +672,8 @@ static uint64_t window_of (const session_t *self)
 {
     if (self->state == SESSION_DRAINING || self->state == SESSION_DONE)
         return 0;
-    return window_size (&self->window, self->requests.stuck) + self->post->link.streams;
+    const uint64_t size = window_size (&self->window, self->requests.stuck), held = move_held (self);
+    return (size > held ? size - held : 0) + self->post->link.streams;
 }
 
 static session_state_t state_of (const standing_t *standing)
@@ -669,6 +686,17 @@ static session_state_t state_of (const standing_t *standing)
         default:
             return SESSION_JOINING;
     }
+}
+
+/*  Moving may give the session another post, which has something to say. */
+static void settle_other (session_t *self)
+{
+    const post_t *before = self->post;
+    const wire_load_t load = load_of (self);
+
+    move_settle (self, &load);
+    if (self->post != before)
+        session_settle (self);
 }
 
 /*  Draws the consequences: requests of a lost broker, the window, what the heart has to say, the end of a
@@ -691,6 +719,8 @@ void session_settle (session_t *self)
     }
     if (!outbox_empty (&post->link.outbox))
         link_set_dirty (&post->link);
+    if (move_is_due (self))
+        settle_other (self);
 }
 
 void session_tick (session_t *self, int64_t now_us)
@@ -700,6 +730,7 @@ void session_tick (session_t *self, int64_t now_us)
         return;
     if (self->state != SESSION_DRAINING || standing_connected (&self->post->standing))
         standing_tick (&self->post->standing, now_us);
+    move_tick (self);
     window_tick (&self->window, now_us);
     if (now_us >= self->requests.sweep_us)
         requests_sweep (&self->requests, now_us);
@@ -719,6 +750,7 @@ int64_t session_next_us (const session_t *self)
         return DEADLINES_NEVER;
     if (self->state != SESSION_DRAINING || standing_connected (&self->post->standing))
         next_us = earlier (next_us, standing_next_us (&self->post->standing));
+    next_us = earlier (next_us, move_next_us (self));
     if (self->state == SESSION_DRAINING) {
         next_us = earlier (next_us, self->drain_by_us);
         if (self->requests.open.count == 0)

@@ -64,6 +64,8 @@ typedef struct session {
 
     post_t posts [POSTS];
     post_t *post;               /* where it serves, or wants to */
+    post_t *other;              /* that it moves to, or is leaving; NULL: none. See move.c */
+    bool leaving;
     window_t window;            /* for calls through the broker */
     uint64_t unsent;            /* of those, that ended since replies were last sent */
     session_reading_t reading;

@@ -51,14 +51,28 @@ static void beater (const weft_beat_answer_t *answer, weft_beat_t *next, void *a
         next->delay_ms = self->beat_ms;
 }
 
-void standing_init (standing_t *self, const standing_identity_t *identity, outbox_t *outbox,
-                      const char *const *brokers, uint64_t seed)
+static void rest (standing_t *self)
 {
-    *self = (standing_t){.identity = identity, .outbox = outbox, .backoff_us = BACKOFF_MIN_US};
-    dice_init (&self->dice, seed);
     heart_init (&self->heart);
     self->heart.beater = beater;
     self->heart.beater_arg = self;
+}
+
+/*  In turn, but for the one to avoid. */
+static void next_broker (standing_t *self)
+{
+    do
+        self->broker = (self->broker + 1) % self->broker_count;
+    while (self->broker == self->avoided);
+}
+
+void standing_init (standing_t *self, const standing_identity_t *identity, outbox_t *outbox,
+                      const char *const *brokers, uint64_t seed)
+{
+    *self = (standing_t){
+        .identity = identity, .outbox = outbox, .backoff_us = BACKOFF_MIN_US, .avoided = STANDING_NONE};
+    dice_init (&self->dice, seed);
+    rest (self);
     for (; *brokers; brokers++)
         learn (self, text_of (*brokers));
 }
@@ -66,6 +80,37 @@ void standing_init (standing_t *self, const standing_identity_t *identity, outbo
 void standing_start (standing_t *self, int64_t now_us)
 {
     self->open_at_us = now_us;
+}
+
+void standing_follow (standing_t *self, const standing_t *former, outbox_t *outbox, int64_t now_us)
+{
+    *self = (standing_t){
+        .identity = former->identity,
+        .outbox = outbox,
+        .dice = former->dice,
+        .beat_ms = former->beat_ms,
+        .stood = true, /* a refusal is not the end */
+        .incarnation = former->incarnation,
+        .broker_count = former->broker_count,
+        .broker = former->broker,
+        .avoided = former->broker,
+        .open_at_us = now_us,
+        .backoff_us = BACKOFF_MIN_US,
+        .slowest_us = former->slowest_us,
+    };
+    memcpy (self->brokers, former->brokers, sizeof self->brokers);
+    rest (self);
+    next_broker (self);
+}
+
+void standing_succeed (standing_t *self, const standing_t *former)
+{
+    self->avoided = STANDING_NONE;
+    self->stood = former->stood;
+    if (self->incarnation < former->incarnation)
+        self->incarnation = former->incarnation;
+    for (size_t i = 0; i < former->broker_count; i++)
+        learn (self, text_of (former->brokers [i]));
 }
 
 /*  ------------------------------------------------------------------ losing it  */
@@ -87,15 +132,13 @@ void standing_lost (standing_t *self, weft_status_t status, const char *text, in
     snprintf (self->text, sizeof self->text, "%s: %.*s", self->brokers [self->broker], WEFT_TEXT_MAX / 2,
               text);
     self->state = STANDING_DOWN;
-    self->welcome = false;
+    self->welcome = self->stopping = false;
     self->want_open = self->want_close = false;
     self->window_told = 0;
     self->fence = 0;
-    heart_init (&self->heart);
-    self->heart.beater = beater;
-    self->heart.beater_arg = self;
+    rest (self);
     outbox_clear (self->outbox);
-    self->broker = (self->broker + 1) % self->broker_count;
+    next_broker (self);
     self->open_at_us = now_us + jittered (self);
 }
 
@@ -230,6 +273,14 @@ void standing_fence (standing_t *self, int64_t now_us)
     heart_hurry (&self->heart, now_us);
 }
 
+void standing_withdraw (standing_t *self, int64_t now_us)
+{
+    wire_write_credit (outbox_open_record (self->outbox), 0, 0);
+    outbox_close_record (self->outbox, NULL);
+    self->window = self->window_told = 0;
+    standing_fence (self, now_us);
+}
+
 void standing_leave (standing_t *self, const char *text)
 {
     if (standing_connected (self)) {
@@ -273,7 +324,7 @@ standing_command_t standing_command (standing_t *self, const char **endpoint)
 {
     if (self->want_close) {
         self->want_close = false;
-        return STANDING_CLOSE;
+        return self->state == STANDING_LEFT ? STANDING_PART : STANDING_CLOSE;
     }
     if (!self->want_open)
         return STANDING_NOTHING;

@@ -30,8 +30,15 @@ typedef enum {
     STANDING_LEFT         /* by our own will */
 } standing_state_t;
 
+#define STANDING_NONE SIZE_MAX
+
 /*  What the owner of the sockets is to do. */
-typedef enum { STANDING_NOTHING, STANDING_OPEN, STANDING_CLOSE } standing_command_t;
+typedef enum {
+    STANDING_NOTHING,
+    STANDING_OPEN,
+    STANDING_CLOSE,
+    STANDING_PART         /* close when what was sent has left */
+} standing_command_t;
 
 typedef struct {
     standing_state_t state;
@@ -41,6 +48,7 @@ typedef struct {
     dice_t dice;
     int64_t beat_ms;            /* no longer than this between beats; 0: as the broker says */
     bool welcome;               /* the broker has answered HELLO */
+    bool stopping;              /* it has said that it will go */
     bool stood;                 /* was registered once: a later refusal is not final */
     codec_t codec;
     uint64_t body_max;          /* that the broker takes */
@@ -50,6 +58,7 @@ typedef struct {
     bool fence_wanted, fenced;
     char brokers [WEFT_BROKERS_MAX][WEFT_ENDPOINT_MAX + 1];
     size_t broker_count, broker; /* which is in use, or next */
+    size_t avoided;             /* not to be tried: the one that is still ours; STANDING_NONE: none */
     int64_t open_at_us, give_up_us, backoff_us;
     int64_t slowest_us;         /* the longest that an answer to a beat took */
     bool want_open, want_close;
@@ -61,6 +70,11 @@ void standing_init (standing_t *self, const standing_identity_t *identity, outbo
                       const char *const *brokers, uint64_t seed);
 void standing_start (standing_t *self, int64_t now_us);
 
+/*  Begins another standing beside one that stops: with the next broker, and never with that one's. When it takes that one's place
+ *  it knows what that one knew. */
+void standing_follow (standing_t *self, const standing_t *former, outbox_t *outbox, int64_t now_us);
+void standing_succeed (standing_t *self, const standing_t *former);
+
 /*  Events of the connection. After lost the owner closes it without being told. */
 void standing_ready (standing_t *self, int64_t now_us);
 void standing_lost (standing_t *self, weft_status_t status, const char *text, int64_t now_us);
@@ -70,6 +84,8 @@ bool standing_record (standing_t *self, const wire_record_t *record, int64_t now
 
 /*  Asks for a sign that the broker has read everything written so far: `fenced` will say so. */
 void standing_fence (standing_t *self, int64_t now_us);
+/*  Takes no more calls from here, with a fence behind it. */
+void standing_withdraw (standing_t *self, int64_t now_us);
 /*  Says GOODBYE and is gone. */
 void standing_leave (standing_t *self, const char *text);
 

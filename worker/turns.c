@@ -21,6 +21,7 @@
 #define TURN_US           200    /* of handlers before replies are sent */
 #define MONITOR_TURNS     16     /* a loop that never sleeps looks at its monitors this often */
 #define STALL_US          10000  /* before a peer that had no room is tried again */
+#define PART_MS           500    /* for what was sent to a broker that is left */
 #define LAST_FLUSH_US     500000 /* for what is still to be sent when it stops */
 
 #define WOKEN 16 /* from another thread; beside the marks of uplink.h and direct.h */
@@ -232,7 +233,7 @@ static void command (turns_t *self)
 
     while ((wanted = session_command (&self->session, &link, &endpoint)) != STANDING_NOTHING) {
         way_t *way = link->owner;
-        uplink_close (&way->uplink, 0);
+        uplink_close (&way->uplink, wanted == STANDING_PART ? PART_MS : 0);
         if (wanted == STANDING_OPEN) {
             uplink_open (&way->uplink, endpoint);
             way->news = true;

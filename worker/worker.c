@@ -42,6 +42,7 @@ struct weft_worker {
     void *context;
     bindings_t bindings;
     standing_state_t standing;    /* as last logged */
+    uint64_t incarnation;         /* so too */
     int64_t complain_us;
 
     /* between threads */
@@ -64,7 +65,7 @@ static void log_standing (weft_worker_t *self, int64_t now_us)
     const standing_t *standing = &self->turns.session.post->standing;
     const bool was = self->standing == STANDING_REGISTERED;
 
-    if (standing->state == STANDING_REGISTERED && !was)
+    if (standing->state == STANDING_REGISTERED && (!was || self->incarnation != standing->incarnation))
         log_info ("registered", log_text ("uuid", self->uuid),
                   log_text ("broker", standing->brokers [standing->broker]),
                   log_int ("incarnation", (int64_t) standing->incarnation));
@@ -75,6 +76,8 @@ static void log_standing (weft_worker_t *self, int64_t now_us)
     }
     if (standing->state == STANDING_REGISTERED || standing->state == STANDING_DOWN)
         self->standing = standing->state;
+    if (standing->state == STANDING_REGISTERED)
+        self->incarnation = standing->incarnation;
 }
 
 /*  Tells whoever waits what has changed. */

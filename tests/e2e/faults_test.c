@@ -289,22 +289,57 @@ TEST (a_broker_that_is_terminated_and_started_again_fails_no_routed_call)
     mesh_destroy (&mesh);
 }
 
+/*  They know each other's addresses. `both`: all of them, for who is to know both. */
+static void start_two_brokers (mesh_t *mesh, process_t *brokers [2], char endpoints [2][64], char both [160])
+{
+    for (int i = 0; i < 2; i++) {
+        brokers [i] = mesh_broker (mesh, NULL, NULL);
+        snprintf (endpoints [i], 64, "%s", mesh_endpoint (mesh));
+    }
+    snprintf (both, 160, "%s,%s", endpoints [0], endpoints [1]);
+    for (int i = 0; i < 2; i++) { /* now they can be told of each other */
+        process_signal (brokers [i], SIGTERM);
+        CHECK_INT (process_wait (brokers [i]), 0);
+        brokers [i] = mesh_broker (mesh, endpoints [i], "--peer-brokers", endpoints [!i], NULL);
+    }
+}
+
+/*  What a worker still has of a broker that stops keeps it from nothing at the other one. */
+TEST (a_worker_serves_at_the_next_broker_while_its_calls_end_at_the_one_that_stops)
+{
+    mesh_t *mesh = mesh_new ();
+    const call_log_t log = call_log (mesh);
+    process_t *brokers [2];
+    char endpoints [2][64], both [160];
+    start_two_brokers (mesh, brokers, endpoints, both);
+    mesh_worker (mesh, "--broker", both, NULL);
+    weft_client_t *first = weft_client_new (endpoints [0], NULL), *second = weft_client_new (endpoints [1], NULL);
+    weft_call_t *running = start_count (first, "Count.Next", "running", 20000,
+                                        &(weft_call_options_t){.via = WEFT_VIA_BROKER, .timeout_ms = 30000});
+    call_log_await (&log, 1);
+    process_signal (brokers [0], SIGTERM);
+    await_workers (second, "Foo", 1);
+    check_add_call (second, WEFT_VIA_BROKER, 1, 2);
+    CHECK (!weft_call_done (running));
+    CHECK (process_running (brokers [0]));
+    call_log_let_go (&log);
+    check_outcome (running, WEFT_OK, WEFT_EXECUTED_YES);
+    weft_call_destroy (&running);
+    CHECK_INT (process_wait (brokers [0]), 0);
+    check_add_call (second, WEFT_VIA_BROKER, 3, 4);
+    unsetenv ("WEFT_TEST_LOG");
+    weft_client_destroy (&first);
+    weft_client_destroy (&second);
+    mesh_destroy (&mesh);
+}
+
 /*  Two brokers that share nothing but their addresses: all move from one to the other and back. */
 TEST (a_rolling_restart_of_two_brokers_fails_no_call)
 {
     mesh_t *mesh = mesh_new ();
     process_t *brokers [2];
     char endpoints [2][64], both [160];
-    for (int i = 0; i < 2; i++) {
-        brokers [i] = mesh_broker (mesh, NULL, NULL);
-        snprintf (endpoints [i], sizeof endpoints [i], "%s", mesh_endpoint (mesh));
-    }
-    snprintf (both, sizeof both, "%s,%s", endpoints [0], endpoints [1]);
-    for (int i = 0; i < 2; i++) { /* now they can be told of each other */
-        process_signal (brokers [i], SIGTERM);
-        CHECK_INT (process_wait (brokers [i]), 0);
-        brokers [i] = mesh_broker (mesh, endpoints [i], "--peer-brokers", endpoints [!i], NULL);
-    }
+    start_two_brokers (mesh, brokers, endpoints, both);
     for (int i = 0; i < 2; i++)
         mesh_worker (mesh, "--broker", both, NULL);
     weft_client_t *client = weft_client_new (both, NULL);

@@ -516,7 +516,7 @@ static void command (model_t *self)
 
     while ((wanted = session_command (&self->session, &link, &endpoint)) != STANDING_NOTHING) {
         way_model_t *way = link->owner;
-        close_uplink (way, false);
+        close_uplink (way, wanted == STANDING_PART);
         if (wanted != STANDING_OPEN)
             continue;
         port_open (&way->uplink, self->process);

@@ -420,18 +420,23 @@ __attribute__ ((unused)) static void fixture_run (fixture_t *self)
 
 /*  ------------------------------------------------------------------ broker and callers  */
 
-static void fixture_welcome (fixture_t *self)
+static void fixture_welcome (fixture_t *self, session_link_t *link)
 {
     buffer_t records = fixture_records ();
     wire_write_welcome (&records, text_of ("msgpack"), WEFT_BODY_MAX, 100, "broker", NULL);
-    fixture_feed (self, &self->session.post->link, &records);
+    fixture_feed (self, link, &records);
+}
+
+static void fixture_answer (fixture_t *self, session_link_t *link, uint64_t sequence, uint64_t next_ms)
+{
+    buffer_t records = fixture_records ();
+    wire_write_beat_ok (&records, sequence, next_ms, 10000, NULL);
+    fixture_feed (self, link, &records);
 }
 
 static void fixture_beat_ok (fixture_t *self, uint64_t sequence, uint64_t next_ms)
 {
-    buffer_t records = fixture_records ();
-    wire_write_beat_ok (&records, sequence, next_ms, 10000, NULL);
-    fixture_feed (self, &self->session.post->link, &records);
+    fixture_answer (self, &self->session.post->link, sequence, next_ms);
 }
 
 __attribute__ ((unused)) static void fixture_refuse (fixture_t *self, weft_status_t status, const char *text)
@@ -458,7 +463,7 @@ static void fixture_register (fixture_t *self)
         fixture_next (self);
     while (!*fixture_opened (self));
     session_link_ready (&self->session, &self->session.post->link, self->now_us);
-    fixture_welcome (self);
+    fixture_welcome (self, self->link);
     fixture_beat_ok (self, 0, 3000);
     CHECK_INT (self->session.state, SESSION_SERVING);
     fixture_seen (self, &self->session.post->link);

@@ -21,7 +21,7 @@ TEST (g3_registration_is_the_first_beat_and_is_acknowledged_before_it_is_ready)
     CHECK_INT (seen [2].id, 0);
     CHECK_INT (seen [2].number, 4);
 
-    fixture_welcome (&f);
+    fixture_welcome (&f, &f.session.post->link);
     CHECK_INT (f.session.state, SESSION_JOINING);
     fixture_beat_ok (&f, 0, 3000);
     CHECK_INT (f.session.state, SESSION_SERVING);
@@ -226,7 +226,7 @@ static void check_refusal (weft_status_t status, bool before_welcome, session_st
     fixture_opened (&f);
     session_link_ready (&f.session, &f.session.post->link, f.now_us);
     if (!before_welcome)
-        fixture_welcome (&f);
+        fixture_welcome (&f, &f.session.post->link);
     fixture_refuse (&f, status, "not you");
     CHECK_INT (f.session.state, expected);
     CHECK_INT (f.session.post->standing.status, status);
@@ -252,7 +252,7 @@ TEST (g6_a_refusal_after_it_was_registered_once_is_not_final)
     fixture_next (&f);
     fixture_opened (&f);
     session_link_ready (&f.session, &f.session.post->link, f.now_us);
-    fixture_welcome (&f);
+    fixture_welcome (&f, &f.session.post->link);
     fixture_refuse (&f, WEFT_INVALID, "not you");
     CHECK_INT (f.session.state, SESSION_JOINING);
     fixture_register (&f);
