@@ -8,24 +8,14 @@
 #include "broker_harness.h"
 #include "input.h"
 #include "log.h"
+#include "talk.h"
 
-#define PLAYERS  6
-#define IDS_MAX  4096 /* of one player: beyond, nothing new is asked */
-
-/*  An id that a player asked under. */
-typedef struct {
-    uint64_t id;
-    unsigned asked;     /* so often, at most */
-    bool certain;       /* and surely once: an answer is due */
-    unsigned answered;
-} ask_t;
+#define PLAYERS 6
 
 typedef struct {
     peer_t *peer;           /* NULL: not connected */
-    uint64_t next_id;
-    ask_t *asks;
-    size_t ask_count;
-    uint64_t *held;         /* requests given to it that it has not answered */
+    asks_t asks;
+    uint64_t held [ASKS_MAX]; /* requests given to it that it has not answered */
     size_t held_count;
     uint64_t window;        /* the widest it ever said */
     bool guessed;           /* it answered what it was not given: its window proves nothing */
@@ -35,13 +25,6 @@ static player_t players [PLAYERS];
 
 /*  ------------------------------------------------------------------ who comes and goes  */
 
-static void forget (player_t *self)
-{
-    free (self->asks);
-    free (self->held);
-    *self = (player_t){0};
-}
-
 static void come (player_t *self)
 {
     static const char *const addresses [PLAYERS] = {"10.0.0.5", "10.0.0.5", "10.0.0.6", "127.0.0.1", "::1", ""};
@@ -50,16 +33,17 @@ static void come (player_t *self)
     self->peer = broker_peer_open (broker, &number, sizeof number, addresses [self - players], now_us);
     if (!self->peer)
         return;
-    self->next_id = 1;
-    self->asks = calloc (IDS_MAX, sizeof *self->asks);
-    self->held = calloc (IDS_MAX, sizeof *self->held);
+    asks_begin (&self->asks);
+    self->held_count = 0;
+    self->window = 0;
+    self->guessed = false;
 }
 
 static void part (player_t *self)
 {
     if (self->peer)
         lose (self->peer);
-    forget (self);
+    self->peer = NULL;
 }
 
 static void drop_doomed (void)
@@ -76,36 +60,19 @@ static void drop_doomed (void)
 
 /*  ------------------------------------------------------------------ what they are told  */
 
-static ask_t *ask_find (player_t *self, uint64_t id)
-{
-    for (size_t i = self->ask_count; i-- > 0;)
-        if (self->asks [i].id == id)
-            return &self->asks [i];
-    return NULL;
-}
-
-static void hear_answer (player_t *self, const wire_record_t *record)
-{
-    wire_info_t info;
-    ask_t *ask = ask_find (self, record->id);
-    CHECK (ask && ask->answered < ask->asked);
-    ask->answered += record->kind == WIRE_REPLY;
-    if (record->kind == WIRE_REPLY && mp_left (&record->extra))
-        CHECK (wire_read_info (record->extra, &info));
-}
-
 static void hear_request (player_t *self, const wire_record_t *record)
 {
     CHECK (self->peer->role == ROLE_WORKER && record->id != 0);
     for (size_t i = 0; i < self->held_count; i++)
         CHECK (self->held [i] != record->id);
-    CHECK (self->held_count < IDS_MAX);
+    CHECK (self->held_count < ASKS_MAX);
     self->held [self->held_count++] = record->id;
     CHECK (self->guessed || self->held_count <= self->window);
 }
 
-static void hear_record (player_t *self, const wire_record_t *record)
+static void hear_record (void *peer, const wire_record_t *record)
 {
+    player_t *self = peer;
     wire_welcome_t welcome;
     wire_refused_t refused;
     wire_beat_ok_t beat_ok;
@@ -123,7 +90,7 @@ static void hear_record (player_t *self, const wire_record_t *record)
         break;
     case WIRE_REPLY:
     case WIRE_ITEM:
-        hear_answer (self, record);
+        asks_hear (&self->asks, record);
         break;
     case WIRE_BEAT_OK:
         CHECK (wire_read_beat_ok (record, &beat_ok));
@@ -141,18 +108,10 @@ static void hear_record (player_t *self, const wire_record_t *record)
 static void hear (player_t *self, bool all)
 {
     message_t message;
-    wire_record_t record;
-    zmq_msg_t *attachment;
-    const char *fault = "";
-    int got;
 
     message_init (&message);
     while (self->peer && broker_take (broker, self->peer, &message, now_us)) {
-        message_cursor_t cursor = message_cursor (&message);
-        while ((got = message_next (&cursor, &record, &attachment, &fault)) > 0)
-            hear_record (self, &record);
-        CHECK_STR (got < 0 ? fault : "", "");
-        CHECK_INT (message.next, message.count);
+        talk_hear (&message, hear_record, self);
         message_clear (&message);
         if (!all)
             break;
@@ -161,16 +120,6 @@ static void hear (player_t *self, bool all)
 }
 
 /*  ------------------------------------------------------------------ what they say  */
-
-static uint64_t pick_id (input_t *input, player_t *self)
-{
-    const unsigned how = input_below (input, 8);
-    if (how == 7)
-        return input_number (input);
-    if (how > 4 && self->ask_count)
-        return self->asks [input_below (input, 256) % self->ask_count].id;
-    return self->next_id++;
-}
 
 static uint64_t pick_held (input_t *input, const player_t *self)
 {
@@ -194,7 +143,7 @@ static void write_request (input_t *input, player_t *self, buffer_t *out)
     static const char *const codecs [] = {"", "", "json", "raw", "xml"};
     static const uint32_t times [] = {5000, FOREVER, 1, 100, 0, 60000};
     const char *const method = methods [input_below (input, 10)];
-    const uint64_t id = pick_id (input, self);
+    const uint64_t id = asks_pick (&self->asks, input);
     const unsigned how = input_byte (input);
     const wire_options_t options = {.worker = text_of (how & 16 ? uuid (input_below (input, 4)) : ""),
                                     .codec = text_of (how & 32 ? codecs [input_below (input, 5)] : ""),
@@ -229,7 +178,7 @@ static void write_registry_request (input_t *input, player_t *self, buffer_t *ou
         method = how & 4 ? "weft.Registry.Odd" : "weft.Registry.Drain";
         codec_encode (codec, WEFT_IN (drain_args, &((drain_args){uuid (input_below (input, 4))})), &body, &error);
     }
-    wire_write_request (out, pick_id (input, self), text_of (method), how & 16 ? FOREVER : 1000, body.data, body.size,
+    wire_write_request (out, asks_pick (&self->asks, input), text_of (method), how & 16 ? FOREVER : 1000, body.data, body.size,
                         false, NULL);
     buffer_fini (&body);
 }
@@ -315,10 +264,10 @@ static void write_record (input_t *input, player_t *self, buffer_t *out)
         wire_write_credit (out, 0, input_number (input));
         break;
     case 7:
-        wire_write_credit (out, pick_id (input, self), input_number (input));
+        wire_write_credit (out, asks_pick (&self->asks, input), input_number (input));
         break;
     case 8:
-        wire_write_cancel (out, pick_id (input, self));
+        wire_write_cancel (out, asks_pick (&self->asks, input));
         break;
     case 9:
         write_register (input, out);
@@ -347,17 +296,6 @@ static void write_record (input_t *input, player_t *self, buffer_t *out)
 
 /*  ------------------------------------------------------------------ what must come of it  */
 
-static void expect_answer (player_t *self, uint64_t id, bool certain)
-{
-    ask_t *ask = ask_find (self, id);
-    if (!ask) {
-        ask = &self->asks [self->ask_count++];
-        *ask = (ask_t){.id = id};
-    }
-    ask->asked++;
-    ask->certain = ask->certain || certain;
-}
-
 static void note_reply (player_t *self, uint64_t id)
 {
     for (size_t i = 0; i < self->held_count; i++)
@@ -383,7 +321,7 @@ static void expect (player_t *self, message_t *message)
         case WIRE_REQUEST:
             if (record.id == 0 || (mp_left (&record.extra) && !wire_read_options (record.extra, &options)))
                 return;
-            expect_answer (self, record.id, certain);
+            asks_expect (&self->asks, record.id, certain);
             break;
         case WIRE_REPLY:
             note_reply (self, record.id);
@@ -400,52 +338,31 @@ static void expect (player_t *self, message_t *message)
         case WIRE_CANCEL:
             break;
         case WIRE_GOODBYE: /* what is open then is never answered */
-            for (size_t i = 0; i < self->ask_count; i++)
-                self->asks [i].certain = false;
+            for (size_t i = 0; i < self->asks.count; i++)
+                self->asks.all [i].certain = false;
             certain = false;
             break;
         default:
             certain = false;
         }
-}
-
-static void spoil (input_t *input, buffer_t *out)
-{
-    for (unsigned n = input_below (input, 4); n > 0 && out->size; n--) {
-        const size_t at = input_number (input) % out->size;
-        switch (input_below (input, 3)) {
-        case 0:
-            out->data [at] = input_byte (input);
-            break;
-        case 1:
-            buffer_truncate (out, at);
-            break;
-        default:
-            buffer_append (out, "\xdd\xff\xff\xff\xff", 1 + at % 5);
-        }
-    }
 }
 
 static void speak (input_t *input, player_t *self)
 {
-    static const uint8_t attachment [200];
     const unsigned how = input_byte (input);
     buffer_t *out = records ();
     message_t message;
 
-    if (self->ask_count > IDS_MAX - 1500 || self->held_count > IDS_MAX / 2) /* a frame of raw bytes holds fewer */
+    if (self->asks.count > ASKS_MAX - ASKS_ROOM || self->held_count > ASKS_MAX / 2)
         return;
     for (unsigned n = 1 + how % 4; n > 0; n--)
         write_record (input, self, out);
     if (how & 4)
-        spoil (input, out);
+        talk_spoil (input, out);
     hear (self, true); /* so that what it holds is what it was given before this */
     if (list_linked (&self->peer->doomed))
         return;
-    message_init (&message);
-    CHECK (message_add_bytes (&message, out->data, out->size));
-    for (unsigned n = how >> 6; n > 0; n--)
-        CHECK (message_add_bytes (&message, attachment, how % sizeof attachment));
+    talk_message (&message, out, how);
     expect (self, &message);
     broker_on_message (broker, self->peer, &message, now_us);
     message_fini (&message);
@@ -537,14 +454,14 @@ static void settle (void)
         if (players [i].peer && players [i].peer->role == ROLE_WORKER && players [i].peer->worker)
             part (&players [i]);
     for (int i = 0; i < PLAYERS; i++)
-        for (size_t n = 0; players [i].peer && n < players [i].ask_count; n++) {
-            say_cancel (players [i].peer, players [i].asks [n].id);
+        for (size_t n = 0; players [i].peer && n < players [i].asks.count; n++) {
+            say_cancel (players [i].peer, players [i].asks.all [n].id);
             drop_doomed ();
         }
     for (int i = 0; i < PLAYERS; i++) {
         hear (&players [i], true);
-        for (size_t n = 0; players [i].peer && n < players [i].ask_count; n++)
-            CHECK (!players [i].asks [n].certain || players [i].asks [n].answered > 0);
+        if (players [i].peer)
+            asks_check_answered (&players [i].asks);
     }
     CHECK_INT (broker_gauges (broker).calls, 0);
     CHECK_INT (broker_gauges (broker).queued, 0);

@@ -10,6 +10,7 @@
 #include "check.h"
 #include "input.h"
 #include "stage.h"
+#include "talk.h"
 
 #define CALLS_MAX 64
 #define HEARD_MAX 32
@@ -217,26 +218,8 @@ static void write_record (input_t *input, buffer_t *out)
     }
 }
 
-static void spoil (input_t *input, buffer_t *out)
-{
-    for (unsigned n = input_below (input, 4); n > 0 && out->size; n--) {
-        const size_t at = input_number (input) % out->size;
-        switch (input_below (input, 3)) {
-        case 0:
-            out->data [at] = input_byte (input);
-            break;
-        case 1:
-            buffer_truncate (out, at);
-            break;
-        default:
-            buffer_append (out, "\xdd\xff\xff\xff\xff", 1 + at % 5);
-        }
-    }
-}
-
 static void be_told (input_t *input)
 {
-    static const uint8_t attachment [200];
     const unsigned how = input_byte (input);
     buffer_t out;
     message_t message;
@@ -246,11 +229,8 @@ static void be_told (input_t *input)
     for (unsigned n = 1 + how % 4; n > 0; n--)
         write_record (input, &out);
     if (how & 4)
-        spoil (input, &out);
-    message_init (&message);
-    CHECK (message_add_bytes (&message, out.data, out.size));
-    for (unsigned n = how >> 6; n > 0; n--)
-        CHECK (message_add_bytes (&message, attachment, how % sizeof attachment));
+        talk_spoil (input, &out);
+    talk_message (&message, &out, how);
     channel_message (&stage.channel, target.alias, &message, stage.now_us);
     message_fini (&message);
     buffer_fini (&out);

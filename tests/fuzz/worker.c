@@ -8,25 +8,15 @@
 
 #include "input.h"
 #include "session_fixture.h"
+#include "talk.h"
 
 #define CALLERS     3
 #define LINKS       (CALLERS + 1) /* 0: the broker */
-#define IDS_MAX     4096          /* of one link: beyond, nothing new is asked */
 #define RUNNING_MAX 2             /* as the executor has lanes */
-
-/*  An id that was asked under, on the connection of now. */
-typedef struct {
-    uint64_t id;
-    unsigned asked;     /* so often, at most */
-    bool certain;       /* and surely once: an answer is due */
-    unsigned answered;
-} ask_t;
 
 typedef struct {
     session_link_t *link;   /* NULL: not connected */
-    uint64_t next_id;
-    ask_t asks [IDS_MAX];
-    size_t ask_count;
+    asks_t asks; /* on the connection of now */
 } player_t;
 
 static fixture_t fixture;
@@ -36,34 +26,22 @@ static size_t running_count;
 
 /*  ------------------------------------------------------------------ what it says  */
 
-static ask_t *ask_find (player_t *self, uint64_t id)
+static void hear_record (void *peer, const wire_record_t *record)
 {
-    for (size_t i = self->ask_count; i-- > 0;)
-        if (self->asks [i].id == id)
-            return &self->asks [i];
-    return NULL;
-}
-
-static void hear_record (player_t *self, const wire_record_t *record)
-{
+    player_t *self = peer;
     wire_register_t registered;
     wire_refused_t refused;
     wire_load_t load;
-    wire_info_t info;
     wire_hello_t hello;
     wire_welcome_t welcome;
     uint64_t sequence;
     const char *fault = "";
     text_t text;
-    ask_t *ask;
 
     switch (record->kind) {
     case WIRE_REPLY:
     case WIRE_ITEM:
-        ask = ask_find (self, record->id);
-        CHECK (ask && ask->answered < ask->asked);
-        ask->answered += record->kind == WIRE_REPLY;
-        CHECK (mp_left (&record->extra) == 0 || wire_read_info (record->extra, &info));
+        asks_hear (&self->asks, record);
         break;
     case WIRE_HELLO:
         CHECK (wire_read_hello (record, &hello, &fault));
@@ -94,20 +72,12 @@ static void hear_record (player_t *self, const wire_record_t *record)
 static void hear (player_t *self)
 {
     message_t message;
-    wire_record_t record;
-    zmq_msg_t *attachment;
-    const char *fault = "";
-    int got;
 
     if (!self->link || self->link->outbox.failed)
         return;
     message_init (&message);
     while (outbox_take (&self->link->outbox, &message)) {
-        message_cursor_t cursor = message_cursor (&message);
-        while ((got = message_next (&cursor, &record, &attachment, &fault)) > 0)
-            hear_record (self, &record);
-        CHECK_STR (got < 0 ? fault : "", "");
-        CHECK_INT (message.next, message.count);
+        talk_hear (&message, hear_record, self);
         message_clear (&message);
     }
     message_fini (&message);
@@ -118,8 +88,7 @@ static void hear (player_t *self)
 static void come (player_t *self)
 {
     self->link = session_peer_open (&fixture.session, NULL);
-    self->next_id = 1;
-    self->ask_count = 0;
+    asks_begin (&self->asks);
 }
 
 static void part (player_t *self)
@@ -133,8 +102,7 @@ static void connect_broker (void)
 {
     if (fixture.session.post->standing.state != STANDING_OPENING)
         return;
-    players [0].ask_count = 0;
-    players [0].next_id = 1;
+    asks_begin (&players [0].asks);
     players [0].link = &fixture.session.post->link;
     session_link_ready (&fixture.session, &fixture.session.post->link, fixture.now_us);
 }
@@ -170,16 +138,6 @@ static void shell (void)
 
 /*  ------------------------------------------------------------------ what they say  */
 
-static uint64_t pick_id (input_t *input, player_t *self)
-{
-    const unsigned how = input_below (input, 8);
-    if (how == 7)
-        return input_number (input);
-    if (how > 4 && self->ask_count)
-        return self->asks [input_below (input, 256) % self->ask_count].id;
-    return self->next_id++;
-}
-
 static void write_request (input_t *input, player_t *self, buffer_t *out)
 {
     static const char *const methods [] = {
@@ -189,7 +147,7 @@ static void write_request (input_t *input, player_t *self, buffer_t *out)
     static const uint32_t times [] = {5000, WIRE_NO_DEADLINE, 1, 100, 0, 60000};
     static const uint8_t meta [] = "\x81\xa6" "colour" "\xa1x";
     const char *const method = methods [input_below (input, 15)];
-    const uint64_t id = pick_id (input, self);
+    const uint64_t id = asks_pick (&self->asks, input);
     const unsigned how = input_byte (input);
     const wire_options_t options = {.worker = text_of (how & 16 ? UUID : ""),
                                     .codec = text_of (how & 32 ? codecs [input_below (input, 4)] : ""),
@@ -223,7 +181,7 @@ static void write_record (input_t *input, player_t *self, buffer_t *out)
         write_request (input, self, out);
         break;
     case 6:
-        wire_write_cancel (out, pick_id (input, self));
+        wire_write_cancel (out, asks_pick (&self->asks, input));
         break;
     case 7:
         wire_write_welcome (out, text_of (codecs [how % 4]), input_number (input), 10, "s", how & 8 ? brokers : NULL);
@@ -248,7 +206,7 @@ static void write_record (input_t *input, player_t *self, buffer_t *out)
         wire_write_goodbye (out, "now");
         break;
     case 12:
-        wire_write_credit (out, how & 1 ? 0 : pick_id (input, self), input_number (input));
+        wire_write_credit (out, how & 1 ? 0 : asks_pick (&self->asks, input), input_number (input));
         break;
     case 13:
     case 14:
@@ -263,17 +221,6 @@ static void write_record (input_t *input, player_t *self, buffer_t *out)
 
 /*  ------------------------------------------------------------------ what must come of it  */
 
-static void expect_answer (player_t *self, uint64_t id, bool certain)
-{
-    ask_t *ask = ask_find (self, id);
-    if (!ask) {
-        ask = &self->asks [self->ask_count++];
-        *ask = (ask_t){.id = id};
-    }
-    ask->asked++;
-    ask->certain = ask->certain || certain;
-}
-
 /*  Reads what is about to be said. Nothing is certain behind a record that may end the connection. */
 static void expect (player_t *self, message_t *message)
 {
@@ -286,44 +233,23 @@ static void expect (player_t *self, message_t *message)
 
     while (message_next (&cursor, &record, &attachment, &fault) > 0)
         if (record.kind == WIRE_REQUEST)
-            expect_answer (self, record.id, certain);
+            asks_expect (&self->asks, record.id, certain);
         else if (record.kind != WIRE_CANCEL && record.kind != WIRE_CREDIT && record.kind != WIRE_REPLY)
             certain = false;
 }
 
-static void spoil (input_t *input, buffer_t *out)
-{
-    for (unsigned n = input_below (input, 4); n > 0 && out->size; n--) {
-        const size_t at = input_number (input) % out->size;
-        switch (input_below (input, 3)) {
-        case 0:
-            out->data [at] = input_byte (input);
-            break;
-        case 1:
-            buffer_truncate (out, at);
-            break;
-        default:
-            buffer_append (out, "\xdd\xff\xff\xff\xff", 1 + at % 5);
-        }
-    }
-}
-
 static void speak (input_t *input, player_t *self)
 {
-    static const uint8_t attachment [200];
     const unsigned how = input_byte (input);
     buffer_t out = fixture_records ();
     message_t message;
 
-    if (self->ask_count < IDS_MAX - 1500) { /* a frame of raw bytes holds fewer */
+    if (self->asks.count < ASKS_MAX - ASKS_ROOM) {
         for (unsigned n = 1 + how % 4; n > 0; n--)
             write_record (input, self, &out);
         if (how & 4)
-            spoil (input, &out);
-        message_init (&message);
-        CHECK (message_add_bytes (&message, out.data, out.size));
-        for (unsigned n = how >> 6; n > 0; n--)
-            CHECK (message_add_bytes (&message, attachment, how % sizeof attachment));
+            talk_spoil (input, &out);
+        talk_message (&message, &out, how);
         expect (self, &message);
         fixture.may_run = how & 8;
         fixture_receive (&fixture, self->link, &message);
@@ -435,9 +361,9 @@ static void settle (void)
     shell ();
     for (int i = 0; i < LINKS; i++) {
         hear (&players [i]);
-        for (size_t n = 0; players [i].link && n < players [i].ask_count; n++)
-            if (i == 0 ? standing_connected (&fixture.session.post->standing) : players [i].link->state == LINK_WELCOME)
-                CHECK (!players [i].asks [n].certain || players [i].asks [n].answered > 0);
+        if (players [i].link &&
+            (i == 0 ? standing_connected (&fixture.session.post->standing) : players [i].link->state == LINK_WELCOME))
+            asks_check_answered (&players [i].asks);
     }
     CHECK_INT (session_in_flight (&fixture.session), 0);
     CHECK_INT (fixture.session.requests.stuck, 0);
