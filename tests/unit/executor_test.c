@@ -337,27 +337,34 @@ TEST (the_lead_can_be_lost_again_and_again)
     lead_to_the_end (1, lead_and_lose_often);
 }
 
+/*  Goes on where the leader before it stopped: on a machine with much to do a quick job, too, may cost its thread the lead. */
 static bool lead_a_mix (void *arg, executor_t *executor, executor_job_t *taken)
 {
-    enum { COUNT = 3000 };
-    static task_t away [COUNT];
-    executor_batch_t done;
+    enum { COUNT = 3000, LOSSES_MAX = COUNT / 10 };
+    static task_t here [COUNT], away [COUNT];
+    static executor_batch_t done;
+    static size_t at, lost, lost_here;
+    const task_t *task = taken ? CONTAINER_OF (taken, task_t, job) : NULL;
     (void) arg;
-    CHECK (!taken);
 
-    executor_batch_init (&done);
-    for (size_t i = 0; i < COUNT; i++) {
-        task_t here = {.job.run = run};
-        away [i] = (task_t){.job.run = run};
+    if (!taken)
+        executor_batch_init (&done);
+    CHECK (!taken || ++lost < LOSSES_MAX);
+    lost_here += task >= here && task < here + COUNT;
+    while (at < COUNT) {
+        const size_t i = at++;
+        here [i] = away [i] = (task_t){.job.run = run};
         submit (executor, &away [i]);
         executor_collect (executor, &done, false);
-        if (executor_may_run (executor) && !executor_run (executor, &here.job, run, late))
-            CHECK (!"lost the lead in a quick job");
+        if (executor_may_run (executor) && !executor_run (executor, &here [i].job, run, late))
+            return false;
         executor_job_t *back = executor_take_back (executor);
-        if (back && executor_run (executor, back, run, late))
+        if (back && !executor_run (executor, back, run, late))
+            return false;
+        if (back)
             executor_batch_add (&done, back);
     }
-    collect (executor, &done, COUNT);
+    collect (executor, &done, COUNT + lost_here);
     for (size_t i = 0; i < COUNT; i++)
         CHECK_INT (away [i].ran, 1);
     CHECK (most <= 2);
