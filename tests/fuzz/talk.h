@@ -21,6 +21,8 @@ typedef struct {
     unsigned asked;     /* so often, at most */
     bool certain;       /* and surely once: an answer is due */
     unsigned answered;
+    uint64_t credit;    /* of a stream: items that it may have at most */
+    uint64_t items;     /* that it had */
 } ask_t;
 
 /*  Those of one connection. */
@@ -42,6 +44,13 @@ static inline ask_t *asks_find (asks_t *self, uint64_t id)
         if (self->all [i].id == id)
             return &self->all [i];
     return NULL;
+}
+
+static inline void asks_credit (asks_t *self, uint64_t id, uint64_t items)
+{
+    ask_t *ask = asks_find (self, id);
+    if (ask)
+        ask->credit = items < UINT64_MAX - ask->credit ? ask->credit + items : UINT64_MAX;
 }
 
 static inline void asks_expect (asks_t *self, uint64_t id, bool certain)
@@ -71,6 +80,14 @@ static inline void asks_check_answered (const asks_t *self)
         CHECK (!self->all [i].certain || self->all [i].answered > 0);
 }
 
+/*  Items come in order, and no more than were asked for; unless the id was asked under twice. */
+static inline void asks_hear_item (asks_t *self, const wire_record_t *record)
+{
+    ask_t *ask = asks_find (self, record->id);
+    CHECK (ask && (ask->asked > 1 || (record->number == ask->items && ask->items < ask->credit)));
+    ask->items++;
+}
+
 /*  Mostly the next id, or one that was asked under already, now and then any. */
 static inline uint64_t asks_pick (asks_t *self, input_t *input)
 {
@@ -83,6 +100,15 @@ static inline uint64_t asks_pick (asks_t *self, input_t *input)
 }
 
 /*  ------------------------------------------------------------------ what they say  */
+
+/*  A few request keys, the longest there may be, and one that is longer. */
+static inline text_t talk_request_key (unsigned which)
+{
+    static char long_key [WEFT_REQUEST_KEY_MAX + 1];
+    static const char *const keys [] = {"key", "another", "", "third", "key", "key"};
+    memset (long_key, 'k', sizeof long_key);
+    return which % 8 < 6 ? text_of (keys [which % 8]) : (text_t){long_key, sizeof long_key - which % 2};
+}
 
 static inline void talk_spoil (input_t *input, buffer_t *out)
 {

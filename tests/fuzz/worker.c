@@ -12,7 +12,7 @@
 
 #define CALLERS     3
 #define LINKS       (CALLERS + 1) /* 0: the broker */
-#define RUNNING_MAX 2             /* as the executor has lanes */
+#define RUNNING_MAX 6             /* as the executor has lanes, and a thread for each stream */
 
 typedef struct {
     session_link_t *link;   /* NULL: not connected */
@@ -39,8 +39,10 @@ static void hear_record (void *peer, const wire_record_t *record)
     text_t text;
 
     switch (record->kind) {
-    case WIRE_REPLY:
     case WIRE_ITEM:
+        asks_hear_item (&self->asks, record);
+        /* fall through */
+    case WIRE_REPLY:
         asks_hear (&self->asks, record);
         break;
     case WIRE_HELLO:
@@ -122,6 +124,7 @@ static void shell (void)
     session_link_t *link;
 
     fixture_take (&fixture);
+    session_send_items (&fixture.session, fixture.now_us);
     if (players [0].link && players [0].link->outbox.failed)
         lose_broker ();
     while ((command = session_command (&fixture.session, &fixture.link, &endpoint)) != STANDING_NOTHING) {
@@ -142,16 +145,19 @@ static void write_request (input_t *input, player_t *self, buffer_t *out)
 {
     static const char *const methods [] = {
         "T.Add", "T.AddHere", "T.Echo", "T.Fill", "T.Say", "T.Nothing", "T.Meta", "T.Divide", "T.None", "U.X", "bad",
-        "weft.Worker.Ping", "weft.Worker.Stats", "weft.Worker.Describe", "weft.Worker.Odd"};
+        "weft.Worker.Ping", "weft.Worker.Stats", "weft.Worker.Describe", "weft.Worker.Odd", "T.Stream", "T.Count", "T.CountHere",
+        "T.Stream"};
     static const char *const codecs [] = {"msgpack", "json", "raw", "xml"};
     static const uint32_t times [] = {5000, WIRE_NO_DEADLINE, 1, 100, 0, 60000};
     static const uint8_t meta [] = "\x81\xa6" "colour" "\xa1x";
-    const char *const method = methods [input_below (input, 15)];
+    const char *const method = methods [input_below (input, 19)];
     const uint64_t id = asks_pick (&self->asks, input);
-    const unsigned how = input_byte (input);
+    const unsigned how = input_byte (input), key = how & 64 ? input_byte (input) : 0;
+    const bool streams = strcmp (method, "T.Stream") == 0;
     const wire_options_t options = {.worker = text_of (how & 16 ? UUID : ""),
                                     .codec = text_of (how & 32 ? codecs [input_below (input, 4)] : ""),
-                                    .request_key = text_of (how & 64 ? "key" : ""),
+                                    .request_key = key & 8 || !streams ? talk_request_key (how & 64 ? key : 2) : text_of (""),
+                                    .credit = streams != (bool) (key & 16) ? input_number (input) : 0,
                                     .meta = mp_reader (meta, how & 64 ? sizeof meta - 1 : 0)};
     size_t size;
     const uint8_t *body = input_bytes (input, &size);
@@ -226,15 +232,20 @@ static void expect (player_t *self, message_t *message)
 {
     message_cursor_t cursor = message_cursor (message);
     wire_record_t record;
+    wire_options_t options;
     zmq_msg_t *attachment;
     const char *fault;
     bool certain = self->link->broker ? standing_connected (&fixture.session.post->standing) && fixture.session.post->standing.welcome
                                       : self->link->state == LINK_WELCOME;
 
     while (message_next (&cursor, &record, &attachment, &fault) > 0)
-        if (record.kind == WIRE_REQUEST)
+        if (record.kind == WIRE_REQUEST) {
             asks_expect (&self->asks, record.id, certain);
-        else if (record.kind != WIRE_CANCEL && record.kind != WIRE_CREDIT && record.kind != WIRE_REPLY)
+            if (wire_read_options (record.extra, &options))
+                asks_credit (&self->asks, record.id, options.credit);
+        } else if (record.kind == WIRE_CREDIT)
+            asks_credit (&self->asks, record.id, record.number);
+        else if (record.kind != WIRE_CANCEL && record.kind != WIRE_REPLY)
             certain = false;
 }
 
@@ -279,6 +290,48 @@ static void end_one (unsigned which)
     fixture_end (&fixture, request);
 }
 
+/*  A handler of a stream says some items, and does not wait. */
+static void say_items (input_t *input)
+{
+    static const char bytes [40000];
+    const unsigned how = input_byte (input);
+    const size_t size = how & 8 ? 0 : how & 16 ? 3000 : how & 32 ? sizeof bytes : how;
+
+    if (running_count == 0 || !running [how % running_count]->stream)
+        return;
+    weft_request_t *request = running [how % running_count];
+    for (unsigned n = 1 + how / 64; n > 0 && stream_may_put (request->stream); n--)
+        weft_request_send_item (request, &(weft_bytes){bytes, size});
+}
+
+/*  There is no thread for the next one, if it is a stream. */
+static void fail_thread (void)
+{
+    executor_job_t *job = fixture_take (&fixture) ? fixture.held.first : NULL;
+    if (job && CONTAINER_OF (job, weft_request_t, job)->stream)
+        session_no_thread (&fixture.session, executor_batch_take (&fixture.held), fixture.now_us);
+}
+
+static void act_rarely (input_t *input, unsigned what)
+{
+    switch (what) {
+    case 0:
+        session_drain (&fixture.session, fixture.now_us);
+        break;
+    case 1:
+        session_quit (&fixture.session, fixture.now_us);
+        break;
+    case 2:
+        session_cancel_all (&fixture.session);
+        break;
+    case 3:
+        fixture_tick (&fixture, (int64_t) 1 << (25 + input_below (input, 20))); /* up to a year: a clock that jumps */
+        break;
+    default:
+        say_items (input);
+    }
+}
+
 static void act (input_t *input)
 {
     const unsigned what = input_byte (input);
@@ -309,8 +362,7 @@ static void act (input_t *input)
         end_one (what % LINKS);
         break;
     case 10:
-        if (input_below (input, 8) == 0)
-            session_drain (&fixture.session, fixture.now_us);
+        act_rarely (input, input_below (input, 16));
         break;
     case 11:
         if (self->link)
@@ -320,6 +372,12 @@ static void act (input_t *input)
     case 13:
         if (session_next_us (&fixture.session) != DEADLINES_NEVER)
             fixture_next (&fixture);
+        break;
+    case 14:
+        say_items (input);
+        break;
+    case 15:
+        fail_thread ();
         break;
     default:
         if (!self->link && self == &players [0])
@@ -344,8 +402,12 @@ static session_options_t options_of (input_t *input)
         options.queue_max = 0;
     if (how & 8)
         options.peers_max = 1;
-    if (how & 16)
+    if (how & 16) {
+        const unsigned more = input_byte (input);
         options.beat_ms = 1 + how / 32;
+        options.streams_max = more % 4;
+        options.replies = (replies_limits_t){.count_max = more / 4 % 4, .bytes_max = more & 16 ? 100 : 0, .age_us = more & 32 ? MS : 0};
+    }
     return options;
 }
 

@@ -86,7 +86,7 @@ static int64_t fixture_runs, fixture_runs_of [100];
 static weft_status_t count_runs (weft_request_t *request, const void *args, void *reply)
 {
     (void) request;
-    fixture_runs_of [*(const int64_t *) args % 100]++;
+    fixture_runs_of [*(const uint64_t *) args % 100]++;
     *(int64_t *) reply = ++fixture_runs;
     return WEFT_OK;
 }
