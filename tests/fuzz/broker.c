@@ -22,6 +22,7 @@ typedef struct {
 } player_t;
 
 static player_t players [PLAYERS];
+static uint64_t beats;
 
 /*  ------------------------------------------------------------------ who comes and goes  */
 
@@ -144,10 +145,11 @@ static void write_request (input_t *input, player_t *self, buffer_t *out)
     static const uint32_t times [] = {5000, FOREVER, 1, 100, 0, 60000};
     const char *const method = methods [input_below (input, 10)];
     const uint64_t id = asks_pick (&self->asks, input);
-    const unsigned how = input_byte (input);
+    const unsigned how = input_byte (input), more = how & 64 ? input_byte (input) : 0;
     const wire_options_t options = {.worker = text_of (how & 16 ? uuid (input_below (input, 4)) : ""),
                                     .codec = text_of (how & 32 ? codecs [input_below (input, 5)] : ""),
-                                    .request_key = text_of (how & 64 ? "key" : "")};
+                                    .request_key = talk_request_key (how & 64 ? more : 2),
+                                    .credit = more & 8 ? input_number (input) : 0};
     size_t size;
     const uint8_t *body = input_bytes (input, &size);
     wire_write_request (out, id, text_of (method), times [how % 6], body, size, how & 128, &options);
@@ -231,9 +233,34 @@ static void write_register (input_t *input, buffer_t *out)
     wire_write_register_end (out, lists [which / 8 % 5], 2, NULL, "h", 1, which / 64);
 }
 
+/*  A beat as a worker says it, or one with whatever numbers. */
+static void write_beat (input_t *input, buffer_t *out)
+{
+    const uint64_t sequence = input_number (input);
+    const unsigned how = input_byte (input);
+    wire_load_t load = {how % 4, 2, how & 8 ? 3600000 : 0, how & 16 ? 1 : 0};
+    if (how & 128)
+        load = (wire_load_t){input_number (input), input_number (input), input_number (input), input_number (input)};
+    wire_write_beat (out, sequence, &load);
+}
+
+static void write_reply (input_t *input, player_t *self, buffer_t *out)
+{
+    const uint64_t id = pick_held (input, self);
+    const unsigned how = input_byte (input), more = how & 64 ? input_byte (input) : 0;
+    wire_info_t info = wire_info_none ();
+    size_t size;
+    const uint8_t *bytes = input_bytes (input, &size);
+
+    info.executed = (int) (more % 4) - 1;
+    info.text = text_of (more & 4 ? "why" : "");
+    info.retry_after_ms = more & 8 ? input_number (input) : 0;
+    info.handler_us = info.queue_us = more & 16 ? input_number (input) : 0;
+    wire_write_reply (out, id, (weft_status_t) (how % 32), bytes, size, how & 128, &info);
+}
+
 static void write_record (input_t *input, player_t *self, buffer_t *out)
 {
-    const wire_load_t load = {input_left (input) % 3, input_left (input) % 7, 0, 0};
     static const char *const brokers [] = {"tcp://b:1", NULL};
     size_t size;
     const uint8_t *bytes;
@@ -247,17 +274,13 @@ static void write_record (input_t *input, player_t *self, buffer_t *out)
         write_request (input, self, out);
         break;
     case 3:
-    case 4: {
-        const uint64_t id = pick_held (input, self);
-        const unsigned how = input_byte (input);
-        bytes = input_bytes (input, &size);
-        wire_write_reply (out, id, (weft_status_t) (how % 32), bytes, size, how & 128, NULL);
+    case 4:
+        write_reply (input, self, out);
         break;
-    }
     case 5: {
-        const uint64_t id = pick_held (input, self);
+        const uint64_t id = pick_held (input, self), index = input_number (input);
         bytes = input_bytes (input, &size);
-        wire_write_item (out, id, 1, bytes, size, size == 7);
+        wire_write_item (out, id, index, bytes, size, size == 7);
         break;
     }
     case 6:
@@ -273,7 +296,7 @@ static void write_record (input_t *input, player_t *self, buffer_t *out)
         write_register (input, out);
         break;
     case 10:
-        wire_write_beat (out, input_number (input), &load);
+        write_beat (input, out);
         break;
     case 11:
         wire_write_draining (out, "soon");
@@ -402,16 +425,28 @@ static broker_settings_t settings_of (input_t *input)
 static void wait_for (input_t *input)
 {
     const unsigned how = input_byte (input);
-    const int64_t us = (int64_t) 1 << how % 25;
     if (how < 200)
-        pass (us);
+        pass ((int64_t) 1 << how % 25);
     else
-        broker_tick (broker, now_us += us); /* as one who was stalled */
+        broker_tick (broker, now_us += (int64_t) 1 << how % 45); /* as one who was stalled, for up to half a year */
+}
+
+/*  Beats as they should be, and time for them to pass: a worker's state comes to be known. */
+static void beat (input_t *input, player_t *self)
+{
+    const unsigned how = input_byte (input);
+    const wire_load_t load = {how % 4, 2, how & 8 ? 3600000 : 0, how & 16 ? beats : 1};
+    for (unsigned n = 1 + how / 64; n > 0 && self->peer && self->peer->worker; n--) {
+        say_load (self->peer, ++beats, load);
+        drop_doomed ();
+        if (how & 32)
+            pass (S);
+    }
 }
 
 static void act (input_t *input)
 {
-    const unsigned what = input_byte (input);
+    unsigned what = input_byte (input);
     player_t *self = &players [what % PLAYERS];
     broker_settings_t settings;
 
@@ -431,8 +466,11 @@ static void act (input_t *input)
             broker_on_fault (broker, self->peer, "too many frames", now_us);
         break;
     case 5:
-        if (input_below (input, 4) == 0)
+        what = input_byte (input);
+        if (what % 4 == 0)
             broker_drain (broker, now_us);
+        else
+            beat (input, self);
         break;
     case 6:
         settings = settings_of (input);
@@ -498,6 +536,7 @@ int LLVMFuzzerTestOneInput (const uint8_t *data, size_t size)
 {
     input_t input = input_of (data, size);
 
+    beats = 0;
     weft_log_set (WEFT_LOG_DEBUG, check_event, NULL);
     start_with (settings_of (&input));
     while (input_left (&input))
@@ -505,6 +544,11 @@ int LLVMFuzzerTestOneInput (const uint8_t *data, size_t size)
     input_over ();
     check_rest ();
     settle ();
+    if (broker->draining) {
+        broker_stop (broker, now_us);
+        for (int i = 0; i < PLAYERS; i++)
+            hear (&players [i], true);
+    }
     for (int i = 0; i < PLAYERS; i++)
         part (&players [i]);
     if (!broker->draining)

@@ -15,33 +15,56 @@
 #define CALLS_MAX 64
 #define HEARD_MAX 32
 
-static struct {
+typedef struct {
     weft_call_t *call;
     int64_t due_us;
-} calls [CALLS_MAX];
+    uint64_t taken;     /* of a stream */
+} game_call_t;
+
+static game_call_t calls [CALLS_MAX];
 static size_t call_count;
 static uint64_t started, ended;
 
 /*  Requests that went out lately: what a reply should be to, if it is to find anybody. */
-static struct {
+typedef struct {
     uint64_t alias, id;
-    bool watch;
-} heard [HEARD_MAX], target;
+    bool watch, stream;
+    uint64_t credit, index; /* of a stream: items it may have, and the next one's place */
+} heard_t;
+
+static heard_t heard [HEARD_MAX], any, *target;
 static size_t heard_count;
+static bool spoilt; /* some item may say that it is another */
 
 /*  ------------------------------------------------------------------ what it says  */
 
+static void hear_request (const stage_record_t *record)
+{
+    const size_t at = heard_count++ % HEARD_MAX;
+    for (size_t i = 0; i < HEARD_MAX && i < heard_count - 1; i++)
+        CHECK (i == at || heard [i].id != record->id);
+    CHECK (record->id > 0 && record->remaining_ms > 0);
+    heard [at] = (heard_t){.alias = record->alias, .id = record->id, .credit = record->credit,
+                           .watch = strcmp (record->method, "weft.Registry.Watch") == 0, .stream = record->credit > 0};
+}
+
+static void hear_credit (const stage_record_t *record)
+{
+    CHECK (record->id > 0 && record->number > 0);
+    for (size_t i = 0; i < HEARD_MAX && i < heard_count; i++)
+        if (heard [i].id == record->id) {
+            CHECK (heard [i].stream);
+            heard [i].credit += record->number;
+        }
+}
+
 static void hear (void)
 {
-    for (const stage_record_t *record; (record = stage_record (WIRE_REQUEST)); heard_count++) {
-        const size_t at = heard_count % HEARD_MAX;
-        heard [at].alias = record->alias;
-        heard [at].id = record->id;
-        heard [at].watch = strcmp (record->method, "weft.Registry.Watch") == 0;
-        CHECK (record->id > 0 && record->remaining_ms > 0);
-        for (size_t i = 0; i < HEARD_MAX && i < heard_count; i++)
-            CHECK (i == at || heard [i].id != record->id);
-    }
+    for (const stage_record_t *record; (record = stage_any_record ());)
+        if (record->kind == WIRE_REQUEST)
+            hear_request (record);
+        else if (record->kind == WIRE_CREDIT)
+            hear_credit (record);
     stage_forget ();
 }
 
@@ -50,23 +73,24 @@ static void hear (void)
 static void start_call (input_t *input)
 {
     static const char *const methods [] = {"Test.Get", "Test.Set", "Test.None", "Other.Get", "weft.Registry.List",
-                                           "weft.Worker.Ping", "bad", ""};
+                                           "weft.Worker.Ping", "bad", "", "Test.None", "Test.None"};
     static const char *const workers [] = {NULL, "w1", "w5", "nobody"};
-    const char *const method = methods [input_below (input, 8)];
-    const unsigned how = input_byte (input), who = input_byte (input);
+    const char *const method = methods [input_below (input, 10)];
+    const unsigned how = input_byte (input), who = input_byte (input), more = input_byte (input);
+    const uint64_t window = more < 128 ? 0 : 1 + more / 9 % 4 * (more & 64);
     const weft_call_options_t options = {.timeout_ms = 1 << how % 10,
                                          .connect_timeout_ms = 1 << who % 10,
                                          .via = (weft_via_t) (how / 64),
-                                         .balance = (weft_balance_t) input_below (input, 9),
+                                         .balance = (weft_balance_t) (more % 9),
                                          .retry = (weft_retry_t) (how / 16 % 4 + (how & 1)),
-                                         .backup_ms = (int) (who % 4),
+                                         .backup_ms = (int) (who % 4) * 3,
                                          .key = who & 16 ? "key" : NULL,
                                          .worker = who & 32 ? workers [who / 64] : NULL,
                                          .request_key = who & 16 ? "request" : NULL};
     if (call_count == CALLS_MAX)
         return;
-    calls [call_count].call = stage_call (method, &options);
-    calls [call_count++].due_us = stage.now_us + options.timeout_ms * STAGE_MS;
+    calls [call_count++] = (game_call_t){.call = window ? stage_stream (method, window, &options) : stage_call (method, &options),
+                                         .due_us = stage.now_us + options.timeout_ms * STAGE_MS};
     started++;
 }
 
@@ -81,6 +105,34 @@ static void end_call (size_t at)
     stage_free (call);
     calls [at] = calls [--call_count];
     ended++;
+}
+
+/*  No stream holds or expects more than its window; the items that are taken are there in the order in which they were sent. */
+static void check_streams (void)
+{
+    for (size_t i = 0; i < call_count; i++) {
+        const intake_t *intake = calls [i].call->intake;
+        CHECK (!intake || intake->held + intake->promised <= intake->window);
+    }
+}
+
+static void take_items (input_t *input)
+{
+    const unsigned how = input_byte (input);
+    game_call_t *chosen = call_count ? &calls [how % call_count] : NULL;
+    if (!chosen || !chosen->call->intake)
+        return;
+    for (unsigned n = 1 + how / 64; n > 0; n--) {
+        intake_item_t *item = channel_take_item (&stage.channel, chosen->call, stage.now_us);
+        if (!item)
+            return;
+        chosen->taken++;
+        CHECK (chosen->call->intake->taken == chosen->taken && item->size <= stage.channel.options.body_max);
+        if (item->size && !item->attached && !spoilt)
+            CHECK_INT (*(const uint8_t *) intake_bytes (item), (uint8_t) (chosen->taken - 1));
+    }
+    if (how & 32)
+        channel_spoil_item (&stage.channel, chosen->call, "it does not fit", stage.now_us);
 }
 
 /*  Those that are over; none may be open beyond its time. */
@@ -100,12 +152,13 @@ static void aim (input_t *input)
 {
     const size_t known = heard_count < HEARD_MAX ? heard_count : HEARD_MAX;
     const unsigned which = input_byte (input);
+    target = &any;
     if (known && which < 224)
-        target = heard [which % known];
+        target = &heard [which % known];
     else {
-        target.alias = input_number (input) % (stage.channel.endpoints.by_alias.last + 2);
-        target.id = which & 1 ? input_number (input) : stage.channel.requests.last + which / 2 % 2;
-        target.watch = which & 4;
+        any = (heard_t){.watch = which & 4};
+        any.alias = input_number (input) % (stage.channel.endpoints.by_alias.last + 2);
+        any.id = which & 1 ? input_number (input) : stage.channel.requests.last + which / 2 % 2;
     }
 }
 
@@ -152,11 +205,12 @@ static void write_list (input_t *input, buffer_t *out)
     for (unsigned i = 0; i < methods; i++) {
         mp_write_array (&body, 2);
         mp_write_text (&body, names [i]);
-        mp_write_uint (&body, how / 2 % 2);
+        mp_write_uint (&body, i == 2 ? 4 : how / 2 % 2);
     }
     if (how & 4)
         mp_write_bool (&body, how & 2);
-    wire_write_item (out, target.id, 0, body.data, body.size, false);
+    wire_write_item (out, target->id, 0, body.data, body.size, false);
+    spoilt = spoilt || !target->watch;
     buffer_fini (&body);
 }
 
@@ -169,10 +223,22 @@ static void write_reply (input_t *input, buffer_t *out)
 
     info.executed = (int) (how / 32 % 4) - 1;
     info.text = (text_t){text, what % sizeof text};
-    info.retry_after_ms = what & 64;
+    info.retry_after_ms = what & 64 ? how & 16 ? input_number (input) : 64 : 0;
     info.broker_us = info.handler_us = what & 32 ? input_number (input) : 0;
-    wire_write_reply (out, target.id, (weft_status_t) (what & 128 ? how % 32 : 0), attached ? NULL : "\x07", attached ? 0 : 1,
+    wire_write_reply (out, target->id, (weft_status_t) (what & 128 ? how % 32 : 0), attached ? NULL : "\x07", attached ? 0 : 1,
                       attached, &info);
+}
+
+/*  Each begins with its place in the stream. Mostly the one that is due, now and then another, or one that was not asked for. */
+static void write_item (input_t *input, buffer_t *out)
+{
+    static uint8_t bytes [255];
+    const unsigned how = input_byte (input);
+    const bool due = how < 192 && target->index < target->credit;
+    const uint64_t index = due ? target->index++ : input_number (input);
+
+    bytes [0] = (uint8_t) index;
+    wire_write_item (out, target->id, index, how & 32 ? NULL : bytes, how & 32 ? 0 : how % 32, how & 32);
 }
 
 static void write_record (input_t *input, buffer_t *out)
@@ -197,11 +263,12 @@ static void write_record (input_t *input, buffer_t *out)
         wire_write_goodbye (out, "now");
         break;
     case 4:
-        wire_write_credit (out, target.id, what / 16);
-        wire_write_cancel (out, target.id);
+        wire_write_credit (out, target->id, what / 16);
+        wire_write_cancel (out, target->id);
         break;
     case 5:
     case 6:
+        spoilt = true;
         bytes = input_bytes (input, &size);
         buffer_append (out, bytes, size);
         break;
@@ -211,8 +278,10 @@ static void write_record (input_t *input, buffer_t *out)
         write_list (input, out);
         break;
     default:
-        if (target.watch && what < 240)
+        if (target->watch && what < 240)
             write_list (input, out);
+        else if (target->stream && what / 16 % 4)
+            write_item (input, out);
         else
             write_reply (input, out);
     }
@@ -228,10 +297,11 @@ static void be_told (input_t *input)
     aim (input);
     for (unsigned n = 1 + how % 4; n > 0; n--)
         write_record (input, &out);
+    spoilt = spoilt || how & 4;
     if (how & 4)
         talk_spoil (input, &out);
     talk_message (&message, &out, how);
-    channel_message (&stage.channel, target.alias, &message, stage.now_us);
+    channel_message (&stage.channel, target->alias, &message, stage.now_us);
     message_fini (&message);
     buffer_fini (&out);
 }
@@ -272,8 +342,10 @@ static void act (input_t *input)
         start_call (input);
         break;
     case 3:
-        if (call_count)
+        if (call_count && what >= 128)
             channel_cancel (&stage.channel, calls [what / 16 % call_count].call, stage.now_us);
+        else
+            take_items (input);
         break;
     case 4:
     case 5:
@@ -284,7 +356,10 @@ static void act (input_t *input)
         stage_pass ((int64_t) 1 << what / 16 % 16);
         break;
     case 8:
-        stage_pass (STAGE_MS << what / 16 % 10);
+        if (what < 160)
+            stage_pass (STAGE_MS << what / 16);
+        else /* a clock that jumps, by up to a year */
+            channel_tick (&stage.channel, stage.now_us += (int64_t) 1 << (20 + input_below (input, 25)));
         break;
     case 9:
         channel_displace (&stage.channel, input_below (input, 16), what / 16, stage.now_us);
@@ -293,7 +368,10 @@ static void act (input_t *input)
         be_told (input);
     }
     lose_failed ();
+    while (channel_next_fresh (&stage.channel)) {
+    }
     hear ();
+    check_streams ();
     collect ();
 }
 
@@ -333,6 +411,7 @@ int LLVMFuzzerTestOneInput (const uint8_t *data, size_t size)
 
     call_count = heard_count = 0;
     started = ended = 0;
+    spoilt = false;
     options.seed = how;
     options.brokers = how & 1 ? "tcp://b1:1" : "tcp://b1:1,tcp://b2:1";
     options.calls_max = how & 2 ? 3 : 1000;

@@ -12,4 +12,5 @@
 #define broker_tick(...)        OOM_INSIDE (broker_tick (__VA_ARGS__))
 #define broker_take(...)        OOM_INSIDE (broker_take (__VA_ARGS__))
 #define broker_drain(...)       OOM_INSIDE (broker_drain (__VA_ARGS__))
+#define broker_stop(...)        OOM_INSIDE (broker_stop (__VA_ARGS__))
 #define broker_reconfigure(...) OOM_INSIDE (broker_reconfigure (__VA_ARGS__))

@@ -92,16 +92,21 @@ static void keep_all (void)
     }
 }
 
-const stage_record_t *stage_record (wire_kind_t kind)
+const stage_record_t *stage_any_record (void)
 {
     keep_all ();
-    while (stage.record_at < stage.record_count) {
-        const stage_record_t *record = &stage.records [stage.record_at++];
-        if (record->kind == kind)
-            return record;
-    }
+    if (stage.record_at < stage.record_count)
+        return &stage.records [stage.record_at++];
     stage.record_at = stage.record_count = 0;
     return NULL;
+}
+
+const stage_record_t *stage_record (wire_kind_t kind)
+{
+    const stage_record_t *record = stage_any_record ();
+    while (record && record->kind != kind)
+        record = stage_any_record ();
+    return record;
 }
 
 const stage_record_t *stage_request (const char *method)

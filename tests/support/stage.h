@@ -62,6 +62,7 @@ void stage_list (uint64_t id, uint64_t previous, uint64_t revision, bool full, c
 /*  What the channel said since it was last looked at: the next record of that kind, or the next command of that kind; NULL
  *  when there is none. What is skipped on the way is forgotten. */
 const stage_record_t *stage_record (wire_kind_t kind);
+const stage_record_t *stage_any_record (void); /* the next one, of whatever kind */
 const stage_record_t *stage_request (const char *method); /* the next REQUEST of that method */
 const channel_command_t *stage_command (channel_command_kind_t kind);
 void stage_forget (void); /* all that was said */
