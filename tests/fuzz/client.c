@@ -83,7 +83,7 @@ static void start_call (input_t *input)
                                          .via = (weft_via_t) (how / 64),
                                          .balance = (weft_balance_t) (more % 9),
                                          .retry = (weft_retry_t) (how / 16 % 4 + (how & 1)),
-                                         .backup_ms = (int) (who % 4) * 3,
+                                         .backup_ms = (int) (who % 4) * WEFT_BACKUP_MS_MIN,
                                          .key = who & 16 ? "key" : NULL,
                                          .worker = who & 32 ? workers [who / 64] : NULL,
                                          .request_key = who & 16 ? "request" : NULL};
