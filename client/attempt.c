@@ -399,7 +399,10 @@ APART static void untaken (channel_t *self, attempt_t *attempt, size_t size)
 {
     text_space_t space;
     outcome_t outcome;
-    if (size > self->options.body_max)
+    if (attempt->call->intake)
+        outcome = outcome_here (WEFT_INTERNAL, WEFT_EXECUTED_YES, &space,
+                                "the stream ended with a reply of %zu bytes; it takes none", size);
+    else if (size > self->options.body_max)
         outcome = outcome_here (WEFT_TOO_LARGE, WEFT_EXECUTED_YES, &space,
                                 "the reply has %zu bytes; at most %zu are taken", size, self->options.body_max);
     else
@@ -440,7 +443,7 @@ static inline void hand_back (channel_t *self, weft_call_t *call)
 static void reply_ok (channel_t *self, attempt_t *attempt, const wire_record_t *record, zmq_msg_t *attachment)
 {
     weft_call_t *call = attempt->call;
-    if (record->body_size > self->options.body_max ||
+    if (record->body_size > self->options.body_max || (call->intake && record->body_size) ||
         !call_take_body (call, record->body, record->body_size, attachment)) {
         untaken (self, attempt, record->body_size);
         return;

@@ -127,6 +127,21 @@ TEST (a_worker_that_sends_more_than_was_asked_for_is_stopped)
     stage_end ();
 }
 
+TEST (a_reply_with_a_body_is_no_end_of_a_stream)
+{
+    const uint64_t alias = stage_begin_connected ();
+    weft_call_t *call = stage_stream ("Test.Get", 64, &direct);
+    const uint64_t id = stage_record (WIRE_REQUEST)->id;
+    items (alias, id, 0, 1);
+    stage_reply (alias, id, 5); /* of a worker that sends its last item so, which nobody would see */
+    stage_check (call, WEFT_INTERNAL, WEFT_EXECUTED_YES);
+    stage_check_text (call, "the stream ended with a reply of 1 bytes; it takes none");
+    CHECK_INT (take (call), 0);
+    CHECK_INT (take (call), -1);
+    stage_free (call);
+    stage_end ();
+}
+
 TEST (a_lost_worker_ends_its_stream_after_what_was_had)
 {
     const uint64_t alias = stage_begin_connected ();
