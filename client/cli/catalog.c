@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: MPL-2.0 */
 
 #include "catalog.h"
+#include "clock.h"
 #include "mp.h"
 #include "types.h"
 #include "wire.h"
@@ -73,19 +74,17 @@ static bool join_page (list_reply *is, const list_reply *page)
                       sizeof *is->workers);
 }
 
-int catalog_list (cli_t *cli, const char *service, list_t *list)
+/*  Is what the page begins with behind what is there, as it should be? */
+static bool goes_on (const list_reply *is, const list_reply *page)
 {
-    *list = (list_t){.calls = NULL};
-    weft_status_t status = WEFT_OK;
-    for (bool more = true; more && status == WEFT_OK;) {
-        list_reply page = {.more = false};
-        status = fetch_page (cli, service, list, &page);
-        if (status == WEFT_OK && !join_page (&list->is, &page))
-            status = WEFT_OVERLOADED;
-        more = page.has_more && page.more && page.service_count + page.worker_count > 0;
-    }
-    if (status == WEFT_OK)
-        return EXITS_OK;
+    return (!is->service_count || !page->service_count ||
+            strcmp (page->services [0].name, is->services [is->service_count - 1].name) > 0) &&
+           (!is->worker_count || !page->worker_count ||
+            strcmp (page->workers [0].uuid, is->workers [is->worker_count - 1].uuid) > 0);
+}
+
+static int fail_page (cli_t *cli, const char *service, list_t *list, weft_status_t status)
+{
     const weft_call_t *const call = list->call_count ? list->calls [list->call_count - 1] : NULL;
     const bool answered = call && weft_call_status (call) == WEFT_OK; /* and there was no memory for it */
     const int code = service && status == WEFT_NO_SERVICE
@@ -93,6 +92,35 @@ int catalog_list (cli_t *cli, const char *service, list_t *list)
                          : cli_fail_call (cli, "weft.Registry.List", answered ? NULL : call);
     list_free (list);
     return code;
+}
+
+/*  The broker says for ever that there is more. */
+static int fail_endless (cli_t *cli, list_t *list, int code, const char *why)
+{
+    cli_fail (cli, code, "weft.Registry.List: %s after %zu services and %zu workers", why, list->is.service_count,
+              list->is.worker_count);
+    list_free (list);
+    return code;
+}
+
+int catalog_list (cli_t *cli, const char *service, list_t *list)
+{
+    const int64_t by_us = clock_now_us () + cli_timeout_ms (cli) * 1000LL; /* all pages */
+    *list = (list_t){.calls = NULL};
+    for (bool more = true; more;) {
+        list_reply page = {.more = false};
+        weft_status_t status = fetch_page (cli, service, list, &page);
+        if (status == WEFT_OK && !goes_on (&list->is, &page))
+            return fail_endless (cli, list, EXITS_OTHER, "the broker's list goes back");
+        if (status == WEFT_OK && !join_page (&list->is, &page))
+            status = WEFT_OVERLOADED;
+        if (status != WEFT_OK)
+            return fail_page (cli, service, list, status);
+        more = page.has_more && page.more && page.service_count + page.worker_count > 0;
+        if (more && clock_now_us () >= by_us)
+            return fail_endless (cli, list, EXITS_DEADLINE, "time is up");
+    }
+    return EXITS_OK;
 }
 
 void list_free (list_t *list)

@@ -3,6 +3,7 @@
  *  cli_errors_test.c - what goes wrong with the program weft: one line that names it, and the exit code that it has. */
 
 #include "command_line.h"
+#include "fake.h"
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -46,6 +47,16 @@ TEST (an_oversized_body_is_refused_before_it_is_sent)
     write_file (path, text, size);
     free (text);
     check_fails (WEFT (mesh, "call", "Echo.Text", at), 2, "is over the limit of 16,777,216");
+    mesh_destroy (&mesh);
+}
+
+TEST (a_broker_that_repeats_a_page_of_its_list_is_not_believed)
+{
+    mesh_t *mesh = mesh_new ();
+    fake_t *fake = fake_new (1);
+    check_fails (mesh_run (mesh, NULL, "weft", "-b", fake_broker (fake), "workers", NULL), 1,
+                 "weft.Registry.List: the broker's list goes back after 0 services and 1 workers");
+    fake_destroy (&fake);
     mesh_destroy (&mesh);
 }
 

@@ -145,10 +145,29 @@ static bool is_method (const wire_record_t *record, const char *name)
     return text_is (record->method, name);
 }
 
+/*  One worker, again and again: there is always more. */
+static void on_list (fake_t *self, const wire_record_t *record, outbox_t *out)
+{
+    buffer_t list;
+    buffer_init (&list, 65536);
+    mp_write_array (&list, 4);
+    mp_write_uint (&list, 1);
+    mp_write_array (&list, 0);
+    mp_write_array (&list, 1);
+    write_row (self, &list, 0);
+    mp_write_bool (&list, true);
+    reply (out, record, WEFT_OK, list.data, list.size, NULL);
+    buffer_fini (&list);
+}
+
 static void on_request (fake_t *self, size_t place, const wire_record_t *record, outbox_t *out)
 {
     if (place == BROKER && is_method (record, "weft.Registry.Watch")) {
         on_watch (self, record, out);
+        return;
+    }
+    if (place == BROKER && is_method (record, "weft.Registry.List")) {
+        on_list (self, record, out);
         return;
     }
     self->requests [place]++;

@@ -4,7 +4,8 @@
  *
  *  Service "Test": Echo (the body back), Sum ([a, b] → a + b; idempotent), Fail (APP_ERROR 34 "overflow"), Bad (a body that does not
  *  decode), Never (no reply), Draining (handed back by the first worker asked, echoed by others), Drop (closes the connection's
- *  worker). The broker answers Watch for it, and routed calls by itself. */
+ *  worker). The broker answers Watch for it, routed calls by itself, and List with the first worker
+ *  and that there is more, for ever. */
 
 #ifndef FAKE_H_INCLUDED
 #define FAKE_H_INCLUDED
