@@ -132,8 +132,9 @@ static void shell (void)
         if (fixture.link == players [0].link)
             players [0].link = NULL; /* closed, or opened: not there yet */
     }
-    while ((link = session_next_dirty (&fixture.session)) != NULL) {
-    }
+    while ((link = session_next_dirty (&fixture.session)) != NULL)
+        if (link->broker && link != players [0].link)
+            outbox_clear (&link->outbox); /* there is nowhere to send it */
     for (int i = 1; i < LINKS; i++)
         if (players [i].link && (players [i].link->state == LINK_GONE || players [i].link->outbox.failed))
             part (&players [i]);
