@@ -343,7 +343,7 @@ static void expect (player_t *self, message_t *message)
         switch (record.kind) {
         case WIRE_REQUEST:
             if (record.id == 0 || (mp_left (&record.extra) && !wire_read_options (record.extra, &options)))
-                return;
+                certain = false; /* the rest is read only by who has not said HELLO */
             asks_expect (&self->asks, record.id, certain);
             break;
         case WIRE_REPLY:
