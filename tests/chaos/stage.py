@@ -15,7 +15,8 @@ import time
 import history
 
 ROOT = "/run/chaos"
-WIRE = os.path.join(os.path.dirname(os.path.abspath(__file__)), "wire.py")
+HERE = os.path.dirname(os.path.abspath(__file__))
+WIRE, THIEF = os.path.join(HERE, "wire.py"), os.path.join(HERE, "thief.py")
 PATIENCE_S = 20.0
 STEP_S = 0.002
 SIGNS = ("Assertion", "AddressSanitizer", "ThreadSanitizer", "LeakSanitizer", "runtime error:")
@@ -241,7 +242,7 @@ class Mesh:
         self.environment = {**os.environ, "TMPDIR": self.folder, "XDG_RUNTIME_DIR": self.folder,
                             "WEFT_CHAOS_LOG": self.runs_log.path}
         self.processes, self.brokers, self.workers, self.clients = [], [], [], []
-        self.endpoints, self.disks, self.crowds = "", [], []
+        self.endpoints, self.disks, self.crowds, self.thieves = "", [], [], []
         self.history = history.History()
         self.timeout_ms = 3000
 
@@ -269,12 +270,12 @@ class Mesh:
             process.await_ready()
         return process
 
-    def worker(self, *flags, number=None, local=False, wait=True, environment=None, **how):
+    def worker(self, *flags, number=None, local=False, wait=True, environment=None, brokers=None, **how):
         number = len(self.workers) if number is None else number
         place = None if local else "w%d" % number
         if place:
             self.net.place(place)
-        words = [self._program("weft-worker"), "--broker", self.endpoints, "--load", self._program("tests/chaos_jobs.so"),
+        words = [self._program("weft-worker"), "--broker", brokers or self.endpoints, "--load", self._program("tests/chaos_jobs.so"),
                  "--concurrency", "32", *flags]
         if not local:
             words += ["--bind", "tcp://*:0"]
@@ -350,6 +351,16 @@ class Mesh:
         process.await_ready()
         return process
 
+    def thief(self, place):
+        """A door to the broker, for those of that place, that steals beats while the file is there; its endpoint and the file."""
+        self.net.place(place)
+        path = os.path.join(self.folder, "steal")
+        host, port = self.brokers[0].endpoint[len("tcp://"):].split(":")
+        process = self._start("thief-%d" % len(self.processes), [sys.executable, THIEF, "6000", host, port, path], place)
+        process.await_ready()
+        self.thieves.append(process)
+        return "tcp://127.0.0.1:6000", path
+
     def crowd(self, count, place):
         """So many workers in one process, for routed calls alone."""
         self.net.place(place)
@@ -392,6 +403,8 @@ class Mesh:
             crowd.kill()
         self._stop(self.workers)
         self._stop(self.brokers)
+        for thief in self.thieves:
+            thief.kill()
         for client in self.clients:
             self.history.read_client(client.name, client.log.read(), client.killed)
         self.history.read_worker(self.runs_log.read())
