@@ -567,18 +567,29 @@ static weft_status_t turned_away (weft_status_t status)
     return status == WEFT_OVERLOADED || status == WEFT_DRAINING ? status : WEFT_CONNECT_TIMEOUT;
 }
 
-/*  Before WELCOME the connection is of no use. After it, one record was; which one is not said. False: the
- *  link is down. */
+/*  Whoever welcomed us does not know us any more: what was said since is not heard, and HELLO is said once on a connection. */
+static bool is_forgotten (const link_t *link, const wire_refused_t *refused)
+{
+    return link->welcomed && refused->status == WEFT_INVALID && text_is (refused->text, "say HELLO first");
+}
+
+/*  Before WELCOME the connection is of no use, nor when we are forgotten. After it, one record was; which one is not said. False:
+ *  the link is down. */
 static bool on_refused (channel_t *self, link_t *link, const wire_record_t *record)
 {
     wire_refused_t refused;
-    if (link->welcomed || !wire_read_refused (record, &refused)) {
+    const bool read = wire_read_refused (record, &refused), forgotten = read && is_forgotten (link, &refused);
+    if (!read || (link->welcomed && !forgotten)) {
         self->stats.malformed++;
         return true;
     }
     char text [WEFT_TEXT_MAX + 1];
     snprintf (text, sizeof text, "%.*s", TEXT_ARG (refused.text));
-    if (link == self->broker)
+    if (forgotten && channel_is_broker (link->alias))
+        broker_down (self, link, "it does not know us any more");
+    else if (forgotten)
+        endpoint_down (self, endpoint_of (link), WEFT_WORKER_LOST, "it does not know us any more");
+    else if (link == self->broker)
         broker_refused (self, refused.status, text);
     else if (channel_is_broker (link->alias))
         broker_down (self, link, text);

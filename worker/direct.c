@@ -85,17 +85,20 @@ static void map_fd (direct_t *self, direct_peer_t *peer, int fd)
     peer->fd = fd;
 }
 
-/*  Says to someone there is no room for what the matter is. */
-static void turn_away (direct_t *self, const void *routing_id, size_t size)
+/*  Says to someone there is no room for what the matter is, or hangs up if there is none even for that: what he said is gone. */
+static void turn_away (direct_t *self, const void *routing_id, size_t size, int fd)
 {
     message_t message;
     buffer_t record;
+    bool told = false;
 
     buffer_init (&record, WEFT_BATCH_MAX);
     message_init (&message);
     wire_write_refused (&record, WEFT_OVERLOADED, "this worker has no room for more connections");
     if (!record.failed && message_add_bytes (&message, record.data, record.size))
-        (void) transport_send (self->socket, routing_id, size, &message);
+        told = transport_send (self->socket, routing_id, size, &message) == 0;
+    if (!told)
+        transport_hang_up (fd);
     message_fini (&message);
     buffer_fini (&record);
 }
@@ -137,7 +140,7 @@ static direct_peer_t *sender_of (direct_t *self, zmq_msg_t *routing_id, message_
     direct_events (self);
     peer = meet (self, data, size, &message->frames [0]);
     if (!peer)
-        turn_away (self, data, size);
+        turn_away (self, data, size, transport_fd (&message->frames [0]));
     return peer;
 }
 

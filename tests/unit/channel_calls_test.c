@@ -180,6 +180,35 @@ TEST (a_malformed_message_is_answered_and_what_came_before_stands)
     stage_end ();
 }
 
+static void say_hello_first (uint64_t alias)
+{
+    buffer_t out;
+    buffer_init (&out, 65536);
+    wire_write_refused (&out, WEFT_INVALID, "say HELLO first");
+    stage_say (alias, &out);
+    buffer_fini (&out);
+}
+
+/*  One without memory forgot us, and could not hang up: all that was said after that was dropped, call for call. */
+TEST (a_peer_that_does_not_know_us_any_more_is_connected_to_anew)
+{
+    const uint64_t alias = stage_begin_connected ();
+    weft_call_t *one = stage_call ("Test.Set", &(weft_call_options_t){.via = WEFT_VIA_DIRECT});
+    CHECK (stage_record (WIRE_REQUEST));
+    say_hello_first (alias);
+    stage_check (one, WEFT_WORKER_LOST, WEFT_EXECUTED_MAYBE);
+    CHECK (stage_command (CHANNEL_DISCONNECT));
+    weft_call_t *two = stage_call ("Test.Set", &(weft_call_options_t){.via = WEFT_VIA_BROKER});
+    CHECK (stage_record (WIRE_REQUEST));
+    say_hello_first (CHANNEL_BROKER);
+    stage_check (two, WEFT_BROKER_LOST, WEFT_EXECUTED_MAYBE);
+    CHECK (stage_command (CHANNEL_CLOSE_BROKER));
+    CHECK_INT (channel_stats (&stage.channel).malformed, 0);
+    stage_free (one);
+    stage_free (two);
+    stage_end ();
+}
+
 TEST (s11_the_call_timeout_says_who_did_not_reply_and_tells_him)
 {
     const uint64_t alias = stage_begin_connected ();
