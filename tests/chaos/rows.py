@@ -296,7 +296,7 @@ ABSENT = ("BROKER_LOST", "CONNECT_TIMEOUT")
 @row("kill-broker", "broker killed", "kill -9, a new one after 0.5 s: workers back", bound_ms=1000, calls_min=1500)
 def kill_broker(case):
     case.history.all_hear = False
-    mesh = case.mesh.begin()
+    mesh = case.mesh.begin(slow_ms=600)
     at = mesh.brokers[0].kill()
     mesh.go_on(0.5)
     mesh.broker()

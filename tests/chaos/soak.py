@@ -1,11 +1,12 @@
 # SPDX-License-Identifier: MPL-2.0
 """A long time of mixed traffic, restarts and slow clients; `soak` starts it, as `run` does.
 
-One broker, one worker and one client live all the time: what they hold must not grow. Everything that happened to every
-call is held against what must be true, as in `run`.
+One worker and one client live all the time, and one broker after the restarts of brokers, which come in the first part of the
+time: what these hold must not grow. Everything that happened to every call is held against what must be true, as in `run`.
 """
 
 import argparse
+import collections
 import random
 import signal
 import sys
@@ -16,9 +17,12 @@ import stage
 from stage import now_us
 
 SAMPLE_S = 5
-WARM = 0.2           # of the time: caches fill, pools grow to what the traffic needs
+RESTLESS = 0.25      # of the time: brokers are restarted, too
+WARM = 0.3           # of the time that a process is watched: caches fill, pools grow to what the traffic needs
+REMEMBERED = ("--replies-max", "500", "--replies-bytes-max", "2097152", "--replies-age-ms", "20000")  # by then it is full
 SLOPE_MAX_KB_H = 2048
 FDS_MORE = 8
+CONNECT_US = 1_500_000  # calls wait for a connection for a little longer
 MS, S = 1000, 1_000_000
 
 
@@ -34,7 +38,7 @@ class Witness:
         self.samples.append((time.monotonic(), rss_kb, self.process.descriptors()))
 
     def settled(self):
-        return self.samples[int(len(self.samples) * WARM):]
+        return self.samples[int(len(self.samples) * WARM):] or self.samples
 
     def slope_kb_h(self):
         """Of the straight line through the samples."""
@@ -58,11 +62,11 @@ class Soak:
         mesh = self.mesh
         mesh.timeout_ms = 8000
         mesh.broker()
-        for worker in [mesh.worker(wait=False) for _ in range(4)]:
+        for worker in [mesh.worker(*REMEMBERED, wait=False) for _ in range(4)]:
             mesh.worker_ready(worker)
         self.first_worker = mesh.workers[0]
         self.first = mesh.client(rate=250)
-        self.slow = mesh.client(rate=150, kinds="0011234455", slow_ms=100)
+        self.slow = mesh.client(rate=150, kinds="0011234455887799", slow_ms=100)
         self.hanging = mesh.client(rate=2, kinds="6")
         self.short_lived = mesh.client(rate=100)
         for client in list(mesh.clients):
@@ -74,7 +78,7 @@ class Soak:
         victim = self.dice.choice(self.mesh.workers[1:])
         at = victim.kill()
         self.mesh.history.killed_pids.add(victim.pid)
-        self.case.excuse_lost(at, at + 100 * MS)
+        self.case.excuse_lost(victim.killed_us, at + 100 * MS)
         self._replace(victim)
 
     def restart_worker(self):
@@ -87,7 +91,36 @@ class Soak:
     def _replace(self, victim):
         self.mesh.workers.remove(victim)
         self.mesh.processes.remove(victim)
-        self.mesh.worker(number=victim.number)
+        self.mesh.worker(*REMEMBERED, number=victim.number)
+
+    def kill_broker(self):
+        old = self.mesh.brokers[-1]
+        old.kill()
+        self.mesh.go_on(self.dice.uniform(0, 0.5))
+        self._replace_broker(old)
+        back = now_us()
+        self.mesh.history.excuse(rows.ABSENT, old.killed_us, back + 1 * S, rows.routed)
+        self.mesh.history.excuse(["NO_SERVICE", "NO_WORKERS"], back, back + 1 * S, rows.routed)
+
+    def restart_broker(self):
+        """What waits for the new one is not lost, unless calls that hang keep the old one for longer than calls wait for a
+        connection; and those are lost with it, at the end of its patience."""
+        old = self.mesh.brokers[-1]
+        at = old.signal(signal.SIGTERM)
+        if old.wait() != 0:
+            self.mesh.history.say_wrong("%s did not end with 0 when it was told to" % old.name)
+        self._replace_broker(old)
+        back = now_us()
+        self.mesh.history.excuse(["BROKER_LOST"], at, back, lambda call: rows.routed(call) and call.kind == "Hang")
+        if back - at > CONNECT_US:
+            self.mesh.history.excuse(["CONNECT_TIMEOUT"], at, back, rows.routed)
+
+    def _replace_broker(self, old):
+        self.mesh.processes.remove(old)
+        self.mesh.brokers.remove(old)
+        self.mesh.broker()
+        self.mesh.await_listed(len(self.mesh.workers))
+        self.witnesses[0] = Witness(self.mesh.brokers[-1])
 
     def reset_all(self):
         """For clients and workers this is a broker that went and came back."""
@@ -109,19 +142,23 @@ class Soak:
         self.short_lived.await_ready()
 
     def go(self, minutes):
-        end = time.monotonic() + minutes * 60
+        start = time.monotonic()
+        end, calm = start + minutes * 60, start + minutes * 60 * RESTLESS
         sample = 0
-        what = [self.kill_worker, self.restart_worker, self.restart_worker, self.reset_all, self.stop_client,
-                self.replace_client]
+        usual = [self.kill_worker, self.restart_worker, self.restart_worker, self.reset_all, self.stop_client,
+                 self.replace_client]
         while time.monotonic() < end:
+            what = usual + [self.kill_broker, self.restart_broker] * 2 if time.monotonic() < calm else usual
             if time.monotonic() >= sample:
                 sample = time.monotonic() + SAMPLE_S
-                for witness in self.witnesses:
-                    witness.look()
+                self.look()
             event = self.dice.choice(what)
             event()
             self.events[event.__name__] = self.events.get(event.__name__, 0) + 1
             self.mesh.go_on(self.dice.uniform(0.2, 2))
+        self.look()
+
+    def look(self):
         for witness in self.witnesses:
             witness.look()
 
@@ -145,7 +182,7 @@ def main():
         past.say_wrong(str(error))
     for witness in soak.witnesses:
         slope = witness.slope_kb_h()
-        if options.minutes >= 10 and slope > SLOPE_MAX_KB_H:
+        if options.minutes >= 20 and slope > SLOPE_MAX_KB_H:
             past.say_wrong("%s grows by %.0f kB/h" % (witness.process.name, slope))
         fds = [fds for _, _, fds in witness.settled()]
         if fds and fds[-1] > fds[0] + FDS_MORE:
@@ -154,8 +191,14 @@ def main():
         past.say_wrong("void: only %d calls" % len(past.calls))
     for text in past.wrong[:20]:
         stage.complain(text)
-    print("%.0f s, %d calls: %s" % (time.monotonic() - start, len(past.calls),
-                                   " ".join("%s:%d" % pair for pair in past.outcomes().most_common())))
+    ways = collections.Counter({"d": "direct", "b": "routed", "a": "either way"}[call.way] for call in past.calls)
+    kinds = collections.Counter(call.kind for call in past.calls)
+    print("%.0f s, %d calls (%s): %s" % (
+        time.monotonic() - start, len(past.calls), " ".join("%s:%d" % pair for pair in ways.most_common()),
+        " ".join("%s:%d" % pair for pair in past.outcomes().most_common())))
+    print("kinds: %s; %d items of streams, %d second attempts, %d retries, %d late replies" % (
+        " ".join("%s:%d" % pair for pair in kinds.most_common()), sum(call.items() for call in past.calls), past.hedged,
+        past.retried, past.late))
     print("events: " + " ".join("%s:%d" % pair for pair in sorted(soak.events.items())))
     for witness in soak.witnesses:
         print(witness.line())

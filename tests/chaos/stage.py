@@ -71,7 +71,7 @@ class Net:
     def place(self, name):
         """The address of a namespace."""
         if name not in self.addresses:
-            address = "10.77.0.%d" % (len(self.addresses) + 1)
+            address = "10.77.%d.%d" % divmod(len(self.addresses) + 1, 256)
             command("ip", "netns", "add", name, unavailable="no network namespaces")
             command("ip", "link", "add", "name", "v" + name, "type", "veth", "peer", "name", "eth0", "netns", name,
                     unavailable="no veth in this kernel")
@@ -244,7 +244,13 @@ class Mesh:
         self.processes, self.brokers, self.workers, self.clients = [], [], [], []
         self.endpoints, self.disks, self.crowds, self.thieves = "", [], [], []
         self.history = history.History()
+        self.started = 0
         self.timeout_ms = 3000
+
+    def _next(self):
+        """A number for a process that no other one had."""
+        self.started += 1
+        return self.started - 1
 
     def _program(self, name):
         return os.path.join(self.build, name)
@@ -259,7 +265,7 @@ class Mesh:
     def broker(self, *flags, number=0, local=False, wait=True, **how):
         place = None if local else "b%d" % number
         endpoint = "tcp://%s:%d" % ("127.0.0.1" if local else self.net.place(place), 5555 + number)
-        process = self._start("broker-%d" % len(self.processes),
+        process = self._start("broker-%d" % self._next(),
                               [self._program("weft-broker"), "--bind", endpoint, "--allow-hosts", "10.77.0.0/16", *flags],
                               place, **how)
         process.endpoint = endpoint
@@ -279,7 +285,7 @@ class Mesh:
                  "--concurrency", "32", *flags]
         if not local:
             words += ["--bind", "tcp://*:0"]
-        process = self._start("worker-%d" % len(self.processes), words, place, environment=environment, **how)
+        process = self._start("worker-%d" % self._next(), words, place, environment=environment, **how)
         process.number = number
         self.workers.append(process)
         if wait:
@@ -346,7 +352,7 @@ class Mesh:
     def bad_wire(self, place, delay_max_ms, loss_per_cent, seed):
         """Frames from and to a place overtake each other from now on, until it is killed."""
         near, far = self.net.open_wire(place)
-        process = self._start("wire-%d" % len(self.processes),
+        process = self._start("wire-%d" % self._next(),
                               [sys.executable, WIRE, near, far, str(delay_max_ms), str(loss_per_cent), str(seed)], None)
         process.await_ready()
         return process
@@ -356,7 +362,7 @@ class Mesh:
         self.net.place(place)
         path = os.path.join(self.folder, "steal")
         host, port = self.brokers[0].endpoint[len("tcp://"):].split(":")
-        process = self._start("thief-%d" % len(self.processes), [sys.executable, THIEF, "6000", host, port, path], place)
+        process = self._start("thief-%d" % self._next(), [sys.executable, THIEF, "6000", host, port, path], place)
         process.await_ready()
         self.thieves.append(process)
         return "tcp://127.0.0.1:6000", path
@@ -364,7 +370,7 @@ class Mesh:
     def crowd(self, count, place):
         """So many workers in one process, for routed calls alone."""
         self.net.place(place)
-        process = self._start("crowd-%d" % len(self.processes),
+        process = self._start("crowd-%d" % self._next(),
                               [self._program("tests/weft-chaos-crowd"), str(count), self.endpoints,
                                self._program("tests/chaos_jobs.so")], place)
         self.crowds.append(process)
