@@ -223,6 +223,7 @@ static record_t *call_of_reply (const end_t *end, uint64_t id)
     return NULL;
 }
 
+#define WARM_US     (1 * S)    /* a broker that has just started lets calls wait for workers to come back */
 #define TURN_US     (10 * MS)  /* how late a turn may come, at worst */
 #define STANDING_US (100 * MS) /* a queue that has not been empty for less does not stand */
 
@@ -275,6 +276,23 @@ static void check_wait (const end_t *end, const wire_record_t *record)
                   (long long) call->number, (long long) time_us / 1000, (long long) (came_us - since_us) / 1000);
 }
 
+/*  A broker that has just started does not know yet who serves what. */
+static void check_early (const end_t *end, const wire_record_t *record)
+{
+    wire_info_t info;
+    if ((record->status != WEFT_NO_SERVICE && record->status != WEFT_NO_WORKERS) || !wire_read_info (record->extra, &info)
+        || info.origin != WEFT_ORIGIN_BROKER)
+        return;
+    const record_t *call = call_of_reply (end, record->id);
+    if (!call || call->broker_for_one)
+        return;
+    const int64_t waited_us = (int64_t) info.broker_us;
+    const int64_t age_us = call->broker_us + waited_us - end->port->process->started_us;
+    if (age_us < WARM_US)
+        violated ("call %lld waited %lld ms and was told %s by a broker that was started %lld ms before", (long long) call->number,
+                  (long long) waited_us / 1000, weft_status_str (record->status), (long long) age_us / 1000);
+}
+
 void checker_broker_sends (end_t *end, message_t *message)
 {
     seen_t *at = seen_of (end);
@@ -282,8 +300,10 @@ void checker_broker_sends (end_t *end, message_t *message)
     record_t *call;
 
     for (walk_t walker = walk (message); walk_next (&walker, &record, &call);) {
-        if (record.kind == WIRE_REPLY)
+        if (record.kind == WIRE_REPLY) {
+            check_early (end, &record);
             check_wait (end, &record);
+        }
         if (record.kind != WIRE_REQUEST)
             continue;
         check_stuck (at, call);

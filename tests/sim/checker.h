@@ -13,6 +13,7 @@
  *      windows           a worker never has more open than it granted; nobody sends work to who is known to go or gone
  *      queues            nobody is turned down for a long wait while the queue is short of standing, and nobody waits for a deadline in
  *                        one that stands
+ *      the first second  of a broker: nobody is told that there is no such service, or no worker of it
  *      silence           no worker expires while many are silent, or the broker was, for one TTL
  *      stuck workers     get nothing while another is well
  *      two at most       a call is open at one worker at a time; at two workers, if it asked for that, its method is idempotent, it has
