@@ -457,16 +457,18 @@ def reset(case):
 
 def _silent_before(mesh):
     """Whether a call may have been lost for want of a sign of life: on the connection that it needed (a client's to a worker or to
-    the broker, the broker's to a worker) nothing was answered for long, shortly before its end. Where packets are lost at random,
-    now and then nothing comes through for so long that the transport's heartbeat, or a worker that waits for an answer to its
-    beat, gives a connection up."""
+    the broker, the broker's to a worker) nothing came through for long, to or fro, shortly before its end. Where packets are lost
+    at random that happens now and then; then the transport's heartbeat at that end, or a worker that waits for an answer to its
+    beat, gives the connection up, of which the other end hears later."""
     names = {worker.pid: worker.uuid for worker in mesh.workers}
-    answered = collections.defaultdict(list)
+    forth, back = collections.defaultdict(list), collections.defaultdict(list)
     for call in mesh.history.calls:
+        for run in call.runs:
+            for connection in _passed(call, names[run.pid]):
+                forth[connection].append(run.begin)
         if call.well():  # of two attempts it is not known which one the broker passed on
-            worker = call.worker or (names[call.runs[0].pid] if len(call.runs) == 1 else None)
-            for connection in [(call.client, worker)] if call.direct else [(call.client, "broker"), ("broker", worker)]:
-                answered[connection].append(call.end)
+            for connection in _passed(call, call.worker or (names[call.runs[0].pid] if len(call.runs) == 1 else None)):
+                back[connection].append(call.end)
 
     def lost_connection(call):
         worker = next((uuid for uuid in names.values() if uuid == call.worker or uuid in call.text), None)
@@ -474,10 +476,18 @@ def _silent_before(mesh):
                 else (call.client, "broker"))
 
     def is_silent(call):
-        since = call.end - 2 * SILENCE_US
-        signs = sorted(end for end in answered[lost_connection(call)] if since < end < call.end)
-        return max(after - before for before, after in zip([since, *signs], [*signs, call.end])) > SILENCE_US
+        since, connection = call.end - 3 * SILENCE_US, lost_connection(call)
+        for way in (forth, back):
+            signs = sorted(at for at in way[connection] if since < at < call.end)
+            if max(after - before for before, after in zip([since, *signs], [*signs, call.end])) > SILENCE_US:
+                return True
+        return False
     return is_silent
+
+
+def _passed(call, worker):
+    """The connections that a call needs."""
+    return [(call.client, worker)] if call.direct else [(call.client, "broker"), ("broker", worker)]
 
 
 def _too_many_at_once(history):
