@@ -102,7 +102,7 @@ def not_again(call):
 # Processes that end -----------------------------------------------------------------------------------------------
 
 def _kill_worker(case, local):
-    mesh = case.mesh.begin(local=local)
+    mesh = case.mesh.begin(local=local, slow_ms=600)
     victim = mesh.workers[0]
     at = victim.kill()
     mesh.go_on(0.5)

@@ -49,8 +49,10 @@ class Witness:
 
     def line(self):
         fds = [fds for _, _, fds in self.settled()]
-        return "%-10s  RSS %6d kB at first, %6d kB at last, %+7.0f kB/h  fds %d to %d, at last %d" % (
-            self.process.name, self.samples[0][1], self.samples[-1][1], self.slope_kb_h(), min(fds), max(fds), fds[-1])
+        quarters = [self.samples[(len(self.samples) - 1) * i // 4][1] for i in range(5)]
+        return "%-10s  RSS %s kB, a quarter of its %.0f s apart, %+.0f kB/h once warm  fds %d to %d, at last %d" % (
+            self.process.name, " ".join("%6d" % rss for rss in quarters), self.samples[-1][0] - self.samples[0][0],
+            self.slope_kb_h(), min(fds), max(fds), fds[-1])
 
 
 class Soak:
@@ -78,7 +80,7 @@ class Soak:
         victim = self.dice.choice(self.mesh.workers[1:])
         at = victim.kill()
         self.mesh.history.killed_pids.add(victim.pid)
-        self.case.excuse_lost(victim.killed_us, at + 100 * MS)
+        self.case.excuse_lost(victim.killed_us, at + 1 * S, lambda call: victim.uuid in call.worker + call.text)
         self._replace(victim)
 
     def restart_worker(self):
@@ -126,7 +128,7 @@ class Soak:
         """For clients and workers this is a broker that went and came back."""
         at = now_us()
         self.mesh.net.reset("b0")
-        self.case.excuse_lost(at, at + 300 * MS, rows.routed, ("WORKER_LOST", "BROKER_LOST"))
+        self.case.excuse_lost(at, now_us() + 300 * MS, rows.routed, ("WORKER_LOST", "BROKER_LOST"))
 
     def stop_client(self):
         at = self.slow.stop()
