@@ -221,7 +221,8 @@ static void turn (process_t *process)
     drop_doomed (self);
     look_at_queue (process, self);
     checker_broker_turn (process, broker_counters (self->broker)->expired);
-    checker_broker_bounds (broker_gauges (self->broker).queued, broker_gauges (self->broker).calls);
+    const broker_gauges_t gauges = broker_gauges (self->broker);
+    checker_broker_bounds (gauges.workers, gauges.queued, gauges.calls);
     self->more = !empty;
     if (self->stopping && (broker_drained (self->broker) || self->now_us >= self->stop_us)) { /* check_stopped */
         broker_stop (self->broker, self->now_us);

@@ -324,12 +324,12 @@ void checker_broker_lost (const end_t *end)
     seen_of (end)->lost_us = world.now_us;
 }
 
-void checker_broker_bounds (size_t queued, size_t calls)
+void checker_broker_bounds (size_t workers, size_t queued, size_t calls)
 {
     if (calls > profile.broker_calls_max)
         violated ("the broker holds %zu calls, over its limit of %zu", calls, profile.broker_calls_max);
-    /* one lane for the service, one for those who came too early, one for each worker */
-    const size_t lanes = 2 + (size_t) profile.workers;
+    /* one lane for the service, one for those who came too early, one for each worker that is registered (also one that is no more) */
+    const size_t lanes = 2 + workers;
     if (queued > lanes * profile.service_queue_max)
         violated ("%zu calls are queued; the limit of a lane is %zu", queued, profile.service_queue_max);
 }

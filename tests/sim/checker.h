@@ -49,7 +49,7 @@ uint64_t checker_some_id (void);
 void checker_broker_reads (process_t *broker, end_t *end, message_t *message, int64_t transit_us);
 void checker_broker_sends (end_t *end, message_t *message);
 void checker_broker_lost (const end_t *end);
-void checker_broker_bounds (size_t queued, size_t calls);
+void checker_broker_bounds (size_t workers, size_t queued, size_t calls);
 void checker_broker_queue (const process_t *broker, size_t queued_for_all); /* after each thing that may have changed it */
 void checker_broker_turn (const process_t *broker, uint64_t expired);
 void checker_worker_starts (process_t *worker, const char *uuid);
