@@ -9,7 +9,7 @@
 #define WATCH_CHAINS  4096
 #define LEAVE_US      100000 /* calls of who had not heard that the broker stops may be on their way this long, */
 #define LEAVE_TRIPS   4      /* or, if the ways are slow, as long as so many round trips: until clients hear, or connect and say HELLO */
-#define PART_US       1000000 /* but no longer than this */
+#define PART_US       1000000 /* but no longer than this; workers have as much before */
 #define PRESSED_BYTES (256 * 1024) /* sent now, large bodies travel on while others still come in */
 
 /*  Life --------------------------------------------------------------------------------------------------------- */
@@ -388,7 +388,7 @@ static bool check_hello (broker_t *self, const peer_t *peer, const wire_hello_t 
     if (codec_choose (hello) == CODEC_UNKNOWN)
         return refuse (refusal, WEFT_INVALID, "unknown codec \"%.*s\"; known: " CODEC_NAMES,
                        QUOTED (hello->codecs [0]));
-    if (self->draining)
+    if (self->draining || (self->stopping && role_find (hello->role) != ROLE_CLIENT))
         return refuse (refusal, WEFT_DRAINING, "the broker is stopping");
     return true;
 }
@@ -520,6 +520,32 @@ void broker_on_fault (broker_t *self, peer_t *peer, const char *fault, int64_t n
 
 /*  Time --------------------------------------------------------------------------------------------------------- */
 
+static void tell_stopping (broker_t *self, bool workers)
+{
+    for (list_node_t *node = list_first (&self->peers); node; node = list_after (&self->peers, node)) {
+        peer_t *peer = CONTAINER_OF (node, peer_t, node);
+        if ((peer->role == ROLE_WORKER) != workers)
+            continue;
+        wire_write_draining (peer_open_record (self, peer), "the broker is stopping");
+        peer_close_record (self, peer, NULL);
+    }
+}
+
+/*  Clients find their workers at the other broker when they come there; without another there is nothing to wait for. */
+static void drain_when_parted (broker_t *self)
+{
+    if (!broker_is_parting (self)
+        || (broker_has_others (self) && !membership_withdrawn (self) && self->now_us < self->stopping_us + PART_US))
+        return;
+    self->draining = true;
+    self->drained_us = self->parted_us = self->now_us;
+    tell_stopping (self, false);
+    routing_drain (self);
+    for (list_node_t *node = list_first (&self->peers); node; node = list_after (&self->peers, node))
+        if (CONTAINER_OF (node, peer_t, node)->worker)
+            membership_release (self, CONTAINER_OF (node, peer_t, node)->worker);
+}
+
 void broker_tick (broker_t *self, int64_t now_us)
 {
     const int64_t gap_us = now_us - self->ticked_us;
@@ -531,6 +557,7 @@ void broker_tick (broker_t *self, int64_t now_us)
         membership_pause (self, GRACE_STALLED);
     }
     membership_tick (self);
+    drain_when_parted (self);
     routing_tick (self);
     watch_tick (self);
 }
@@ -554,11 +581,13 @@ int64_t broker_next_us (const broker_t *self)
     int64_t next_us = earlier (routing_next_us (self), deadlines_next (&self->watches_due));
 
     next_us = earlier (next_us, deadlines_next (&self->leases));
+    if (broker_is_parting (self))
+        next_us = earlier (next_us, self->stopping_us + PART_US);
     if (self->draining && self->calls.open.count == 0)
         next_us = earlier (next_us, leave_by_us (self));
     if (watch_busy (self))
         next_us = earlier (next_us, self->ticked_us);
-    if (!list_empty (&self->held))
+    if (!list_empty (&self->held) && !self->stopping)
         next_us = earlier (next_us, self->grace.warm_us);
     if (self->registry.workers.count)
         next_us = earlier (next_us, self->ticked_us + self->terms.ttl_us / 4); /* or a stall would not show */
@@ -568,19 +597,12 @@ int64_t broker_next_us (const broker_t *self)
 void broker_drain (broker_t *self, int64_t now_us)
 {
     self->now_us = now_us;
-    if (self->draining)
+    if (self->stopping)
         return;
-    self->draining = true;
-    self->drained_us = self->parted_us = now_us;
-    for (list_node_t *node = list_first (&self->peers); node; node = list_after (&self->peers, node)) {
-        peer_t *peer = CONTAINER_OF (node, peer_t, node);
-        wire_write_draining (peer_open_record (self, peer), "the broker is stopping");
-        peer_close_record (self, peer, NULL);
-    }
-    routing_drain (self);
-    for (list_node_t *node = list_first (&self->peers); node; node = list_after (&self->peers, node))
-        if (CONTAINER_OF (node, peer_t, node)->worker)
-            membership_release (self, CONTAINER_OF (node, peer_t, node)->worker);
+    self->stopping = true;
+    self->stopping_us = now_us;
+    tell_stopping (self, true);
+    drain_when_parted (self);
 }
 
 bool broker_drained (const broker_t *self)

@@ -76,7 +76,8 @@ bool broker_take (broker_t *self, peer_t *peer, message_t *message, int64_t now_
 /*  A peer whose connection is to be closed: do so, and call broker_on_lost. NULL: none. */
 peer_t *broker_next_doomed (const broker_t *self);
 
-/*  Begins to stop: DRAINING to all, what is queued is handed back, nothing new is taken. Done when broker_drained, by its last
+/*  Begins to stop. With other brokers, workers are told first, and clients served on until all of those have gone there, a second at
+ *  most. Then DRAINING to all, what is queued is handed back, nothing new is taken. Done when broker_drained, by its last
  *  tick: no call is open, and nobody who had not heard of it can have sent one, as far as can be known. */
 void broker_drain (broker_t *self, int64_t now_us);
 bool broker_drained (const broker_t *self);

@@ -65,8 +65,9 @@ struct broker {
     list_t peers, dirty, doomed;
     int64_t now_us;             /* of the event being handled */
     int64_t started_us, ticked_us;
-    bool draining;
-    int64_t drained_us;         /* when that began */
+    bool stopping;              /* workers have been told, and are on their way to another broker */
+    bool draining;              /* clients as well: no call is taken any more */
+    int64_t stopping_us, drained_us; /* when that began */
     int64_t parted_us;          /* when the last of the clients went since */
     size_t callers;             /* clients that have not said GOODBYE */
     bool pressed;               /* some outbox is full: it wants to be taken before more comes in */
@@ -74,7 +75,7 @@ struct broker {
     outflow_t outflow;          /* of all calls that are open */
     int64_t outflow_us;         /* when its next measure begins */
     size_t watches;
-    list_t held;                /* watches of services that nobody has registered yet, but somebody may soon */
+    list_t held;                /* watches of services that nobody has registered yet, but somebody may soon; or that have just gone */
     list_t listing;             /* peers that took what there was of their lists: the next parts are due */
     chains_t watches_by_id;
     deadlines_t watches_due;
@@ -107,6 +108,18 @@ static inline void peer_pass (broker_t *self, peer_t *peer, const uint8_t *recor
     *run = (run_t){peer, record, size};
 }
 
+/*  It was told of other brokers. */
+static inline bool broker_has_others (const broker_t *self)
+{
+    return self->settings.peer_brokers && self->settings.peer_brokers [0];
+}
+
+/*  Workers go, and clients do not know yet. */
+static inline bool broker_is_parting (const broker_t *self)
+{
+    return self->stopping && !self->draining;
+}
+
 /*  The connection is of no use any more. */
 void peer_doom (broker_t *self, peer_t *peer, const char *why);
 
@@ -134,6 +147,9 @@ const char *membership_beat (broker_t *self, peer_t *peer, const wire_record_t *
 void membership_draining (broker_t *self, peer_t *peer);
 void membership_lost (broker_t *self, peer_t *peer, const char *why);
 void membership_tick (broker_t *self);
+
+/*  No worker takes calls from here any more. */
+bool membership_withdrawn (const broker_t *self);
 
 /*  A worker with nothing of ours is not needed by a broker that stops: it may as well serve another one at once, if there is one. */
 void membership_release (broker_t *self, worker_t *worker);

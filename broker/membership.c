@@ -128,7 +128,7 @@ const char *membership_register (broker_t *self, peer_t *peer, const wire_record
         return fault;
     if (peer->role != ROLE_WORKER)
         refuse (&refusal, WEFT_INVALID, "REGISTER is for workers");
-    else if (self->draining)
+    else if (self->stopping)
         refuse (&refusal, WEFT_DRAINING, "the broker is stopping");
     else if (!deadlines_reserve (&self->leases, self->registry.workers.count + 1))
         refuse (&refusal, WEFT_OVERLOADED, "the broker is out of memory");
@@ -244,12 +244,22 @@ static void suspect (broker_t *self, worker_t *worker)
     announce (self, worker);
 }
 
+bool membership_withdrawn (const broker_t *self)
+{
+    size_t position = 0;
+    const worker_t *worker;
+
+    while ((worker = table_next (&self->registry.workers, &position)))
+        if (worker->server.window > 0 && !worker->draining)
+            return false;
+    return true;
+}
+
 void membership_release (broker_t *self, worker_t *worker)
 {
     peer_t *peer = worker->owner;
-    const bool others = self->settings.peer_brokers && self->settings.peer_brokers [0];
 
-    if (!others || peer->parted || !list_empty (&worker->server.calls))
+    if (!broker_has_others (self) || peer->parted || !list_empty (&worker->server.calls))
         return;
     peer->parted = true;
     wire_write_goodbye (peer_open_record (self, peer), "the broker is stopping: go to another");

@@ -349,10 +349,16 @@ static bool id_is_open (const broker_t *self, const peer_t *peer, uint64_t id)
     return calls_of_caller (&self->calls, &peer->caller, id) || watch_is_open (self, peer, id);
 }
 
-/*  Who is asked for may be on the way back to a broker that has just started. */
+/*  Who is asked for may be on the way back to a broker that has just started; or gone from one that stops, and will soon hand back what
+ *  waits. */
+static bool may_wait (const broker_t *self)
+{
+    return grace_warming (&self->grace, self->now_us) || broker_is_parting (self);
+}
+
 static bool too_early (const broker_t *self, const refusal_t *refusal)
 {
-    return grace_warming (&self->grace, self->now_us)
+    return may_wait (self)
            && (refusal->status == WEFT_NO_SERVICE || refusal->status == WEFT_NO_WORKERS
                || refusal->status == WEFT_UNIMPLEMENTED);
 }
@@ -435,7 +441,7 @@ static void route_early (broker_t *self, call_t *call)
 /*  Not one look for each worker that comes back, but a few for all of them. */
 static void look_early (broker_t *self)
 {
-    const bool warm = !grace_warming (&self->grace, self->now_us);
+    const bool warm = !may_wait (self);
     list_node_t *flow_after, *after;
 
     if (self->early.queued == 0 || (!warm && self->now_us < self->early_look_us)
@@ -459,7 +465,7 @@ int64_t routing_next_us (const broker_t *self)
     const int64_t due_us = deadlines_next (&self->calls.due);
     int64_t look_us = self->grace.warm_us;
 
-    if (self->early.queued == 0)
+    if (self->early.queued == 0 || broker_is_parting (self))
         return due_us;
     if (self->early_seen != self->counters.registrations && self->early_look_us < look_us)
         look_us = self->early_look_us;
@@ -642,29 +648,6 @@ void routing_worker_silent (broker_t *self, worker_t *worker)
     }
 }
 
-void routing_worker_lost (broker_t *self, worker_t *worker)
-{
-    list_node_t *node;
-    char text [128];
-
-    snprintf (text, sizeof text, "worker %s was lost while it had the call", worker->uuid);
-    while ((node = list_first (&worker->server.calls))) {
-        call_t *call = CONTAINER_OF (node, call_t, node);
-        server_release (&worker->server, call);
-        answer (self, call, WEFT_WORKER_LOST, WEFT_EXECUTED_MAYBE, text);
-        calls_close (&self->calls, call);
-    }
-    snprintf (text, sizeof text, "worker \"%s\" is gone; the call waited for it", worker->uuid);
-    end_lane (self, &worker->lane, WEFT_NO_WORKERS, text);
-}
-
-void routing_worker_draining (broker_t *self, worker_t *worker)
-{
-    char text [128];
-    snprintf (text, sizeof text, "worker \"%s\" is draining", worker->uuid);
-    end_lane (self, &worker->lane, WEFT_DRAINING, text);
-}
-
 /*  They wait with those that came too early. */
 static void set_back (broker_t *self, lane_t *lane)
 {
@@ -680,13 +663,38 @@ static void set_back (broker_t *self, lane_t *lane)
     }
 }
 
+void routing_worker_lost (broker_t *self, worker_t *worker)
+{
+    list_node_t *node;
+    char text [128];
+
+    snprintf (text, sizeof text, "worker %s was lost while it had the call", worker->uuid);
+    while ((node = list_first (&worker->server.calls))) {
+        call_t *call = CONTAINER_OF (node, call_t, node);
+        server_release (&worker->server, call);
+        answer (self, call, WEFT_WORKER_LOST, WEFT_EXECUTED_MAYBE, text);
+        calls_close (&self->calls, call);
+    }
+    snprintf (text, sizeof text, "worker \"%s\" is gone; the call waited for it", worker->uuid);
+    if (broker_is_parting (self))
+        set_back (self, &worker->lane);
+    end_lane (self, &worker->lane, WEFT_NO_WORKERS, text);
+}
+
+void routing_worker_draining (broker_t *self, worker_t *worker)
+{
+    char text [128];
+    snprintf (text, sizeof text, "worker \"%s\" is draining", worker->uuid);
+    end_lane (self, &worker->lane, WEFT_DRAINING, text);
+}
+
 void routing_service_changed (broker_t *self, service_t *service)
 {
     char text [WEFT_METHOD_NAME_MAX + 64];
 
     if (service->open > 0 || service->lane.queued == 0)
         return;
-    if (grace_warming (&self->grace, self->now_us) && !self->draining) {
+    if (may_wait (self) && !self->draining) {
         set_back (self, &service->lane);
         return;
     }

@@ -189,10 +189,12 @@ void watch_open (broker_t *self, peer_t *peer, uint64_t id, codec_t codec, text_
     list_push (&service->watches, &watch->service_node);
     self->watches++;
     self->counters.watches++;
-    if (service->known || !grace_warming (&self->grace, self->now_us))
-        begin_list (self, watch);
-    else
+    const bool early = !service->known && grace_warming (&self->grace, self->now_us);
+    const bool late = service->open == 0 && broker_is_parting (self); /* its workers may have gone to the other broker */
+    if (early || late)
         list_push (&self->held, &watch->held);
+    else
+        begin_list (self, watch);
 }
 
 static watch_t *watch_find (const broker_t *self, const peer_t *peer, uint64_t id)
@@ -231,7 +233,7 @@ void watch_tick (broker_t *self)
     deadline_t *due;
     while ((due = deadlines_pop (&self->watches_due, self->now_us)))
         watch_end (self, CONTAINER_OF (due, watch_t, due), WEFT_DEADLINE_EXCEEDED, "the watch's time is up");
-    if (!list_empty (&self->held) && !grace_warming (&self->grace, self->now_us))
+    if (!list_empty (&self->held) && !grace_warming (&self->grace, self->now_us) && !self->stopping)
         release_held (self, NULL);
     for (int parts = 0; parts < PARTS_PER_TURN && watch_busy (self); parts++)
         list_on (self, CONTAINER_OF (list_pop (&self->listing), peer_t, listing));
@@ -260,7 +262,7 @@ void watch_push (broker_t *self, service_t *service, worker_t *worker)
     item.revision = registry_touch (&self->registry, service);
     if (!worker_serves (worker, service))
         row.state = "gone";
-    if (self->draining)
+    if (self->stopping)
         return; /* workers leave us because we stop: nobody should leave them for that */
     if (list_empty (&service->watches)) {
         service->methods_told = service->methods.digest;

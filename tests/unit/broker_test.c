@@ -238,20 +238,122 @@ TEST (a_stopping_broker_does_not_wait_for_ever_for_clients_that_do_not_say_goodb
     finish ();
 }
 
-TEST (a_stopping_broker_sends_workers_that_have_nothing_of_its_calls_to_another)
+/*  One that can send its workers to another. */
+static void start_with_others (void)
 {
     static const char *const others [] = {"tcp://10.0.0.2:5555", NULL};
     broker_settings_t settings = usual_settings ();
     settings.peer_brokers = others;
     start_with (settings);
+}
+
+TEST (a_stopping_broker_serves_its_clients_until_its_workers_are_at_another)
+{
+    start_with_others ();
+    peer_t *first = worker_of (1, "Arith", 1), *second = worker_of (2, "Arith", 1), *caller = client ();
+    broker_drain (broker, now_us);
+    only (first, WIRE_DRAINING);
+    only (second, WIRE_DRAINING);
+    check_silent (caller);
+    say_credit (first, 0);
+    pass (500 * MS);
+    check_silent (caller);
+    say_call (client (), 1, "Arith.Add", 5000); /* a newcomer */
+    const uint64_t id = only (second, WIRE_REQUEST)->id;
+    say_call (caller, 1, "Arith.Add", 5000);
+    check_silent (first);
+    say_credit (second, 0);
+    pass (1);
+    CHECK_INT (listen_to (caller), 2);
+    next (WIRE_DRAINING);
+    check_reply (next (WIRE_REPLY), 1, WEFT_DRAINING, 0, "stopping");
+    say_reply (second, id);
+    CHECK (!broker_drained (broker)); /* its clients have just heard */
+    pass (999 * MS);
+    CHECK (!broker_drained (broker));
+    pass (1 * MS);
+    CHECK (broker_drained (broker));
+    finish ();
+}
+
+TEST (a_stopping_broker_takes_no_workers_while_it_serves_its_clients)
+{
+    start_with_others ();
+    worker_of (1, "Arith", 1);
+    peer_t *greeted = greeted_worker (), *newcomer = stranger ();
+    broker_drain (broker, now_us);
+    only (greeted, WIRE_DRAINING);
+    say_register (greeted, uuid (2), 1, "Arith", "tcp://*:7000", 1);
+    check_refused (greeted, WEFT_DRAINING, "stopping");
+    say_hello (newcomer, "worker", "msgpack");
+    check_refused (newcomer, WEFT_DRAINING, "stopping");
+    finish ();
+}
+
+TEST (a_stopping_broker_does_not_wait_for_ever_for_workers_that_stay)
+{
+    start_with_others ();
+    peer_t *worker = worker_of (1, "Arith", 1), *caller = client ();
+    const int64_t began_us = now_us;
+    broker_drain (broker, now_us);
+    only (worker, WIRE_DRAINING);
+    CHECK_INT (broker_next_us (broker) < began_us + 1 * S, 0);
+    pass (999 * MS);
+    check_silent (caller);
+    pass (1 * MS);
+    only (caller, WIRE_DRAINING);
+    only (worker, WIRE_GOODBYE);
+    finish ();
+}
+
+TEST (a_stopping_broker_without_workers_waits_for_none)
+{
+    start_with_others ();
+    peer_t *caller = client ();
+    broker_drain (broker, now_us);
+    only (caller, WIRE_DRAINING);
+    finish ();
+}
+
+/*  Nobody is told that a worker is not here: it is at the other broker, and so is the caller soon. */
+TEST (calls_whose_workers_have_left_a_stopping_broker_wait_until_they_are_handed_back)
+{
+    start_with_others ();
+    peer_t *gone = worker_of (1, "Arith", 0), *stays = worker_of (2, "Text", 1), *caller = client ();
+    watch_args args = {.service = "Arith"};
+    ask (caller, 9, "weft.Registry.Watch", WEFT_IN (watch_args, &args));
+    only (caller, WIRE_ITEM);
+    say_call (caller, 1, "Arith.Add", 5000);
+    say_bound_call (caller, 2, "Arith.Add", uuid (1));
+    broker_drain (broker, now_us);
+    say_goodbye (gone);
+    pass (1 * MS);
+    say_call (caller, 3, "Arith.Add", 5000);
+    say_bound_call (caller, 4, "Arith.Add", uuid (1));
+    ask (caller, 8, "weft.Registry.Watch", WEFT_IN (watch_args, &args));
+    pass (1 * MS);
+    check_silent (caller);
+    CHECK (broker_next_us (broker) > now_us);
+    say_credit (stays, 0);
+    pass (1);
+    CHECK_INT (listen_to (caller), 5);
+    next (WIRE_DRAINING);
+    for (int i = 0; i < 4; i++)
+        CHECK_INT (next (WIRE_REPLY)->status, WEFT_DRAINING);
+    finish ();
+}
+
+TEST (a_stopping_broker_sends_workers_that_have_nothing_of_its_calls_to_another)
+{
+    start_with_others ();
     peer_t *busy = worker_of (1, "Arith", 1), *caller = client (), *idle = worker_of (2, "Arith", 0);
     say_call (caller, 1, "Arith.Add", 5000);
     const uint64_t id = only (busy, WIRE_REQUEST)->id;
     broker_drain (broker, now_us);
     only (busy, WIRE_DRAINING);
-    CHECK_INT (listen_to (idle), 2);
-    next (WIRE_DRAINING);
-    next (WIRE_GOODBYE);
+    only (idle, WIRE_DRAINING);
+    pass (1000 * MS); /* they do not go by themselves */
+    only (idle, WIRE_GOODBYE);
     say_reply (busy, id);
     only (busy, WIRE_GOODBYE);
     say_beat (busy, 1); /* it had not heard yet */
