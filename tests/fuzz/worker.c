@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MPL-2.0
  *
- *  worker.c - a worker's session between its broker and three direct callers who say what the fuzzer likes, while its handlers take
+ *  worker.c - a worker's session between its brokers and three direct callers who say what the fuzzer likes, while its handlers take
  *  their time, and connections and time come and go.
  *
  *  Held against it: what it sends is well-formed; who asks is answered once, over the connection that asked, and nobody else
@@ -11,7 +11,7 @@
 #include "talk.h"
 
 #define CALLERS     3
-#define LINKS       (CALLERS + 1) /* 0: the broker */
+#define LINKS       (POSTS + CALLERS) /* first its brokers: where it serves, and where it moves to or comes from */
 #define RUNNING_MAX 6             /* as the executor has lanes, and a thread for each stream */
 
 typedef struct {
@@ -100,20 +100,39 @@ static void part (player_t *self)
     self->link = NULL;
 }
 
-static void connect_broker (void)
+static bool is_broker (const player_t *self)
 {
-    if (fixture.session.post->standing.state != STANDING_OPENING)
-        return;
-    asks_begin (&players [0].asks);
-    players [0].link = &fixture.session.post->link;
-    session_link_ready (&fixture.session, &fixture.session.post->link, fixture.now_us);
+    return self < players + POSTS;
 }
 
-static void lose_broker (void)
+static post_t *post_at (const player_t *self)
 {
-    if (fixture.session.post->standing.state == STANDING_OPENING || players [0].link)
-        session_link_lost (&fixture.session, &fixture.session.post->link, WEFT_BROKER_LOST, "gone", fixture.now_us);
-    players [0].link = NULL;
+    return &fixture.session.posts [self - players];
+}
+
+static void connect_broker (player_t *self)
+{
+    if (post_at (self)->standing.state != STANDING_OPENING)
+        return;
+    asks_begin (&self->asks);
+    self->link = &post_at (self)->link;
+    session_link_ready (&fixture.session, self->link, fixture.now_us);
+}
+
+static void lose_broker (player_t *self)
+{
+    if (post_at (self)->standing.state == STANDING_OPENING || self->link)
+        session_link_lost (&fixture.session, &post_at (self)->link, WEFT_BROKER_LOST, "gone", fixture.now_us);
+    self->link = NULL;
+}
+
+/*  The player whose link it is, if it is connected. */
+static player_t *player_of (const session_link_t *link)
+{
+    for (int i = 0; i < LINKS; i++)
+        if (players [i].link == link)
+            return &players [i];
+    return NULL;
 }
 
 /*  What an honest shell does after each event. */
@@ -125,17 +144,18 @@ static void shell (void)
 
     fixture_take (&fixture);
     session_send_items (&fixture.session, fixture.now_us);
-    if (players [0].link && players [0].link->outbox.failed)
-        lose_broker ();
-    while ((command = session_command (&fixture.session, &fixture.link, &endpoint)) != STANDING_NOTHING) {
-        CHECK (command == STANDING_CLOSE || (endpoint && *endpoint));
-        if (fixture.link == players [0].link)
-            players [0].link = NULL; /* closed, or opened: not there yet */
+    for (int i = 0; i < POSTS; i++)
+        if (players [i].link && players [i].link->outbox.failed)
+            lose_broker (&players [i]);
+    while ((command = session_command (&fixture.session, &link, &endpoint)) != STANDING_NOTHING) {
+        CHECK (command != STANDING_OPEN || (endpoint && *endpoint));
+        if (player_of (link))
+            player_of (link)->link = NULL; /* closed, or opened: not there yet */
     }
     while ((link = session_next_dirty (&fixture.session)) != NULL)
-        if (link->broker && link != players [0].link)
+        if (!player_of (link))
             outbox_clear (&link->outbox); /* there is nowhere to send it */
-    for (int i = 1; i < LINKS; i++)
+    for (int i = POSTS; i < LINKS; i++)
         if (players [i].link && (players [i].link->state == LINK_GONE || players [i].link->outbox.failed))
             part (&players [i]);
 }
@@ -236,8 +256,8 @@ static void expect (player_t *self, message_t *message)
     wire_options_t options;
     zmq_msg_t *attachment;
     const char *fault;
-    bool certain = self->link->broker ? standing_connected (&fixture.session.post->standing) && fixture.session.post->standing.welcome
-                                      : self->link->state == LINK_WELCOME;
+    const standing_t *standing = is_broker (self) ? &post_at (self)->standing : NULL;
+    bool certain = standing ? standing_connected (standing) && standing->welcome : self->link->state == LINK_WELCOME;
 
     while (message_next (&cursor, &record, &attachment, &fault) > 0)
         if (record.kind == WIRE_REQUEST) {
@@ -340,8 +360,8 @@ static void act (input_t *input)
 
     switch (what / LINKS) {
     case 0:
-        if (self == &players [0])
-            lose_broker ();
+        if (is_broker (self))
+            lose_broker (self);
         else
             part (self);
         break;
@@ -381,8 +401,8 @@ static void act (input_t *input)
         fail_thread ();
         break;
     default:
-        if (!self->link && self == &players [0])
-            connect_broker ();
+        if (!self->link && is_broker (self))
+            connect_broker (self);
         else if (!self->link)
             come (self);
         if (self->link)
@@ -424,8 +444,8 @@ static void settle (void)
     shell ();
     for (int i = 0; i < LINKS; i++) {
         hear (&players [i]);
-        if (players [i].link &&
-            (i == 0 ? standing_connected (&fixture.session.post->standing) : players [i].link->state == LINK_WELCOME))
+        if (players [i].link && (is_broker (&players [i]) ? standing_connected (&post_at (&players [i])->standing)
+                                                          : players [i].link->state == LINK_WELCOME))
             asks_check_answered (&players [i].asks);
     }
     CHECK_INT (session_in_flight (&fixture.session), 0);
@@ -435,7 +455,7 @@ static void settle (void)
 /*  Whatever was: who comes now is served. */
 static void check_serves (void)
 {
-    for (int i = 1; i < LINKS; i++)
+    for (int i = POSTS; i < LINKS; i++)
         part (&players [i]);
     session_link_t *caller = fixture_caller (&fixture);
     fixture_request (&fixture, caller, 1, "T.Nothing", 1000, NULL, 0, NULL);
@@ -470,7 +490,7 @@ int LLVMFuzzerTestOneInput (const uint8_t *data, size_t size)
     if (fixture.session.state == SESSION_SERVING || fixture.session.state == SESSION_JOINING)
         check_serves ();
     drain ();
-    for (int i = 1; i < LINKS; i++)
+    for (int i = POSTS; i < LINKS; i++)
         part (&players [i]);
     fixture_close (&fixture);
     return 0;
