@@ -49,6 +49,8 @@ static void swap (session_t *self)
 /*  Where it is going, and where it still is. */
 static void join (session_t *self)
 {
+    if (!standing_connected (&self->other->standing)) /* it may have asked for something before it was lost */
+        requests_orphan (&self->requests, &self->other->link, self->now_us);
     if (!standing_connected (&self->post->standing)) {
         swap (self);
         forget_other (self);

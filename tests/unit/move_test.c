@@ -277,6 +277,24 @@ TEST (a_broker_that_is_lost_before_the_next_one_stands_leaves_the_way_there)
     fixture_close (&f);
 }
 
+TEST (what_a_broker_asked_before_it_was_lost_is_not_answered_over_its_next_connection)
+{
+    fixture_t f;
+    session_link_t *old = serve (&f);
+    say_stopping (&f, old);
+    session_link_t *next = open_next (&f, "tcp://two:2");
+    fixture_welcome (&f, next);
+    fixture_add (&f, next, 1); /* although nothing is registered there */
+    weft_request_t *slow = fixture_begin (&f);
+    session_link_lost (&f.session, next, WEFT_BROKER_LOST, "gone", f.now_us);
+    next = open_next (&f, "tcp://two:2");
+    fixture_end (&f, slow);
+    fixture_welcome (&f, next);
+    for (int i = fixture_seen (&f, next); i-- > 0;)
+        CHECK (seen [i].kind != WIRE_REPLY);
+    fixture_close (&f);
+}
+
 TEST (a_worker_moves_on_when_the_next_broker_stops_as_well_and_the_first_is_left)
 {
     fixture_t f;
