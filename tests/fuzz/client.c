@@ -158,6 +158,8 @@ static void aim (input_t *input)
     else {
         any = (heard_t){.watch = which & 4};
         any.alias = input_number (input) % (stage.channel.endpoints.by_alias.last + 2);
+        if (!(which & 8) && any.alias == CHANNEL_BROKER)
+            any.alias = CHANNEL_OTHER_BROKER;
         any.id = which & 1 ? input_number (input) : stage.channel.requests.last + which / 2 % 2;
     }
 }
@@ -311,7 +313,9 @@ static void move_link (input_t *input)
     static const transport_event_kind_t events [] = {TRANSPORT_LOST, TRANSPORT_FAILED, TRANSPORT_REFUSED, TRANSPORT_ACCEPTED};
     const unsigned how = input_byte (input);
     const uint64_t last = stage.channel.endpoints.by_alias.last;
-    const uint64_t alias = how & 1 ? CHANNEL_BROKER : last - how / 2 % 8 % (last + 1);
+    const bool other = stage.channel.broker != stage.channel.broker_links && how & 14;
+    const uint64_t broker = other ? CHANNEL_OTHER_BROKER : CHANNEL_BROKER;
+    const uint64_t alias = how & 1 ? broker : last - how / 2 % 8 % (last + 1);
 
     stage_link (alias, how < 160 ? TRANSPORT_READY : events [how / 16 % 4]);
 }
@@ -322,8 +326,9 @@ static void move_link (input_t *input)
 static void lose_failed (void)
 {
     size_t position = 0;
-    if (stage.channel.broker->outbox.failed)
-        stage_link (CHANNEL_BROKER, TRANSPORT_LOST);
+    for (size_t i = 0; i < 2; i++)
+        if (stage.channel.broker_links [i].outbox.failed)
+            stage_link (stage.channel.broker_links [i].alias, TRANSPORT_LOST);
     for (endpoint_t *endpoint; (endpoint = table_next (&stage.channel.endpoints.by_uuid, &position));)
         if (endpoint->link.outbox.failed) {
             stage_link (endpoint->link.alias, TRANSPORT_LOST);
@@ -380,6 +385,7 @@ static void check_serves (void)
 {
     const weft_call_options_t options = {.timeout_ms = 60000, .connect_timeout_ms = 60000, .via = WEFT_VIA_BROKER};
     stage_link (CHANNEL_BROKER, TRANSPORT_LOST); /* it may have said that it goes */
+    stage_link (CHANNEL_OTHER_BROKER, TRANSPORT_LOST);
     for (int turn = 0; turn < 200; turn++) {     /* all that is open ends; what was put off is due */
         stage.now_us += 100 * STAGE_MS;
         channel_tick (&stage.channel, stage.now_us);
@@ -390,14 +396,14 @@ static void check_serves (void)
     weft_call_t *call = stage_call ("weft.Registry.List", &options);
     const stage_record_t *request = NULL;
     for (int turn = 0; turn < 100 && !request; turn++) {
-        stage_link (CHANNEL_BROKER, TRANSPORT_READY);
-        stage_welcome (CHANNEL_BROKER);
+        stage_link (stage.channel.broker->alias, TRANSPORT_READY);
+        stage_welcome (stage.channel.broker->alias);
         request = stage_request ("weft.Registry.List");
         stage.now_us += 100 * STAGE_MS;
         channel_tick (&stage.channel, stage.now_us);
     }
     CHECK (request);
-    stage_reply (CHANNEL_BROKER, request->id, 5);
+    stage_reply (request->alias, request->id, 5);
     CHECK_INT (stage_result (call), 5);
     stage_free (call);
     stage_forget ();
