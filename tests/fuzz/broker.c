@@ -361,8 +361,7 @@ static void expect (player_t *self, message_t *message)
         case WIRE_CANCEL:
             break;
         case WIRE_GOODBYE: /* what is open then is never answered */
-            for (size_t i = 0; i < self->asks.count; i++)
-                self->asks.all [i].certain = false;
+            asks_give_up (&self->asks);
             certain = false;
             break;
         default:

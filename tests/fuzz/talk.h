@@ -74,6 +74,13 @@ static inline void asks_hear (asks_t *self, const wire_record_t *record)
     CHECK (mp_left (&record->extra) == 0 || wire_read_info (record->extra, &info));
 }
 
+/*  Nobody may answer what was asked so far. */
+static inline void asks_give_up (asks_t *self)
+{
+    for (size_t i = 0; i < self->count; i++)
+        self->all [i].certain = false;
+}
+
 static inline void asks_check_answered (const asks_t *self)
 {
     for (size_t i = 0; i < self->count; i++)

@@ -266,8 +266,11 @@ static void expect (player_t *self, message_t *message)
                 asks_credit (&self->asks, record.id, options.credit);
         } else if (record.kind == WIRE_CREDIT)
             asks_credit (&self->asks, record.id, record.number);
-        else if (record.kind != WIRE_CANCEL && record.kind != WIRE_REPLY)
+        else if (record.kind != WIRE_CANCEL && record.kind != WIRE_REPLY) {
             certain = false;
+            if (record.kind == WIRE_REFUSED) /* a broker that has forgotten the worker has forgotten what it asked, too */
+                asks_give_up (&self->asks);
+        }
 }
 
 static void speak (input_t *input, player_t *self)
