@@ -122,14 +122,11 @@ void move_stop (session_t *self)
 
 void move_tick (session_t *self)
 {
-    if (self->other)
-        standing_tick (&self->other->standing, self->now_us);
+    standing_tick (&self->other->standing, self->now_us);
 }
 
 int64_t move_next_us (const session_t *self)
 {
-    if (!self->other)
-        return DEADLINES_NEVER;
     if (self->other->standing.state == STANDING_LEFT && !list_linked (&self->other->link.of_dirty))
         return self->now_us;
     return standing_next_us (&self->other->standing);
@@ -137,5 +134,5 @@ int64_t move_next_us (const session_t *self)
 
 size_t move_held (const session_t *self)
 {
-    return self->other ? self->other->link.requests.count - self->other->link.streams : 0;
+    return self->other->link.requests.count - self->other->link.streams;
 }

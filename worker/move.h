@@ -19,7 +19,7 @@ void move_settle (session_t *self, const wire_load_t *load);
 /*  The worker itself will go: an other post that only was to be is given up. */
 void move_stop (session_t *self);
 
-/*  The other post's time. */
+/*  The other post's time; where there is one, as below. */
 void move_tick (session_t *self);
 int64_t move_next_us (const session_t *self);
 

@@ -672,7 +672,8 @@ static uint64_t window_of (const session_t *self)
 {
     if (self->state == SESSION_DRAINING || self->state == SESSION_DONE)
         return 0;
-    const uint64_t size = window_size (&self->window, self->requests.stuck), held = move_held (self);
+    const uint64_t size = window_size (&self->window, self->requests.stuck);
+    const uint64_t held = self->other ? move_held (self) : 0;
     return (size > held ? size - held : 0) + self->post->link.streams;
 }
 
@@ -730,7 +731,8 @@ void session_tick (session_t *self, int64_t now_us)
         return;
     if (self->state != SESSION_DRAINING || standing_connected (&self->post->standing))
         standing_tick (&self->post->standing, now_us);
-    move_tick (self);
+    if (self->other)
+        move_tick (self);
     window_tick (&self->window, now_us);
     if (now_us >= self->requests.sweep_us)
         requests_sweep (&self->requests, now_us);
@@ -750,7 +752,8 @@ int64_t session_next_us (const session_t *self)
         return DEADLINES_NEVER;
     if (self->state != SESSION_DRAINING || standing_connected (&self->post->standing))
         next_us = earlier (next_us, standing_next_us (&self->post->standing));
-    next_us = earlier (next_us, move_next_us (self));
+    if (self->other)
+        next_us = earlier (next_us, move_next_us (self));
     if (self->state == SESSION_DRAINING) {
         next_us = earlier (next_us, self->drain_by_us);
         if (self->requests.open.count == 0)
