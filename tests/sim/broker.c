@@ -13,6 +13,7 @@
 #define TURN_MESSAGES_MAX 1000
 #define RETRY_US          (2 * MS)
 #define LOST_US           (20 * MS)
+#define STOP_US           (10 * S)
 
 const char *const broker_addresses [BROKERS_MAX] = {"tcp://10.0.0.1:5555", "tcp://10.0.0.2:5555"};
 static const char *const other_brokers [BROKERS_MAX][2] = {{"tcp://10.0.0.2:5555", NULL}, {"tcp://10.0.0.1:5555", NULL}};
@@ -225,6 +226,7 @@ static void turn (process_t *process)
     checker_broker_bounds (gauges.workers, gauges.queued, gauges.calls);
     self->more = !empty;
     if (self->stopping && (broker_drained (self->broker) || self->now_us >= self->stop_us)) { /* check_stopped */
+        checker_broker_leaves (process, self->now_us - (self->stop_us - STOP_US));
         broker_stop (self->broker, self->now_us);
         flush_all (self);
         process_kill (process, true); /* it lingers */
@@ -295,7 +297,7 @@ void broker_process_drain (process_t *process)
         return;
     self->now_us = process_now_us (process);
     self->stopping = true;
-    self->stop_us = self->now_us + 10 * S;
+    self->stop_us = self->now_us + STOP_US;
     broker_drain (self->broker, self->now_us);
     process_wake (process, world.now_us);
 }

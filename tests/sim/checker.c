@@ -12,6 +12,7 @@
 #define ROUNDING_US     (3 * MS)    /* of remaining_ms, each hop up */
 #define TOLD_US         (1100 * MS) /* calls that wait for a connection still go out when it is there: the limit on connecting */
 #define OUTLIVED_US     (200 * MS)  /* after its connection was lost, no call waits for an answer on it */
+#define PART_US         (1 * S)     /* for so long a broker that stops waits for its clients to go */
 #define UUIDS_MAX       256
 #define REQUESTS_MAX    8192        /* ids of a client's that are remembered */
 
@@ -21,6 +22,7 @@ typedef struct {
     int64_t open;                   /* requests the broker sent, less the replies it read */
     int64_t draining_us, lost_us;   /* when the broker read or heard that; 0: not */
     int broker;                     /* which of them has it */
+    bool calls;                     /* a client that has said HELLO in time, and not GOODBYE */
     int64_t beat_us;                /* when the broker read the last beat of a worker; 0: it is none */
     uint64_t progress;              /* as the last beat said */
     unsigned still;                 /* beats since it moved */
@@ -197,8 +199,12 @@ void checker_broker_reads (process_t *broker, end_t *end, message_t *message, in
             at->progress = 0;
         } else if (record.kind == WIRE_BEAT)
             note_beat (at, &record);
-        else if (record.kind == WIRE_GOODBYE)
+        else if (record.kind == WIRE_HELLO)
+            at->calls = !broker->leaving && end_peer (end)->port && end_peer (end)->port->process->role == ROLE_OF_CLIENT;
+        else if (record.kind == WIRE_GOODBYE) {
             at->beat_us = 0;
+            at->calls = false;
+        }
     }
 }
 
@@ -322,6 +328,14 @@ void checker_broker_sends (end_t *end, message_t *message)
 void checker_broker_lost (const end_t *end)
 {
     seen_of (end)->lost_us = world.now_us;
+}
+
+void checker_broker_leaves (const process_t *broker, int64_t told_us)
+{
+    for (size_t i = 0; i < seen_count; i++)
+        if (seen [i].broker == broker->number && seen [i].calls && !seen [i].lost_us && told_us < PART_US)
+            violated ("%s leaves %lld ms after it was told to, and a client that is there has not said goodbye", broker->name,
+                      (long long) told_us / 1000);
 }
 
 void checker_broker_bounds (size_t workers, size_t queued, size_t calls)

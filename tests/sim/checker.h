@@ -14,6 +14,7 @@
  *      queues            nobody is turned down for a long wait while the queue is short of standing, and nobody waits for a deadline in
  *                        one that stands
  *      the first second  of a broker: nobody is told that there is no such service, or no worker of it
+ *      a broker's drain  lasts until its clients have gone, or a second
  *      silence           no worker expires while many are silent, or the broker was, for one TTL
  *      stuck workers     get nothing while another is well
  *      two at most       a call is open at one worker at a time; at two workers, if it asked for that, its method is idempotent, it has
@@ -49,6 +50,7 @@ uint64_t checker_some_id (void);
 void checker_broker_reads (process_t *broker, end_t *end, message_t *message, int64_t transit_us);
 void checker_broker_sends (end_t *end, message_t *message);
 void checker_broker_lost (const end_t *end);
+void checker_broker_leaves (const process_t *broker, int64_t told_us); /* it was told to, so long ago */
 void checker_broker_bounds (size_t workers, size_t queued, size_t calls);
 void checker_broker_queue (const process_t *broker, size_t queued_for_all); /* after each thing that may have changed it */
 void checker_broker_turn (const process_t *broker, uint64_t expired);
