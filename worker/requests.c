@@ -16,6 +16,9 @@
 #define SPARES_MAX     (8 * 1024 * 1024)
 #define LEDGER_MIN_US  1000 /* shorter times are not worth their bytes */
 
+/*  On the way of every call; keyed.c and stream.c want them too, seldom. */
+#define ALWAYS_INLINE static inline __attribute__ ((always_inline))
+
 /*  ------------------------------------------------------------------ the index of open requests  */
 
 /*  Ids are the senders' choice, so which of them share a chain is a secret: the topmost bits of a product are
@@ -79,7 +82,7 @@ static weft_request_t *take_idle (requests_t *self)
 }
 
 /*  The last one used is the next one used: after a burst, the others stay out of the way. */
-static void put_idle (requests_t *self, weft_request_t *request)
+ALWAYS_INLINE void put_idle (requests_t *self, weft_request_t *request)
 {
     const bool large = request->large;
 
@@ -208,7 +211,7 @@ bool requests_send_items (requests_t *self)
 }
 
 /*  Answers a request whose handler has returned, or that failed before. */
-static void answer (requests_t *self, weft_request_t *request)
+ALWAYS_INLINE void answer (requests_t *self, weft_request_t *request)
 {
     session_link_t *link = request->link;
     const int64_t begun_us = atomic_load_explicit (&request->begun_us, memory_order_relaxed);

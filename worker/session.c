@@ -220,26 +220,27 @@ static bool has_key (const method_t *method, const wire_options_t *options)
     return options->request_key.size > 0 && !method->service->built_in && !(method->entry->flags & WEFT_STREAM);
 }
 
-/*  One with options, or of a stream. */
-static void admit_described (session_t *self, session_link_t *link, const wire_record_t *record,
-                             zmq_msg_t *attachment, method_t *method, codec_t codec)
+/*  One with options, or of a stream. False: it was turned down, is a stream that runs, or has no need to run. */
+static bool admit_described (session_t *self, session_link_t *link, const wire_record_t *record,
+                             zmq_msg_t *attachment, method_t *method, codec_t codec, weft_request_t **request)
 {
     requests_t *requests = &self->requests;
     wire_options_t options;
 
     if (!read_options (self, link, record, &options, &codec))
-        return;
+        return false;
+    const text_t key = options.request_key;
     if (options.credit > 0 || method->entry->flags & WEFT_STREAM) {
         admit_stream (self, link, record, attachment, method, codec, &options);
-        return;
+        return false;
     }
-    const bool keyed = has_key (method, &options);
-    const text_t key = options.request_key;
-    if (keyed && keyed_repeat (requests, link, record, attachment, method, codec, key, true, self->now_us))
-        return;
-    let_run (self, link, record,
-             keyed ? keyed_admit (requests, link, record, attachment, method, codec, key, self->now_us)
-                   : requests_admit (requests, link, record, attachment, method, codec, self->now_us));
+    if (!has_key (method, &options))
+        *request = requests_admit (requests, link, record, attachment, method, codec, self->now_us);
+    else if (keyed_repeat (requests, link, record, attachment, method, codec, key, true, self->now_us))
+        return false;
+    else
+        *request = keyed_admit (requests, link, record, attachment, method, codec, key, self->now_us);
+    return true;
 }
 
 /*  What is remembered can be told though nothing new is taken, and what is under way waited for if there is room.
@@ -289,14 +290,16 @@ static void on_request (session_t *self, session_link_t *link, const wire_record
         return;
     }
     method_t *method = method_of (self, link, record->method);
-    codec_t codec = link->codec;
-    if (!method)
+    weft_request_t *request;
+    if (!method) {
         turn_down_name (self, link, record);
-    else if (mp_left (&record->extra) == 0 && !(method->entry->flags & WEFT_STREAM))
-        let_run (self, link, record,
-                 requests_admit (&self->requests, link, record, attachment, method, codec, self->now_us));
-    else
-        admit_described (self, link, record, attachment, method, codec);
+        return;
+    }
+    if (mp_left (&record->extra) == 0 && !(method->entry->flags & WEFT_STREAM))
+        request = requests_admit (&self->requests, link, record, attachment, method, link->codec, self->now_us);
+    else if (!admit_described (self, link, record, attachment, method, link->codec, &request))
+        return;
+    let_run (self, link, record, request);
 }
 
 static void on_credit (session_t *self, session_link_t *link, const wire_record_t *record)
