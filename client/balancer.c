@@ -37,9 +37,10 @@ static endpoint_t *pick_random (const balancer_question_t *question, endpoint_t 
 
 /*  How long a call would take there, roughly. One that has not answered yet is taken for as fast as the
  *  other. */
-static double cost (const endpoint_t *endpoint, const endpoint_t *other)
+static double cost (const endpoint_t *endpoint, const endpoint_t *other, int64_t now_us)
 {
-    int64_t latency_us = endpoint->latency_us ? endpoint->latency_us : other->latency_us;
+    const endpoint_t *known = endpoint->latency_us ? endpoint : other;
+    int64_t latency_us = endpoint_latency_us (known, now_us);
     if (latency_us == ENDPOINT_LATENCY_UNKNOWN)
         latency_us = LATENCY_GUESS_US;
     return (double) latency_us * (endpoint->outstanding + 1.0);
@@ -64,7 +65,7 @@ static endpoint_t *pick_p2c (const balancer_question_t *question, endpoint_t *co
         if (two == one || !is_fit (question, two))
             continue;
         const bool one_back = stands_back (question, one, dice), two_back = stands_back (question, two, dice);
-        const bool other = one_back == two_back ? cost (two, one) < cost (one, two) : one_back;
+        const bool other = one_back == two_back ? cost (two, one, question->now_us) < cost (one, two, question->now_us) : one_back;
         return other ? two : one;
     }
     return one;

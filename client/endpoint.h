@@ -26,6 +26,7 @@
 #define ENDPOINT_UUID_MAX 63
 #define ENDPOINT_LATENCY_UNKNOWN 0
 #define ENDPOINT_LATENCY_SHARE   8 /* a new sample counts one eighth */
+#define ENDPOINT_FORGET_US       1000000 /* without an answer, and nothing open there, half of the average is forgotten */
 #define ENDPOINT_RAMP_US         5000000 /* until one that is new, or back, has its full share */
 #define ENDPOINT_RAMP_PERCENT    10      /* of that share it has at first */
 
@@ -46,6 +47,7 @@ typedef struct {
     list_node_t orphan;     /* in endpoints_t.orphans while none does */
     uint32_t outstanding;   /* calls given to it and not ended */
     int64_t latency_us;     /* moving average; ENDPOINT_LATENCY_UNKNOWN before the first reply */
+    int64_t learnt_us;      /* when it last changed */
     unsigned failures;      /* since the last success */
     unsigned silences;      /* deadlines in a row */
     int64_t ejected_until_us; /* 0: not ejected */
@@ -119,15 +121,27 @@ static inline void endpoint_replied (endpoint_t *self, int64_t latency_us, int64
     self->probing = self->unreachable = false;
     if (latency_us == ENDPOINT_LATENCY_UNKNOWN)
         return; /* a refusal comes fast, and says nothing about work */
+    self->learnt_us = now_us;
     if (self->latency_us == ENDPOINT_LATENCY_UNKNOWN)
         self->latency_us = latency_us;
     else
         self->latency_us += (latency_us - self->latency_us) / ENDPOINT_LATENCY_SHARE;
 }
 
-/*  Another one was quicker, when this one had taken so long already. */
-static inline void endpoint_outrun (endpoint_t *self, int64_t after_us)
+/*  What is to be expected of it. A time that was long once says less and less, or who was slow would hardly be asked again. */
+static inline int64_t endpoint_latency_us (const endpoint_t *self, int64_t now_us)
 {
+    const int64_t idle_us = self->outstanding ? 0 : now_us - self->learnt_us;
+    if (idle_us < ENDPOINT_FORGET_US || self->latency_us == ENDPOINT_LATENCY_UNKNOWN)
+        return self->latency_us;
+    const int64_t halves = idle_us / ENDPOINT_FORGET_US;
+    return halves < 32 && self->latency_us >> halves ? self->latency_us >> halves : 1;
+}
+
+/*  Another one was quicker, when this one had taken so long already. */
+static inline void endpoint_outrun (endpoint_t *self, int64_t after_us, int64_t now_us)
+{
+    self->learnt_us = now_us;
     if (self->latency_us == ENDPOINT_LATENCY_UNKNOWN)
         self->latency_us = after_us;
     else if (after_us > self->latency_us)

@@ -100,7 +100,7 @@ static void note_given_up (channel_t *self, attempt_t *attempt)
     if (tail)
         tail_note_given_up (tail, after_us, self->now_us);
     if (attempt->endpoint && attempt->call->direct)
-        endpoint_outrun (attempt->endpoint, after_us);
+        endpoint_outrun (attempt->endpoint, after_us, self->now_us);
 }
 
 static void answered_beside (channel_t *self, attempt_t *attempt)

@@ -109,6 +109,36 @@ TEST (p2c_shuns_the_slow_and_the_busy)
     tear_down ();
 }
 
+/*  The first was slow; all others have answered just now. */
+static int asked (void)
+{
+    int counts [MEMBERS];
+    for (int m = 1; m < MEMBERS; m++)
+        list [m]->learnt_us = now_us;
+    count (WEFT_BALANCE_P2C, 1000, counts);
+    return counts [0];
+}
+
+TEST (p2c_asks_again_who_was_slow_long_ago)
+{
+    set_up ();
+    for (int m = 0; m < MEMBERS; m++)
+        list [m]->latency_us = m ? 100 : 1000000;
+    for (int second = 0; second < 10; second++) {
+        now_us = second * ENDPOINT_FORGET_US;
+        CHECK (asked () < 30);
+    }
+    now_us = 100 * ENDPOINT_FORGET_US;
+    list [0]->outstanding = 1; /* that is not done yet: no reason to forget */
+    CHECK (asked () < 30);
+    list [0]->outstanding = 0;
+    CHECK (asked () > 300);
+    endpoint_replied (list [0], 1000000, now_us);
+    list [0]->latency_us = 1000000; /* it is as slow as ever */
+    CHECK (asked () < 30);
+    tear_down ();
+}
+
 TEST (round_robin_takes_turns)
 {
     int counts [MEMBERS];
