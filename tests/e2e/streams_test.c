@@ -18,14 +18,19 @@ typedef struct {
     call_log_t log;
 } trio_t;
 
-static trio_t trio_new (void)
+static trio_t trio_of (const char *flag, const char *value)
 {
     trio_t trio = {.mesh = mesh_new ()};
     trio.log = call_log (trio.mesh);
     trio.broker = mesh_broker (trio.mesh, NULL, NULL);
-    trio.worker = mesh_worker (trio.mesh, NULL);
+    trio.worker = mesh_worker (trio.mesh, flag, value, NULL);
     trio.client = client_of (trio.mesh);
     return trio;
+}
+
+static trio_t trio_new (void)
+{
+    return trio_of (NULL, NULL);
 }
 
 static void trio_destroy (trio_t *trio)
@@ -124,6 +129,24 @@ TEST (large_items_come_whole_and_any_window_will_do)
             take (call, 0, 50);
             check_end (call, WEFT_OK, WEFT_EXECUTED_YES);
         }
+    trio_destroy (&trio);
+}
+
+TEST (more_streams_than_a_worker_is_to_run_are_turned_down)
+{
+    trio_t trio = trio_of ("--streams-max", "2");
+    weft_call_t *open [2];
+    for (int i = 0; i < 2; i++) {
+        open [i] = start_stream (&trio, "Stream.Count", (stream_args){.count = -1}, NULL);
+        take (open [i], 0, 1);
+    }
+    weft_call_t *third = start_stream (&trio, "Stream.Count", (stream_args){.count = 1},
+                                       &(weft_call_options_t){.retry = WEFT_RETRY_FAILFAST});
+    check_end (third, WEFT_OVERLOADED, WEFT_EXECUTED_NO);
+    for (int i = 0; i < 2; i++) {
+        weft_call_cancel (open [i]);
+        weft_call_destroy (&open [i]);
+    }
     trio_destroy (&trio);
 }
 
