@@ -190,11 +190,6 @@ ALWAYS_INLINE void send_over (channel_t *self, attempt_t *attempt, link_t *link)
     channel_touch (self, link);
 }
 
-void attempt_send (channel_t *self, attempt_t *attempt)
-{
-    send_over (self, attempt, attempt->request.link);
-}
-
 /*  False: it waits for its link. */
 static inline bool begin (channel_t *self, attempt_t *attempt, link_t *link, endpoint_t *endpoint)
 {
@@ -756,6 +751,15 @@ static void deadline_passed (channel_t *self, weft_call_t *call)
     if (open_backup (call))
         note_silence (self, &call->backup->attempt);
     give_up (self, call, &outcome);
+}
+
+/*  Who stood still learns that there is a connection, and that time is up, at once: then nothing leaves. */
+void attempt_send (channel_t *self, attempt_t *attempt)
+{
+    if (self->now_us >= attempt->call->deadline_us)
+        deadline_passed (self, attempt->call);
+    else
+        send_over (self, attempt, attempt->request.link);
 }
 
 static void connect_timed_out (channel_t *self, weft_call_t *call)

@@ -268,6 +268,24 @@ TEST (s11_a_call_that_never_left_certainly_did_not_run)
     stage_end ();
 }
 
+TEST (s11_a_call_whose_connection_comes_when_time_is_up_does_not_leave)
+{
+    stage_begin_listed (NULL, 1);
+    weft_call_t *call = stage_call ("Test.Get", &(weft_call_options_t){.timeout_ms = 100, .via = WEFT_VIA_DIRECT});
+    weft_call_t *patient = stage_call ("Test.Set", &direct);
+    stage.now_us += 200 * STAGE_MS; /* the process stood still: no tick came before the connection */
+    stage_connect ("w1");
+    stage_check (call, WEFT_DEADLINE_EXCEEDED, WEFT_EXECUTED_NO);
+    stage_check_text (call, "still waiting for a connection to worker w1");
+    CHECK (stage_record (WIRE_REQUEST)->id);
+    CHECK (!stage_record (WIRE_REQUEST));
+    CHECK (!stage_record (WIRE_CANCEL));
+    CHECK (!stage_done (patient));
+    stage_free (call);
+    stage_free (patient);
+    stage_end ();
+}
+
 TEST (the_ledger_says_how_long_a_call_waited_here)
 {
     stage_begin_listed (NULL, 1);
