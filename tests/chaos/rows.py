@@ -43,11 +43,12 @@ class Case:
         if not condition:
             self.history.say_wrong(text)
 
-    def noticed(self, at_us, fault_us, client=None, what="it was noticed"):
-        """It took so long; what the machine itself stood still meanwhile does not count against the bound."""
+    def noticed(self, at_us, fault_us, client=None, what="it was noticed", dying_us=0):
+        """It took so long; what the machine itself stood still meanwhile, or took to let a process die, does not count against the
+        bound."""
         took_ms = (at_us - fault_us) / 1000
         self.noticed_ms.append(took_ms)
-        slack_ms = self.history.slack(client, fault_us, at_us) / 1000 if client else 0
+        slack_ms = (dying_us + (self.history.slack(client, fault_us, at_us) if client else 0)) / 1000
         if self.row.bound_ms is not None and took_ms > self.row.bound_ms + slack_ms:
             self.history.say_wrong("%s after %.0f ms, not within %d ms" % (what, took_ms, self.row.bound_ms))
 
@@ -71,13 +72,13 @@ class Case:
         return [call for call in self.history.calls
                 if call.status in (statuses or ("WORKER_LOST",)) and call.kind != "Keyed" and not call.late_to_see()]
 
-    def lost_with(self, pid, fault_us, statuses=("WORKER_LOST",)):
-        """The calls that a process took with it, of which the caller was told; each is a measurement."""
-        victims = self.history.victims(pid)
+    def lost_with(self, victim):
+        """The calls that a worker took with it, of which the caller was told; each is a measurement."""
+        victims = self.history.victims(victim.pid)
         self.need(victims, "no call was in flight")
         for call in victims:
-            if call.status in statuses and call.kind != "Keyed" and not call.late_to_see():
-                self.noticed(call.end, fault_us, call.client, "%s ended" % call)
+            if call.status == "WORKER_LOST" and call.kind != "Keyed" and not call.late_to_see():
+                self.noticed(call.end, victim.killed_us, call.client, "%s ended" % call, victim.dying_us)
 
     def delisted(self, uuid, fault_us, bound_ms):
         """Every client hears that it is gone."""
@@ -109,8 +110,8 @@ def _kill_worker(case, local):
     mesh.await_lists()
     mesh.end()
     case.excuse_lost(victim.killed_us, at + case.row.bound_ms * MS)
-    case.lost_with(victim.pid, at)
-    case.delisted(victim.uuid, victim.killed_us, case.row.bound_ms + (at - victim.killed_us) // MS)
+    case.lost_with(victim)
+    case.delisted(victim.uuid, victim.killed_us, case.row.bound_ms + victim.dying_us // MS)
 
 
 @row("kill", "worker killed", "kill -9, tcp", bound_ms=50)
@@ -614,7 +615,7 @@ def kill_client(case):
     case.need(polite, "no call was in flight")
     for run in polite:
         if run.cancelled:
-            case.noticed(run.end, at, what="a call of the client that died was cancelled")
+            case.noticed(run.end, victim.killed_us, what="a call of the client that died was cancelled", dying_us=victim.dying_us)
         else:
             case.check(run.end < at + case.row.bound_ms * MS, "call %x was not cancelled" % run.number)
     for run in hers:

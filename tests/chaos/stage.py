@@ -178,7 +178,9 @@ class Process:
         self.killed = True
         self.killed_us = self.signal(signal.SIGKILL)
         self.popen.wait()
-        return now_us()
+        died = now_us()
+        self.dying_us = died - self.killed_us
+        return died
 
     def stop(self):
         return self.signal(signal.SIGSTOP)
