@@ -125,10 +125,13 @@ class Soak:
         self.witnesses[0] = Witness(self.mesh.brokers[-1])
 
     def reset_all(self):
-        """For clients and workers this is a broker that went and came back."""
+        """For clients and workers this is a broker that went and came back; to the broker it is as if all workers had died, and clients
+        whose connections are reset last hear so."""
         at = now_us()
         self.mesh.net.reset("b0")
-        self.case.excuse_lost(at, now_us() + 300 * MS, rows.routed, ("WORKER_LOST", "BROKER_LOST"))
+        until = now_us() + 300 * MS
+        self.case.excuse_lost(at, until, rows.routed, ("WORKER_LOST", "BROKER_LOST"))
+        self.mesh.history.excuse(["NO_SERVICE", "NO_WORKERS"], at, until)
 
     def stop_client(self):
         at = self.slow.stop()
