@@ -447,7 +447,7 @@ def reset(case):
     history = mesh.end()
     case.excuse_lost(at, at + 300 * MS)
     case.excuse_lost(again, again + 300 * MS, routed, ("WORKER_LOST", "BROKER_LOST"))
-    history.excuse(["NO_SERVICE", "NO_WORKERS"], again, again + 300 * MS, routed)  # until the first worker is back
+    history.excuse(["NO_SERVICE", "NO_WORKERS"], again, again + 300 * MS)  # to the broker it is as if all workers had died
     lost = case.lost("WORKER_LOST", "BROKER_LOST")
     case.need(lost, "no call was in flight")
     for call in lost:
