@@ -470,7 +470,7 @@ static intake_item_t *await_item (weft_client_t *self, weft_call_t *call, int ti
         driver_wait_for_item (self, call, until_us);
         pthread_mutex_lock (&self->lock);
     }
-    const uint64_t promised = call->intake->promised;
+    const int64_t promised = call->intake->promised;
     intake_item_t *item = channel_take_item (&self->channel, call, clock_now_us ());
     if (call->intake->promised != promised)
         driver_follow_up (self);

@@ -3,15 +3,14 @@
 #include "intake.h"
 #include <stdlib.h>
 #include <string.h>
-
-#define FIRST 2 /* items that are asked for before the first came; each may be as large as a body may be */
+#include "wire.h"
 
 intake_t *intake_new (uint64_t window)
 {
     intake_t *self = calloc (1, sizeof *self);
     if (!self)
         return NULL;
-    self->window = window;
+    self->window = (int64_t) window;
     self->last = &self->first;
     return self;
 }
@@ -49,8 +48,8 @@ uint64_t intake_begin (intake_t *self)
 {
     intake_drop (self);
     self->index = 0;
-    self->promised = self->window < FIRST ? self->window : FIRST;
-    return self->promised;
+    self->promised = self->window;
+    return (uint64_t) self->promised;
 }
 
 /*  Small ones are copied. */
@@ -74,7 +73,7 @@ intake_result_t intake_put (intake_t *self, uint64_t index, const void *body, si
 {
     if (index != self->index)
         return INTAKE_GAP;
-    if (self->promised == 0)
+    if (self->promised <= 0)
         return INTAKE_UNASKED;
     intake_item_t *item = item_of (body, size, attachment);
     if (!item)
@@ -82,10 +81,8 @@ intake_result_t intake_put (intake_t *self, uint64_t index, const void *body, si
     *self->last = item;
     self->last = &item->next;
     self->index++;
-    self->promised--;
-    self->held++;
-    if (size > self->largest)
-        self->largest = size;
+    self->promised -= wire_item_credits (size);
+    self->held += wire_item_credits (size);
     return INTAKE_OK;
 }
 
@@ -96,7 +93,7 @@ intake_item_t *intake_take (intake_t *self)
         return NULL;
     if ((self->first = item->next) == NULL)
         self->last = &self->first;
-    self->held--;
+    self->held -= wire_item_credits (item->size);
     self->taken++;
     free_item (self->current);
     return self->current = item;
@@ -107,19 +104,11 @@ const void *intake_bytes (intake_item_t *item)
     return item->attached ? zmq_msg_data (&item->frame) : item->bytes;
 }
 
-/*  The window, or so many that they take not too much memory if the rest is as large as the largest so far. */
-static uint64_t room (const intake_t *self)
-{
-    const uint64_t fit = self->largest ? WEFT_STREAM_WINDOW_BYTES / self->largest : self->window;
-    const uint64_t most = fit < self->window ? fit : self->window;
-    return most > FIRST || self->window < FIRST ? most + (most == 0) : FIRST;
-}
-
 uint64_t intake_ask (intake_t *self)
 {
-    const uint64_t most = room (self), out = self->promised + self->held;
-    if (out >= most || most - out < (most + 1) / 2)
+    const int64_t more = self->window - self->promised - self->held;
+    if (more < (self->window + 1) / 2)
         return 0;
-    self->promised += most - out;
-    return most - out;
+    self->promised += more;
+    return (uint64_t) more;
 }

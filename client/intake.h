@@ -5,8 +5,9 @@
  *      promised     asked for, not here yet
  *      held         here, not taken yet
  *
- *  Both together are at most the window, and fewer while items are large; when half of it is free, more are asked
- *  for. At first only a few are: how large they are is not known. Decides; sends nothing. */
+ *  Both are counted in credits, of which a large item takes several, and are together at most the window; when half of it is free,
+ *  more is asked for. The last credit pays for an item of any size: then less than nothing is promised, until that is taken.
+ *  Decides; sends nothing. */
 
 #ifndef INTAKE_H_INCLUDED
 #define INTAKE_H_INCLUDED
@@ -26,10 +27,9 @@ typedef struct intake_item {
 } intake_item_t;
 
 typedef struct intake {
-    uint64_t window, promised, held;
+    int64_t window, promised, held;
     uint64_t index;             /* of the item that comes next */
     uint64_t taken;             /* in all */
-    size_t largest;             /* bytes of an item so far */
     intake_item_t *first, **last;
     intake_item_t *current;     /* taken last: the user looks at it */
     list_t *fresh_list;         /* streams with items that nobody was told of; NULL before the first */
@@ -41,7 +41,7 @@ typedef struct intake {
 intake_t *intake_new (uint64_t window);
 void intake_free (intake_t *self);
 
-/*  Before an attempt: forgets what came of an earlier one. How many items to ask for with the request. */
+/*  Before an attempt: forgets what came of an earlier one. How many credits to give with the request. */
 uint64_t intake_begin (intake_t *self);
 
 /*  An item came; its attachment, if it has one, is moved. UNASKED: or in the wrong place. */
@@ -57,7 +57,7 @@ static inline bool intake_holds (const intake_t *self)
 intake_item_t *intake_take (intake_t *self);
 const void *intake_bytes (intake_item_t *item);
 
-/*  How many more to ask for now; 0: there is no need yet. They count as promised. */
+/*  How many credits more to give now; 0: there is no need yet. They count as promised. */
 uint64_t intake_ask (intake_t *self);
 
 /*  Forgets what was not taken. */

@@ -195,6 +195,12 @@ void wire_write_reply (buffer_t *out, uint64_t id, weft_status_t status, const v
 void wire_write_reply_raw (buffer_t *out, uint64_t id, weft_status_t status, const void *body, size_t size,
                            bool attached, mp_reader_t info);
 void wire_write_item (buffer_t *out, uint64_t id, uint64_t index, const void *body, size_t size, bool attached);
+
+/*  Credits that an item takes. Both ends count alike. */
+static inline int64_t wire_item_credits (size_t body_size)
+{
+    return 1 + (int64_t) (body_size / WEFT_STREAM_CREDIT_BYTES);
+}
 void wire_write_credit (buffer_t *out, uint64_t id, uint64_t n);
 void wire_write_cancel (buffer_t *out, uint64_t id);
 void wire_write_beat (buffer_t *out, uint64_t sequence, const wire_load_t *load);

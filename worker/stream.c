@@ -7,6 +7,7 @@
 #include <string.h>
 #include <time.h>
 #include "stream.h"
+#include "wire.h"
 
 void streams_init (streams_t *self)
 {
@@ -20,6 +21,13 @@ void streams_fini (streams_t *self)
     pthread_mutex_destroy (&self->lock);
 }
 
+/*  A caller may give more than can be counted. */
+static int64_t more_credit (int64_t credit, uint64_t more)
+{
+    const uint64_t room = (uint64_t) INT64_MAX - (uint64_t) credit; /* of a debt, too */
+    return more < room ? (int64_t) ((uint64_t) credit + more) : INT64_MAX;
+}
+
 stream_t *stream_new (streams_t *all, void *owner, uint64_t credit, size_t item_max)
 {
     stream_t *self = calloc (1, sizeof *self);
@@ -27,7 +35,7 @@ stream_t *stream_new (streams_t *all, void *owner, uint64_t credit, size_t item_
 
     if (!self)
         return NULL;
-    *self = (stream_t){.all = all, .owner = owner, .credit = credit, .item_max = item_max};
+    *self = (stream_t){.all = all, .owner = owner, .credit = more_credit (0, credit), .item_max = item_max};
     self->last = &self->first;
     pthread_condattr_init (&monotonic);
     pthread_condattr_setclock (&monotonic, CLOCK_MONOTONIC);
@@ -126,7 +134,7 @@ static bool post (stream_t *self, stream_item_t *item)
     *self->last = item;
     self->last = &item->next;
     self->bytes += item->size;
-    self->credit--;
+    self->credit -= wire_item_credits (item->size);
     if (list_linked (&self->of_pending))
         return false;
     list_push (&all->pending, &self->of_pending);
@@ -186,10 +194,10 @@ bool stream_may_put (stream_t *self)
 
 /*  ------------------------------------------------------------------ the session's side  */
 
-void stream_credit (stream_t *self, uint64_t items)
+void stream_credit (stream_t *self, uint64_t credits)
 {
     pthread_mutex_lock (&self->all->lock);
-    self->credit = items < UINT64_MAX - self->credit ? self->credit + items : UINT64_MAX;
+    self->credit = more_credit (self->credit, credits);
     pthread_cond_signal (&self->bell);
     pthread_mutex_unlock (&self->all->lock);
 }

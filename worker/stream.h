@@ -51,7 +51,7 @@ typedef struct stream {
     /* under the lock */
     pthread_cond_t bell;
     list_node_t of_pending;
-    uint64_t credit;        /* items that may still be put */
+    int64_t credit;         /* as it was given, less what was put took; the last pays for an item of any size */
     stream_item_t *first, **last;
     size_t bytes;           /* of those that wait */
     weft_status_t ended;    /* why no more is taken; OK: it is */
@@ -77,7 +77,7 @@ weft_status_t stream_verdict (stream_t *self, bool ended_counts);
 bool stream_may_put (stream_t *self);
 
 /*  The session's side. */
-void stream_credit (stream_t *self, uint64_t items);
+void stream_credit (stream_t *self, uint64_t credits);
 void stream_end (stream_t *self, weft_status_t why);
 stream_item_t *stream_take (stream_t *self); /* all that wait, the oldest first, each to be freed */
 void stream_item_free (stream_item_t *item);

@@ -29,7 +29,7 @@ static uint64_t started, ended;
 typedef struct {
     uint64_t alias, id;
     bool watch, stream;
-    uint64_t credit, index; /* of a stream: items it may have, and the next one's place */
+    uint64_t credit, index; /* of a stream: items it may have, all small, and the next one's place */
 } heard_t;
 
 static heard_t heard [HEARD_MAX], any, *target;

@@ -21,7 +21,8 @@ typedef struct {
     unsigned asked;     /* so often, at most */
     bool certain;       /* and surely once: an answer is due */
     unsigned answered;
-    uint64_t credit;    /* of a stream: items that it may have at most */
+    uint64_t credit;    /* of a stream: what it was given, in all */
+    uint64_t spent;
     uint64_t items;     /* that it had */
 } ask_t;
 
@@ -46,11 +47,11 @@ static inline ask_t *asks_find (asks_t *self, uint64_t id)
     return NULL;
 }
 
-static inline void asks_credit (asks_t *self, uint64_t id, uint64_t items)
+static inline void asks_credit (asks_t *self, uint64_t id, uint64_t credits)
 {
     ask_t *ask = asks_find (self, id);
     if (ask)
-        ask->credit = items < UINT64_MAX - ask->credit ? ask->credit + items : UINT64_MAX;
+        ask->credit = credits < UINT64_MAX - ask->credit ? ask->credit + credits : UINT64_MAX;
 }
 
 static inline void asks_expect (asks_t *self, uint64_t id, bool certain)
@@ -87,12 +88,13 @@ static inline void asks_check_answered (const asks_t *self)
         CHECK (!self->all [i].certain || self->all [i].answered > 0);
 }
 
-/*  Items come in order, and no more than were asked for; unless the id was asked under twice. */
+/*  Items come in order, and none without credit; unless the id was asked under twice. */
 static inline void asks_hear_item (asks_t *self, const wire_record_t *record)
 {
     ask_t *ask = asks_find (self, record->id);
-    CHECK (ask && (ask->asked > 1 || (record->number == ask->items && ask->items < ask->credit)));
+    CHECK (ask && (ask->asked > 1 || (record->number == ask->items && ask->spent < ask->credit)));
     ask->items++;
+    ask->spent += (uint64_t) wire_item_credits (record->body_size);
 }
 
 /*  Mostly the next id, or one that was asked under already, now and then any. */

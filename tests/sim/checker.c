@@ -753,7 +753,8 @@ void checker_item (record_t *record, weft_call_t *call, const void *body, size_t
     arena_init (&arena, 100000);
     if (!codec_decode (call->codec, body, size, WEFT_OUT (job_reply, &item), &arena, &error))
         violated ("an item of call %lld cannot be read: %s", (long long) record->number, error.text);
-    else if (item.number != record->number || item.answer != record->items)
+    else if (item.number != record->number || item.answer != record->items
+             || item.pad.size != job_item_pad (record->number, record->items))
         violated ("call %lld got item %lld of call %lld instead of its item %lld", (long long) record->number,
                   (long long) item.answer, (long long) item.number, (long long) record->items);
     arena_fini (&arena);
@@ -763,9 +764,9 @@ void checker_item (record_t *record, weft_call_t *call, const void *body, size_t
     if (record->ended)
         violated ("call %lld got an item after its end", (long long) record->number);
     if (intake->held + intake->promised > intake->window)
-        violated ("%llu items of call %lld are here and %llu on their way; the window is %llu",
-                  (unsigned long long) intake->held, (long long) record->number, (unsigned long long) intake->promised,
-                  (unsigned long long) intake->window);
+        violated ("%lld credits' worth of items of call %lld are here and %lld on their way; the window is %lld",
+                  (long long) intake->held, (long long) record->number, (long long) intake->promised,
+                  (long long) intake->window);
 }
 
 /*  What the broker says reaches everybody soon. */

@@ -49,6 +49,7 @@ int64_t job_answer (int64_t number, job_kind_t kind);
 
 /*  A stream's items: how many it has; each is a job_reply whose answer is its index. */
 int64_t job_items (int64_t number);
+size_t job_item_pad (int64_t number, int64_t index); /* bytes of its padding */
 
 /*  The call's number in an encoded body; 0: it is none of ours. */
 int64_t job_number (const void *body, size_t size);

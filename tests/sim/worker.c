@@ -192,7 +192,9 @@ static void stream_step (void *arg, uint64_t tag)
         return;
     }
     if (!process->frozen && (!in_time || stream_may_put (thread->request->stream))) {
-        const job_reply item = {.number = thread->number, .answer = thread->sent};
+        static const uint8_t pad [8 * WEFT_STREAM_CREDIT_BYTES];
+        const job_reply item = {.number = thread->number, .answer = thread->sent,
+                                .pad = {pad, job_item_pad (thread->number, thread->sent)}};
         if (weft_request_send_item (thread->request, &item) != WEFT_OK) {
             stream_over (self, thread);
             return;

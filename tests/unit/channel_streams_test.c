@@ -53,22 +53,24 @@ static int64_t take (weft_call_t *call)
 TEST (a_stream_asks_for_items_takes_them_and_ends)
 {
     const uint64_t alias = stage_begin_connected ();
-    weft_call_t *call = stage_stream ("Test.Get", 64, &direct);
+    weft_call_t *call = stage_stream ("Test.Get", 4, &direct);
     const stage_record_t *request = stage_record (WIRE_REQUEST);
     const uint64_t id = request->id;
-    CHECK_INT (request->credit, 2);
+    CHECK_INT (request->credit, 4);
     CHECK_INT (request->remaining_ms, WIRE_NO_DEADLINE);
     items (alias, id, 0, 2);
     CHECK (channel_next_fresh (&stage.channel) == call);
     CHECK (!channel_next_fresh (&stage.channel)); /* once for both */
     CHECK_INT (take (call), 0);
+    CHECK (!stage_record (WIRE_CREDIT));
+    CHECK_INT (take (call), 1);
     const stage_record_t *credit = stage_record (WIRE_CREDIT);
     CHECK_INT (credit->id, id);
-    CHECK_INT (credit->number, 63);
-    items (alias, id, 2, 5);
+    CHECK_INT (credit->number, 2);
+    items (alias, id, 2, 4);
     end (alias, id);
     stage_check (call, WEFT_OK, WEFT_EXECUTED_YES);
-    for (int64_t i = 1; i < 7; i++)
+    for (int64_t i = 2; i < 6; i++)
         CHECK_INT (take (call), i); /* also after the end */
     CHECK_INT (take (call), -1);
     CHECK (!stage_record (WIRE_CREDIT) && !stage_record (WIRE_CANCEL));
@@ -79,7 +81,7 @@ TEST (a_stream_asks_for_items_takes_them_and_ends)
 TEST (a_stream_goes_through_the_broker_as_well)
 {
     stage_begin_listed (NULL, 1);
-    weft_call_t *call = stage_stream ("Test.Get", 64, &routed);
+    weft_call_t *call = stage_stream ("Test.Get", 1, &routed);
     const stage_record_t *request = stage_request ("Test.Get");
     CHECK_INT (request->alias, BROKER);
     const uint64_t id = request->id;
@@ -114,14 +116,13 @@ TEST (a_worker_that_sends_more_than_was_asked_for_is_stopped)
     const uint64_t alias = stage_begin_connected ();
     weft_call_t *call = stage_stream ("Test.Get", 64, &direct);
     const uint64_t id = stage_record (WIRE_REQUEST)->id;
-    items (alias, id, 0, 2);
+    items (alias, id, 0, 64);
     CHECK_INT (take (call), 0);
-    items (alias, id, 2, 63);
     CHECK (!stage_done (call));
-    item (alias, id, 65, 65);
+    item (alias, id, 64, 64);
     CHECK_INT (stage_record (WIRE_CANCEL)->id, id);
     stage_check (call, WEFT_INTERNAL, WEFT_EXECUTED_MAYBE);
-    for (int64_t i = 1; i < 65; i++)
+    for (int64_t i = 1; i < 64; i++)
         CHECK_INT (take (call), i); /* they were right */
     stage_free (call);
     stage_end ();
@@ -175,7 +176,7 @@ TEST (a_stream_of_which_nothing_was_taken_is_tried_again_from_its_beginning)
     stage_welcome (two);
     const stage_record_t *request = stage_request ("Test.Get");
     const uint64_t id = request->id;
-    CHECK_INT (request->credit, 2);
+    CHECK_INT (request->credit, 64);
     item (two, id, 0, 40);
     CHECK_INT (take (call), 40);
     end (two, id);

@@ -96,6 +96,28 @@ TEST (no_item_goes_out_without_credit)
     fixture_close (&f);
 }
 
+/*  The last credit pays for one of any size; what it lacked is taken off the next ones. */
+TEST (a_large_item_takes_several_credits)
+{
+    static const char large [3 * WEFT_STREAM_CREDIT_BYTES];
+    fixture_t f;
+    session_link_t *caller = fixture_serving (&f);
+    weft_request_t *request = begin (&f, caller, 9, 5);
+    CHECK_INT (say_bytes (request, large, sizeof large - 10), WEFT_OK); /* and what codes it */
+    session_send_items (&f.session, f.now_us);
+    CHECK (may_say (request)); /* two are left */
+    CHECK_INT (say_bytes (request, large, sizeof large), WEFT_OK);
+    session_send_items (&f.session, f.now_us);
+    CHECK_INT (fixture_seen (&f, caller), 2);
+    CHECK (!may_say (request));
+    give_credit (&f, caller, 9, 2);
+    CHECK (!may_say (request));
+    give_credit (&f, caller, 9, 1);
+    CHECK (may_say (request));
+    fixture_end (&f, request);
+    fixture_close (&f);
+}
+
 TEST (a_stream_that_waits_to_leave_takes_little_memory_whatever_its_credit)
 {
     static const char large [4000];

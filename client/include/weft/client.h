@@ -147,8 +147,8 @@ WEFT_EXPORT weft_call_t *weft_client_start_body (weft_client_t *self, const char
  *      weft_status_t status = weft_call_status (call);     // OK: it came to its end, and all items were here
  *      weft_call_destroy (&call);                          // a stream that is not at its end is cancelled
  *
- *  The worker is asked for no more items than fit the window (and fewer than that if they are large, so that
- *  they take about WEFT_STREAM_WINDOW_BYTES) and waits while they are not taken. Once an item was handed out
+ *  The worker is asked for no more items than fit the window (of which one of WEFT_STREAM_CREDIT_BYTES or more takes
+ *  several places, so that all are bounded by that and one item) and waits while they are not taken. Once an item was handed out
  *  the stream is not tried again: it ends with what went wrong. A method that is no stream, a BROADCAST and a
  *  request key end INVALID, and so does a stream that is called as if it were none. Any thread. */
 WEFT_EXPORT weft_call_t *weft_client_stream (weft_client_t *self, const char *method, weft_value_t args,

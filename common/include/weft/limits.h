@@ -68,7 +68,7 @@
 #define WEFT_CLIENT_CALLS_MAX 100000      /* open at once; OVERLOADED beyond */
 #define WEFT_STREAM_WINDOW 64             /* items of a stream that came or may come, and were not taken */
 #define WEFT_STREAM_WINDOW_MAX 65536      /* INVALID beyond */
-#define WEFT_STREAM_WINDOW_BYTES (1024 * 1024) /* fewer are asked for while they are so large that they would take more */
+#define WEFT_STREAM_CREDIT_BYTES (16 * 1024) /* a larger item counts as several: one more for each so many bytes */
 #define WEFT_CLIENT_ENDPOINTS_MAX 16384   /* connections to workers */
 #define WEFT_ATTEMPTS_MAX 3               /* per call, the first included */
 #define WEFT_BACKUP_MS_MIN 1              /* the soonest that a second attempt is made beside the first */

@@ -91,7 +91,7 @@ class Client:
         in seconds, for all of it. One at a time: between two items nothing else is read from that connection."""
         deadline = None if timeout is None else time.monotonic() + timeout
         link, lost, options = self.route(method, 5.0, via, worker, {**options, "credit": window})
-        codec, id, index, credit = options.get("codec", self.codec), next(link.ids), 0, window
+        codec, id, index, credit = options.get("codec", self.codec), next(link.ids), 0, window  # an item may use more than there is
         link.add(REQUEST, id, method, NO_DEADLINE if timeout is None else int(timeout * 1000), encode(codec, args), options)
         link.flush()
         try:
@@ -99,13 +99,14 @@ class Client:
                 records = link.receive(1.0 if deadline is None else deadline - time.monotonic())
                 for kind, *fields in records:
                     if kind == ITEM and fields[0] == id:
-                        if fields[1] != index or index >= credit:
+                        if fields[1] != index or credit <= 0:
                             raise Error("INTERNAL", "item %d came instead of item %d" % (fields[1], index))
                         index += 1
+                        credit -= item_credits(fields[2])
                         yield decoded(codec, fields[2])
-                        if credit - index <= window // 2:
-                            link.add(CREDIT, id, window - (credit - index))
-                            credit = index + window
+                        if credit <= window // 2:
+                            link.add(CREDIT, id, window - credit)
+                            credit = window
                             link.flush()
                     elif kind == REPLY and fields[0] == id:
                         id = None

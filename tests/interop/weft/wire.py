@@ -136,6 +136,11 @@ def head(data, at):
     return count, at
 
 
+def item_credits(body):
+    """What an ITEM with this body takes."""
+    return 1 + len(body) // 16384
+
+
 def text_keys(pairs):
     return {key if isinstance(key, str) else None: value for key, value in pairs}
 

@@ -48,7 +48,7 @@ class Worker:
         self.pool, self.open, self.finished = ThreadPoolExecutor(threads), {}, 0
         self.done, self.registered, self.draining = queue.SimpleQueue(), threading.Event(), False
         self.wake_read, self.wake_write = os.pipe()
-        self.credits, self.change = {}, threading.Condition()  # of streams: items that may still be sent
+        self.credits, self.change = {}, threading.Condition()  # of streams, None: cancelled
 
     def start(self, timeout=5.0):
         """Runs in the background; returns once the broker has acknowledged the registration, or raises its refusal."""
@@ -135,7 +135,8 @@ class Worker:
             self.request(out, codec, *fields[:5])
         elif kind in (CREDIT, CANCEL) and (out, fields[0]) in self.credits:
             with self.change:  # a stream that was cancelled gets none any more
-                self.credits[out, fields[0]] = -1 if kind == CANCEL else self.credits[out, fields[0]] + fields[1]
+                had = self.credits[out, fields[0]]
+                self.credits[out, fields[0]] = None if kind == CANCEL or had is None else had + fields[1]
                 self.change.notify_all()
         elif kind == CANCEL and (out, fields[0]) in self.open and self.open[out, fields[0]].cancel():
             self.reply(out, fields[0], Error("CANCELLED", "not begun", 0))
@@ -185,12 +186,13 @@ class Worker:
         """Runs on the pool: the items of a stream, as its caller asks for them; then an empty body."""
         for index, item in enumerate(items):
             with self.change:
-                while self.credits[key] == 0 and time.monotonic() < expires and not self.draining:
+                while (credit := self.credits[key]) is not None and credit <= 0 and time.monotonic() < expires and not self.draining:
                     self.change.wait(1)
-                if self.credits[key] <= 0:
-                    return Error("CANCELLED" if self.credits[key] < 0 else "DRAINING" if self.draining else "DEADLINE_EXCEEDED", "after %d items" % index, 1)
-                self.credits[key] -= 1
-            self.wake((*key, (index, encode(codec, item))))
+                if credit is None or credit <= 0:
+                    return Error("CANCELLED" if credit is None else "DRAINING" if self.draining else "DEADLINE_EXCEEDED", "after %d items" % index, 1)
+                body = encode(codec, item)
+                self.credits[key] -= item_credits(body)
+            self.wake((*key, (index, body)))
         return b""
 
     def serve(self, function, codec, body, expires, key):
