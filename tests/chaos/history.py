@@ -4,7 +4,7 @@
     one outcome       each call that was started ends exactly once, and not past its deadline
     fate              "no": it is in no worker's log; "yes": it is; each status has only the fates that SEMANTICS.md names
     once              what is neither idempotent nor has a key never runs twice; what has a key, not twice in one process;
-                      nothing more than three times
+                      nothing more often than its client sent it
     answers           are those of the call that was made, and some run gave them
     streams           what is handed out are the first items that one run sent, in order, each once; all of them before an OK
     hedges            no more than the budget pays; and who answers too late to be heard is told to stop
@@ -27,6 +27,7 @@ FATES = {  # SEMANTICS.md's table
     "UNAUTHENTICATED": {"no"}, "OVERLOADED": {"no"}, "TOO_LARGE": {"no", "yes"}, "DRAINING": {"no"},
     "WORKER_LOST": {"maybe"}, "BROKER_LOST": {"no", "maybe"}, "SHUTDOWN": {"no", "maybe"}, "INTERNAL": {"maybe"},
 }
+CERTAIN = {"OK", "APP_ERROR", "HANDLER_TIMEOUT"}  # it ran, whatever came before
 HEDGES_SAVED = 101  # that the budget begins with
 LATE_US = 30_000   # an outcome after its deadline: a turn of the client, and of the machine
 BEGIN_US = 50_000  # a handler after its caller's deadline: milliseconds are what travels, and what they travel is not known
@@ -85,6 +86,10 @@ class Call:
         """Its end is behind items that its reader takes slowly."""
         return self.kind in STREAMS and self.number >> 4 & 1
 
+    def ends_with_its_connection(self):
+        """At once, and not later. What has a key is tried again where it was, which takes as long as it takes."""
+        return self.status in ("WORKER_LOST", "BROKER_LOST") and self.kind != "Keyed" and not self.late_to_see()
+
     def well(self):
         return self.status == ("APP_ERROR" if self.kind == "Fail" else "OK")
 
@@ -93,13 +98,15 @@ class Call:
 
 
 class Excuse:
-    """Calls that were open at some time from `since` to `until`, and of which where (call) is true, may end with `statuses`."""
+    """Calls that were open at some time from `since` to `until`, and of which where (call) is true, may end with `statuses`. Who is
+    told of a loss is told while it lasts."""
 
     def __init__(self, statuses, since, until, where):
         self.statuses, self.since, self.until, self.where = set(statuses), since, until, where
 
     def covers(self, call, slack):
         return (call.status in self.statuses and call.start <= self.until + slack and call.end >= self.since
+                and (call.end <= self.until + TOLD_US + slack or not call.ends_with_its_connection())
                 and (not self.where or self.where(call)))
 
 
@@ -250,12 +257,14 @@ class History:
 
     def _judge_fate(self, call):
         fates = FATES[call.status] | self.more_fates.get(call.status, set())
-        if call.kind in IDEMPOTENT or call.kind == "Keyed":
+        if (call.kind in IDEMPOTENT or call.kind == "Keyed") and call.status not in CERTAIN and call.attempts > 0:
             fates = fates | {"maybe"}  # the status is the last try's, the fate that of all
         if call.executed not in fates:
             self.say_wrong("%s ended with %s, executed %s: %s" % (call, call.status, call.executed, call.text))
         if call.executed == "no" and call.runs:
             self.say_wrong("%s ended with %s, executed no, but ran" % (call, call.status))
+        if len(call.runs) > call.attempts:
+            self.say_wrong("%s was sent %d times, and ran %d times" % (call, call.attempts, len(call.runs)))
         if call.executed == "yes" and not call.runs:
             self.say_wrong("%s ended with %s, executed yes, but never ran" % (call, call.status))
 

@@ -51,7 +51,7 @@ class History(unittest.TestCase):
         return past
 
     def test_what_is_right_is_not_wrong(self):
-        calls = [call(number(1, ONCE)), call(number(2, SAFE)), call(number(3, FAIL), "APP_ERROR"),
+        calls = [call(number(1, ONCE)), call(number(2, SAFE), attempts=2), call(number(3, FAIL), "APP_ERROR"),
                  call(number(4, ONCE), "CANCELLED", "maybe", cancelled=1),
                  call(number(5, ONCE), "DEADLINE_EXCEEDED", "maybe", timeout_ms=10, ms=300)]
         runs = [run(number(count, kind)) for count, kind in ((1, ONCE), (2, SAFE), (3, FAIL))] + [run(number(2, SAFE), pid=8)]
@@ -60,7 +60,7 @@ class History(unittest.TestCase):
     def test_what_is_tried_again_may_run_beside_itself(self):
         one = number(1, SAFE)
         begin, end = run(one)
-        self.assertEqual(self.judge([call(one)], [[begin, begin, end, end]]).wrong, [])
+        self.assertEqual(self.judge([call(one, attempts=2)], [[begin, begin, end, end]]).wrong, [])
 
     def test_a_call_that_never_ends_is_lost(self):
         past = self.judge([], last="L\t%d\td\t1000" % number(1, ONCE))
@@ -77,6 +77,24 @@ class History(unittest.TestCase):
         one = number(1, ONCE)
         self.is_wrong("executed no, but ran", [call(one, "OVERLOADED", "no")], [run(one)], excuses=[(["OVERLOADED"],)])
 
+    def test_what_ran_more_often_than_it_was_sent(self):
+        one = number(1, SAFE)
+        self.is_wrong("was sent 1 times, and ran 2 times", [call(one)], [run(one), run(one, pid=8)])
+
+    def test_what_is_certain_is_never_a_maybe(self):
+        one = number(1, SAFE)
+        self.is_wrong("executed maybe", [call(one, executed="maybe")], [run(one)])
+
+    def test_what_was_never_sent_is_no_maybe(self):
+        one = number(1, SAFE)
+        self.is_wrong("executed maybe", [call(one, "NO_WORKERS", "maybe", attempts=0)], excuses=[(["NO_WORKERS"],)])
+
+    def test_a_loss_that_is_told_late(self):
+        one = number(1, ONCE)
+        calls = [call(one, "WORKER_LOST", "maybe", start=1000, end=900000)]
+        self.assertEqual(self.judge(calls, excuses=[(["WORKER_LOST"], 0, 850000)]).wrong, [])
+        self.is_wrong("WORKER_LOST", calls, excuses=[(["WORKER_LOST"], 0, 700000)])
+
     def test_yes_that_never_ran(self):
         self.is_wrong("never ran", [call(number(1, ONCE))])
 
@@ -85,7 +103,7 @@ class History(unittest.TestCase):
 
     def test_once_that_ran_twice(self):
         one = number(1, ONCE)
-        self.is_wrong("ran 2 times", [call(one)], [run(one), run(one, pid=8)])
+        self.is_wrong("ran 2 times", [call(one, attempts=2)], [run(one), run(one, pid=8)])
 
     def test_what_nobody_owns_up_to_may_not_run_twice_either(self):
         one = number(1, ONCE)
@@ -93,8 +111,8 @@ class History(unittest.TestCase):
 
     def test_a_key_twice_in_one_process(self):
         one = number(1, KEYED)
-        self.assertEqual(self.judge([call(one)], [run(one), run(one, pid=8)]).wrong, [])
-        self.is_wrong("ran twice in one process", [call(one)], [run(one), run(one)])
+        self.assertEqual(self.judge([call(one, attempts=2)], [run(one), run(one, pid=8)]).wrong, [])
+        self.is_wrong("ran twice in one process", [call(one, attempts=2)], [run(one), run(one)])
 
     def test_a_wrong_answer(self):
         self.is_wrong("wrong answer", [call(number(1, SAFE), right=0)], [run(number(1, SAFE))])
@@ -105,7 +123,7 @@ class History(unittest.TestCase):
 
     def test_more_than_three_runs(self):
         one = number(1, SAFE)
-        self.is_wrong("ran 4 times", [call(one)], [run(one, pid=pid) for pid in range(4)])
+        self.is_wrong("ran 4 times", [call(one, attempts=4)], [run(one, pid=pid) for pid in range(4)])
 
     def test_a_stream_that_is_whole(self):
         calls = [taken(number(1, ITEMS), 20, "0-19"), call(number(1, ITEMS)),
@@ -157,10 +175,10 @@ class History(unittest.TestCase):
     def test_an_attempt_that_is_outrun_and_not_told(self):
         one = number(1, HEDGED)
         late = run(one, pid=8, end=150_000)
-        self.is_wrong("without being told", [call(one)], [run(one), late])
-        self.assertEqual(self.judge([call(one)], [run(one), run(one, pid=8, end=90_000)]).wrong, [])
+        self.is_wrong("without being told", [call(one, attempts=2)], [run(one), late])
+        self.assertEqual(self.judge([call(one, attempts=2)], [run(one), run(one, pid=8, end=90_000)]).wrong, [])
         told = run(one, pid=8, end=150_000, status="CANCELLED", cancelled=1)
-        self.assertEqual(self.judge([call(one)], [run(one), told]).wrong, [])
+        self.assertEqual(self.judge([call(one, attempts=2)], [run(one), told]).wrong, [])
 
     def test_a_failure_without_an_excuse(self):
         lost = [call(number(1, ONCE), "WORKER_LOST", "maybe", start=1000, end=2000)]
@@ -186,7 +204,7 @@ class History(unittest.TestCase):
 
     def test_a_handler_that_never_ends(self):
         one = number(1, SAFE)
-        self.is_wrong("handler never ended", [call(one)], [run(one), run(one, pid=8, end=None)])
+        self.is_wrong("handler never ended", [call(one, attempts=2)], [run(one), run(one, pid=8, end=None)])
 
     def test_a_client_that_did_not_come_to_its_end(self):
         self.is_wrong("did not come to its end", [], last="")

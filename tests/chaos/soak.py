@@ -90,7 +90,12 @@ class Soak:
             self.mesh.history.say_wrong("%s did not end with 0 when it was told to" % victim.name)
         self._replace(victim)
 
+    def _check_last_words(self, process):
+        if process.fault():
+            self.mesh.history.say_wrong("%s says: %s" % (process.name, process.fault()))
+
     def _replace(self, victim):
+        self._check_last_words(victim)
         self.mesh.workers.remove(victim)
         self.mesh.processes.remove(victim)
         self.mesh.worker(*REMEMBERED, number=victim.number)
@@ -102,7 +107,6 @@ class Soak:
         self._replace_broker(old)
         back = now_us()
         self.mesh.history.excuse(rows.ABSENT, old.killed_us, back + 1 * S, rows.routed)
-        self.mesh.history.excuse(["NO_SERVICE", "NO_WORKERS"], back, back + 1 * S, rows.routed)
 
     def restart_broker(self):
         """What waits for the new one is not lost, unless calls that hang keep the old one for longer than calls wait for a
@@ -118,6 +122,7 @@ class Soak:
             self.mesh.history.excuse(["CONNECT_TIMEOUT"], at, back, rows.routed)
 
     def _replace_broker(self, old):
+        self._check_last_words(old)
         self.mesh.processes.remove(old)
         self.mesh.brokers.remove(old)
         self.mesh.broker()
@@ -150,7 +155,7 @@ class Soak:
         start = time.monotonic()
         end, calm = start + minutes * 60, start + minutes * 60 * RESTLESS
         sample = 0
-        usual = [self.kill_worker, self.restart_worker, self.restart_worker, self.reset_all, self.stop_client,
+        self.usual = usual = [self.kill_worker, self.restart_worker, self.restart_worker, self.reset_all, self.stop_client,
                  self.replace_client]
         while time.monotonic() < end:
             what = usual + [self.kill_broker, self.restart_broker] * 2 if time.monotonic() < calm else usual
@@ -192,6 +197,9 @@ def main():
         fds = [fds for _, _, fds in witness.settled()]
         if fds and fds[-1] > fds[0] + FDS_MORE:
             past.say_wrong("%s holds %d descriptors, %d before" % (witness.process.name, fds[-1], fds[0]))
+    idle = {event.__name__ for event in soak.usual} - set(soak.events)
+    if options.minutes >= 5 and idle:
+        past.say_wrong("void: no " + " ".join(sorted(idle)))
     if len(past.calls) < 200 * 60 * options.minutes:
         past.say_wrong("void: only %d calls" % len(past.calls))
     for text in past.wrong[:20]:
