@@ -61,6 +61,8 @@ class Soak:
         self.dice = random.Random(options.seed)
         self.events = {}
         self.case = rows.Case(None, self.mesh, 0)
+        self.usual = [self.kill_worker, self.restart_worker, self.restart_worker, self.reset_all, self.stop_client,
+                      self.replace_client]
         mesh = self.mesh
         mesh.timeout_ms = 8000
         mesh.broker()
@@ -155,10 +157,8 @@ class Soak:
         start = time.monotonic()
         end, calm = start + minutes * 60, start + minutes * 60 * RESTLESS
         sample = 0
-        self.usual = usual = [self.kill_worker, self.restart_worker, self.restart_worker, self.reset_all, self.stop_client,
-                 self.replace_client]
         while time.monotonic() < end:
-            what = usual + [self.kill_broker, self.restart_broker] * 2 if time.monotonic() < calm else usual
+            what = self.usual + [self.kill_broker, self.restart_broker] * 2 if time.monotonic() < calm else self.usual
             if time.monotonic() >= sample:
                 sample = time.monotonic() + SAMPLE_S
                 self.look()
