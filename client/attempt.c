@@ -595,6 +595,7 @@ void call_fail (channel_t *self, weft_call_t *call, outcome_t *outcome)
         call_end (self, call, outcome);
         return;
     }
+    call->unreached |= call->direct && outcome->status == WEFT_CONNECT_TIMEOUT;
     const retry_question_t question = question_of (self, call, outcome);
     const retry_verdict_t verdict = retry_decide (&question);
     const bool free = retry_is_free (&question);
@@ -602,7 +603,7 @@ void call_fail (channel_t *self, weft_call_t *call, outcome_t *outcome)
     if (delay_us < outcome->retry_after_us)
         delay_us = outcome->retry_after_us;
     if (verdict == RETRY_END || self->now_us + delay_us >= call->deadline_us ||
-        call->tried_count == CALL_TRIED_MAX ||
+        (call->tried_count == CALL_TRIED_MAX && call->settings.via != WEFT_VIA_AUTO) ||
         (verdict == RETRY_SAME && !call->worker [0] && outcome->executed != WEFT_EXECUTED_NO) ||
         (!free && !retry_budget_take (&self->budget, self->now_us))) {
         call_end (self, call, outcome);
@@ -762,6 +763,13 @@ void attempt_send (channel_t *self, attempt_t *attempt)
         send_over (self, attempt, attempt->request.link);
 }
 
+/*  It waits for a worker though the broker is there. */
+static bool may_still_route (const channel_t *self, const weft_call_t *call)
+{
+    return call->state == CALL_CONNECTING && call->direct && call->settings.via == WEFT_VIA_AUTO &&
+           link_takes (self->broker);
+}
+
 static void connect_timed_out (channel_t *self, weft_call_t *call)
 {
     text_space_t what, space;
@@ -769,7 +777,10 @@ static void connect_timed_out (channel_t *self, weft_call_t *call)
     describe (self, call, &what, &why);
     outcome_t outcome = outcome_here (WEFT_CONNECT_TIMEOUT, WEFT_EXECUTED_NO, &space, "no %.800s in %d ms%s",
                                       what.bytes, call->settings.connect_timeout_ms, why);
-    give_up (self, call, &outcome);
+    if (may_still_route (self, call))
+        attempt_failed (self, open_backup (call) ? open_backup (call) : &call->attempt, &outcome);
+    else
+        give_up (self, call, &outcome);
 }
 
 void call_due (channel_t *self, weft_call_t *call)

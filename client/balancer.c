@@ -10,7 +10,8 @@
 
 static bool is_fit (const balancer_question_t *question, const endpoint_t *endpoint)
 {
-    if (endpoint_fitness (endpoint, question->now_us) < question->fitness)
+    if (endpoint_fitness (endpoint, question->now_us) < question->fitness ||
+        (question->connected && endpoint->link.state != LINK_READY))
         return false;
     for (size_t i = 0; i < question->tried_count; i++)
         if (question->tried [i] == endpoint->hash)

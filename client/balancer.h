@@ -23,6 +23,7 @@ typedef struct {
     weft_balance_t mode;            /* none of DEFAULT, BROADCAST */
     uint64_t key;                   /* hash of the key, for HASH */
     endpoint_fitness_t fitness;     /* at least that */
+    bool connected;                 /* only those that need not be waited for */
     const uint64_t *tried;          /* hashes of endpoints not to pick */
     size_t tried_count;
     int64_t now_us;

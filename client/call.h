@@ -90,6 +90,7 @@ struct weft_call {
     /*  How far it is. */
     bool hedged;            /* there is, or was, a second attempt beside the first */
     bool same;              /* the next attempt goes to the same worker */
+    bool unreached;         /* a worker's connection failed while it waited for it */
     call_state_t state;
     weft_executed_t executed_before; /* by earlier attempts: NO or MAYBE */
     int attempts;           /* sent */

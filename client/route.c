@@ -6,7 +6,8 @@
  *      one worker wanted           → directly if it is known and reachable, else through the broker
  *      via BROKER                  → the broker; with a worker chosen here if the balancing mode or a
  *                                      request key asks for one
- *      via AUTO                    → a good endpoint of the list; if there is none, the broker
+ *      via AUTO                    → a good endpoint of the list; if there is none, the broker; nor is a second
+ *                                      connection waited for while the broker is there
  *      via DIRECT                  → a good endpoint, else any that was not tried yet */
 
 #include "channel_inside.h"
@@ -26,6 +27,7 @@ typedef struct {
     endpoint_t *const *list;
     size_t count;
     balancer_t *balancer;
+    bool connected; /* only from those that need not be waited for */
 } choice_t;
 
 /*  It goes nowhere. */
@@ -60,6 +62,13 @@ static bool was_tried (const weft_call_t *call, const endpoint_t *endpoint)
     return false;
 }
 
+/*  AUTO goes through the broker rather than wait for a second connection, or to more workers than can be remembered. */
+static bool waits_no_more (const channel_t *self, const weft_call_t *call)
+{
+    return call->settings.via == WEFT_VIA_AUTO &&
+           (call->tried_count == CALL_TRIED_MAX || (call->unreached && link_takes (self->broker)));
+}
+
 /*  Over its own connection; false: there is no address that can be reached from here. */
 static inline bool directly (channel_t *self, weft_call_t *call, endpoint_t *endpoint)
 {
@@ -85,7 +94,8 @@ static void to_worker (channel_t *self, weft_call_t *call, const char *uuid)
     const weft_via_t via = call->settings.via;
     const bool possible =
         endpoint && endpoint_fitness (endpoint, self->now_us) > ENDPOINT_ROUTED &&
-        !(endpoint->unreachable && (via == WEFT_VIA_AUTO || (!call->same && was_tried (call, endpoint))));
+        !(endpoint->unreachable && (via == WEFT_VIA_AUTO || (!call->same && was_tried (call, endpoint)))) &&
+        (endpoint->link.state == LINK_READY || !waits_no_more (self, call));
     if (via != WEFT_VIA_BROKER && possible && directly (self, call, endpoint))
         return;
     if (via == WEFT_VIA_AUTO && endpoint)
@@ -103,6 +113,7 @@ static endpoint_t *pick (channel_t *self, const weft_call_t *call, const choice_
     const balancer_question_t question = {.mode = call->settings.balance,
                                           .key = keyed ? balancer_key (call->key.data, call->key.size) : 0,
                                           .fitness = fitness,
+                                          .connected = choice->connected,
                                           .tried = call->tried,
                                           .tried_count = again ? 0 : call->tried_count,
                                           .now_us = self->now_us};
@@ -160,9 +171,15 @@ static bool to_untried (channel_t *self, weft_call_t *call, const choice_t *choi
 static void to_any (channel_t *self, weft_call_t *call, const choice_t *choice)
 {
     const bool may_route = call->settings.via == WEFT_VIA_AUTO;
+    choice_t near = *choice;
     endpoint_t *endpoint;
-    while ((endpoint = pick (self, call, choice, ENDPOINT_GOOD, false)) ||
-           (call->attempts > 0 && (endpoint = pick (self, call, choice, ENDPOINT_GOOD, true)))) {
+    near.connected = waits_no_more (self, call);
+    if (near.connected && chooses_here (call)) { /* who gets it matters more than the way there */
+        chosen_through_broker (self, call, choice);
+        return;
+    }
+    while ((endpoint = pick (self, call, &near, ENDPOINT_GOOD, false)) ||
+           (call->attempts > 0 && (endpoint = pick (self, call, &near, ENDPOINT_GOOD, true)))) {
         if (directly (self, call, endpoint))
             return;
         endpoint_unreachable (endpoint, self->now_us, &self->dice);
@@ -263,7 +280,7 @@ static void to_known_workers (channel_t *self, weft_call_t *call)
     balancer_t balancer = {0};
     const size_t known = self->endpoints.by_uuid.count;
     endpoint_t **list = calloc (known + 1, sizeof *list);
-    choice_t choice = {list, 0, &balancer};
+    choice_t choice = {list, 0, &balancer, false};
     size_t position = 0;
     for (endpoint_t *endpoint; list && (endpoint = table_next (&self->endpoints.by_uuid, &position));)
         if (endpoint->state < ENDPOINT_DRAINING)
@@ -361,7 +378,7 @@ static void by_list (channel_t *self, weft_call_t *call, discovery_t *discovery)
     else if (discovery->count == 0)
         fail (self, call, WEFT_NO_WORKERS, "no workers of %s are live", discovery->service);
     else {
-        const choice_t choice = {discovery->members, discovery->count, &discovery->balancer};
+        const choice_t choice = {discovery->members, discovery->count, &discovery->balancer, false};
         probe_unreachable (self, discovery);
         choose (self, call, &choice);
     }
@@ -422,7 +439,7 @@ static inline bool route_usual (channel_t *self, weft_call_t *call)
         through_broker (self, call, NULL);
         return true;
     }
-    const choice_t choice = {discovery->members, discovery->count, &discovery->balancer};
+    const choice_t choice = {discovery->members, discovery->count, &discovery->balancer, false};
     endpoint_t *endpoint;
     if (self->now_us - discovery->probed_us >= PROBE_EVERY_US)
         return false;

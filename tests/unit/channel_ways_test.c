@@ -43,6 +43,81 @@ TEST (auto_goes_through_the_broker_while_no_worker_can_be_reached)
     stage_end ();
 }
 
+/*  One worker's connection at most is waited for while the broker is there. */
+TEST (auto_goes_through_the_broker_when_one_worker_swallows_its_connection)
+{
+    stage_begin_listed (NULL, 4);
+    weft_call_t *call = stage_call ("Test.Set", NULL);
+    CHECK (stage_command (CHANNEL_CONNECT));
+    stage_pass (1000 * STAGE_MS);
+    const stage_record_t *request = stage_request ("Test.Set");
+    CHECK (request && request->alias == BROKER);
+    stage_reply (BROKER, request->id, 3);
+    CHECK_INT (stage_result (call), 3);
+    stage_free (call);
+    stage_end ();
+}
+
+TEST (auto_prefers_a_worker_that_is_connected_to_the_broker_when_another_swallows_its_connection)
+{
+    const weft_call_options_t in_turn = {.balance = WEFT_BALANCE_ROUND_ROBIN};
+    stage_begin_listed (NULL, 3);
+    weft_call_t *first = stage_call ("Test.Set", &in_turn);
+    const uint64_t alias = stage_command (CHANNEL_CONNECT)->alias;
+    stage_link (alias, TRANSPORT_READY);
+    CHECK (stage_request ("Test.Set"));
+    weft_call_t *call = stage_call ("Test.Set", &in_turn);
+    CHECK (stage_command (CHANNEL_CONNECT));
+    stage_pass (1000 * STAGE_MS);
+    const stage_record_t *request = stage_request ("Test.Set");
+    CHECK (request);
+    CHECK_INT (request->alias, alias);
+    stage_free (first);
+    stage_free (call);
+    stage_end ();
+}
+
+TEST (auto_goes_through_the_broker_when_its_connect_timeout_is_shorter_than_a_connections)
+{
+    stage_begin_listed (NULL, 2);
+    const weft_call_options_t hasty = {.connect_timeout_ms = 300};
+    const weft_call_options_t named = {.connect_timeout_ms = 300, .worker = "w1"};
+    weft_call_t *calls [] = {stage_call ("Test.Set", &hasty), stage_call ("Test.Set", &named)};
+    stage_pass (300 * STAGE_MS);
+    for (int i = 0; i < 2; i++) {
+        const stage_record_t *request = stage_request ("Test.Set");
+        CHECK (request && request->alias == BROKER);
+    }
+    for (int i = 0; i < 2; i++) {
+        CHECK_INT (calls [i]->ledger.client_queue_us, 300 * STAGE_MS);
+        stage_free (calls [i]);
+    }
+    stage_end ();
+}
+
+TEST (auto_goes_through_the_broker_however_many_workers_refuse)
+{
+    stage_begin_listed (NULL, 8);
+    weft_call_t *call = stage_call ("Test.Set", NULL);
+    stage_link (BROKER, TRANSPORT_LOST);
+    for (int i = 0; i < 8; i++) {
+        CHECK (!stage_done (call));
+        const channel_command_t *connect = stage_command (CHANNEL_CONNECT);
+        CHECK (connect);
+        stage_link (connect->alias, TRANSPORT_FAILED);
+    }
+    CHECK (!stage_done (call)); /* it waits for the broker */
+    while (!stage_command (CHANNEL_OPEN_BROKER))
+        stage_pass (1 * STAGE_MS);
+    stage_link (BROKER, TRANSPORT_READY);
+    const stage_record_t *request = stage_request ("Test.Set");
+    CHECK (request && request->alias == BROKER);
+    stage_reply (BROKER, request->id, 3);
+    CHECK_INT (stage_result (call), 3);
+    stage_free (call);
+    stage_end ();
+}
+
 /*  It is said to be lost only if it may have had the call. */
 TEST (a_worker_that_is_not_reached_or_wants_no_connection_is_not_called_lost)
 {
