@@ -259,6 +259,30 @@ void attempt_withdraw (channel_t *self, attempt_t *attempt)
     leave_link (self, attempt);
 }
 
+/*  A second attempt makes no sense before the first is sent again. What the call has waited before counts: it does not wait for longer
+ *  because it is turned away again and again. */
+void attempt_taken_back (channel_t *self, attempt_t *attempt)
+{
+    weft_call_t *call = attempt->call;
+    link_t *link = attempt->request.link;
+    const bool second = attempt != &call->attempt && call->attempt.request.link;
+    call->attempts--;
+    if (second) {
+        leave_link (self, attempt);
+        call->hedged = false;
+    } else {
+        ids_take (&self->requests, attempt->request.id);
+        link->calls--;
+        request_leave (&attempt->request);
+        link_wait (link, &attempt->request);
+    }
+    if (call->attempt.request.id || (call->hedged && call->backup->attempt.request.id))
+        return; /* the other one is still under way */
+    call->waiting_since_us = self->now_us;
+    call->connect_by_us = self->now_us + call->settings.connect_timeout_ms * 1000LL - call->ledger.client_queue_us;
+    start_waiting (self, call, CALL_CONNECTING);
+}
+
 void attempt_failed (channel_t *self, attempt_t *attempt, outcome_t *outcome)
 {
     outcome->left = leave_link (self, attempt);

@@ -285,8 +285,8 @@ static void next_broker (channel_t *self)
     self->broker_at = (self->broker_at + 1) % self->broker_count;
 }
 
-/*  What was sent ends with `outcome`, what waits goes on waiting for the next broker. */
-static void drop_broker (channel_t *self, link_t *link, const outcome_t *outcome)
+/*  Takes the connection down. What was sent on it is still there, what waits goes on waiting for the next broker. */
+static void drop_broker (channel_t *self, link_t *link)
 {
     command (self, CHANNEL_CLOSE_BROKER, link->alias, "");
     list_remove (&self->dirty, &link->dirty);
@@ -296,7 +296,6 @@ static void drop_broker (channel_t *self, link_t *link, const outcome_t *outcome
         next_broker (self);
         time_link (self, link, reconnect_us (self));
     }
-    fail_requests (self, &link->sent, outcome);
 }
 
 /*  For the texts of calls that wait for a broker. */
@@ -314,20 +313,40 @@ static void broker_down (channel_t *self, link_t *link, const char *why)
     text_space_t space;
     const outcome_t outcome =
         outcome_here (WEFT_BROKER_LOST, WEFT_EXECUTED_MAYBE, &space, "broker %s: %s", link->address, why);
-    if (link == self->broker)
+    if (link == self->broker) {
         note_fault (self, why);
-    drop_broker (self, link, &outcome);
+        self->broker_refusals = 0;
+    }
+    drop_broker (self, link);
+    fail_requests (self, &link->sent, &outcome);
 }
 
-/*  When all brokers there are refuse, those who wait need not wait longer. */
+/*  What was sent with a HELLO that is refused was not read: it waits again, as if it had not left. */
+static void take_back (channel_t *self, link_t *link)
+{
+    for (list_node_t *node; (node = list_first (&link->sent));) {
+        request_t *request = CONTAINER_OF (node, request_t, node);
+        if (request->kind == REQUEST_WATCH)
+            wait_again (self, CONTAINER_OF (request, discovery_t, request));
+        else
+            attempt_taken_back (self, CONTAINER_OF (request, attempt_t, request));
+    }
+}
+
+/*  When all brokers there are refuse, those who wait need not wait longer; but who leaves, or has no room now, speaks for itself only,
+ *  and not for the one that takes its place. */
 static void broker_refused (channel_t *self, weft_status_t status, const char *why)
 {
-    const bool all = ++self->broker_refusals >= self->broker_count;
+    const bool passing = status == WEFT_DRAINING || status == WEFT_OVERLOADED;
     link_t *link = self->broker;
     text_space_t space;
-    const outcome_t outcome = outcome_here (all ? status : WEFT_BROKER_LOST, WEFT_EXECUTED_NO, &space,
-                                            "broker %s refused: %s", link->address, why);
-    drop_broker (self, link, &outcome);
+    const outcome_t outcome =
+        outcome_here (status, WEFT_EXECUTED_NO, &space, "broker %s refused: %s", link->address, why);
+    self->broker_refusals = passing ? 0 : self->broker_refusals + 1;
+    const bool all = self->broker_refusals >= self->broker_count;
+    note_fault (self, why);
+    take_back (self, link);
+    drop_broker (self, link);
     for (size_t left = link->waiting.count; all && left > 0 && !list_empty (&link->waiting); left--) {
         request_t *request = CONTAINER_OF (list_first (&link->waiting), request_t, node);
         outcome_t own = outcome;

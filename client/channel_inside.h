@@ -50,6 +50,7 @@ void attempt_item (channel_t *self, attempt_t *attempt, const wire_record_t *rec
 void attempt_abandoned (channel_t *self, attempt_t *attempt, outcome_t *outcome);
 /*  Off its link; retried, or the end. */
 void attempt_failed (channel_t *self, attempt_t *attempt, outcome_t *outcome);
+void attempt_taken_back (channel_t *self, attempt_t *attempt);       /* nobody read it: it waits for its link again */
 void attempt_withdraw (channel_t *self, attempt_t *attempt);         /* off its link, which is told */
 bool call_is_idempotent (channel_t *self, const weft_call_t *call);
 void call_forget_times (weft_call_t *call);                          /* that a reply told of */

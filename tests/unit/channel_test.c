@@ -279,6 +279,101 @@ TEST (n11_a_broker_that_refuses_is_a_clear_error_at_once)
     stage_end ();
 }
 
+static void refuse_hello (weft_status_t status, const char *text)
+{
+    buffer_t out;
+    buffer_init (&out, 65536);
+    wire_write_refused (&out, status, text);
+    stage_say (BROKER, &out);
+    buffer_fini (&out);
+}
+
+static const channel_command_t *await_open (void)
+{
+    const channel_command_t *open;
+    while (!(open = stage_command (CHANNEL_OPEN_BROKER)))
+        stage_pass (1 * STAGE_MS);
+    return open;
+}
+
+TEST (calls_wait_for_the_broker_that_takes_the_place_of_one_that_drains)
+{
+    static const weft_status_t passing [] = {WEFT_DRAINING, WEFT_OVERLOADED};
+    for (int i = 0; i < 2; i++) {
+        stage_begin (NULL);
+        weft_call_t *call = stage_call ("Test.Get", NULL), *through = stage_call ("Test.Set", &routed);
+        for (int refusal = 0; refusal < 4; refusal++) {
+            await_open ();
+            stage_link (BROKER, TRANSPORT_READY);
+            refuse_hello (passing [i], "not now");
+            CHECK (!stage_done (call) && !stage_done (through));
+            stage_forget ();
+        }
+        await_open ();
+        stage_link (BROKER, TRANSPORT_READY);
+        stage_welcome (BROKER);
+        stage_reply (BROKER, stage_request ("Test.Set")->id, 5);
+        CHECK_INT (stage_result (through), 5);
+        CHECK_INT (weft_call_attempts (through), 1); /* who refuses the connection has not been asked */
+        stage.record_at = 0;
+        stage_list (stage_request ("weft.Registry.Watch")->id, 0, 1, true, (const char *[]){"w1 alive", NULL}, true);
+        stage_connect ("w1");
+        stage_free (call);
+        stage_free (through);
+        stage_end ();
+    }
+}
+
+TEST (calls_wait_no_longer_than_the_connect_timeout_for_a_broker_that_goes_on_draining)
+{
+    stage_begin (NULL);
+    const int64_t from_us = stage.now_us;
+    weft_call_t *call = stage_call ("Test.Set", &routed), *listed = stage_call ("Test.Set", NULL);
+    while (!stage_done (call)) {
+        if (stage_command (CHANNEL_OPEN_BROKER)) {
+            stage_link (BROKER, TRANSPORT_READY);
+            refuse_hello (WEFT_DRAINING, "the broker is stopping");
+        }
+        stage_pass (1 * STAGE_MS);
+    }
+    CHECK_INT (stage.now_us - from_us, 2000 * STAGE_MS);
+    stage_check (call, WEFT_CONNECT_TIMEOUT, WEFT_EXECUTED_NO);
+    stage_check_text (call, "connection to broker tcp://b1:1 in 2000 ms: the broker is stopping");
+    stage_check (listed, WEFT_CONNECT_TIMEOUT, WEFT_EXECUTED_NO);
+    stage_check_text (listed, "the broker is stopping");
+    CHECK_INT (weft_call_attempts (call), 0);
+    CHECK_INT (weft_call_ledger (call).client_queue_us, 2000 * STAGE_MS);
+    stage_free (call);
+    stage_free (listed);
+    stage_end ();
+}
+
+TEST (a_refusal_is_no_error_while_another_broker_is_only_away)
+{
+    channel_options_t options = stage_options ();
+    options.brokers = "tcp://b1:1,tcp://b2:1";
+    stage_begin (&options);
+    weft_call_t *call = stage_call ("Test.Set", &routed);
+    for (int i = 0; i < 4; i++) {
+        await_open ();
+        if (i % 2)
+            stage_link (BROKER, TRANSPORT_FAILED);
+        else {
+            stage_link (BROKER, TRANSPORT_READY);
+            refuse_hello (WEFT_UNAUTHENTICATED, "who are you?");
+        }
+        CHECK (!stage_done (call));
+    }
+    for (int i = 0; i < 2; i++) {
+        await_open ();
+        stage_link (BROKER, TRANSPORT_READY);
+        refuse_hello (WEFT_UNAUTHENTICATED, "who are you?");
+    }
+    stage_check (call, WEFT_UNAUTHENTICATED, WEFT_EXECUTED_NO);
+    stage_free (call);
+    stage_end ();
+}
+
 TEST (n11_something_that_speaks_another_protocol_is_named_when_time_is_up)
 {
     stage_begin (NULL);

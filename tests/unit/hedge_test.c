@@ -427,6 +427,44 @@ TEST (a_lost_broker_ends_both_and_the_call_waits_for_the_next)
     end_pair (&pair);
 }
 
+static void refuse_hello (void)
+{
+    buffer_t out;
+    buffer_init (&out, 65536);
+    wire_write_refused (&out, WEFT_DRAINING, "the broker is stopping");
+    stage_say (BROKER, &out);
+    buffer_fini (&out);
+}
+
+static void reopen (void)
+{
+    while (!stage_command (CHANNEL_OPEN_BROKER))
+        stage_pass (1 * STAGE_MS);
+    stage_link (BROKER, TRANSPORT_READY);
+}
+
+TEST (a_broker_that_refuses_the_connection_of_both_leaves_one_to_be_sent_again)
+{
+    stage_begin_listed (NULL, 2);
+    stage_link (BROKER, TRANSPORT_LOST);
+    reopen ();
+    weft_call_t *call = stage_call ("Test.Get", &routed);
+    CHECK (stage_request ("Test.Get"));
+    stage_pass (20 * STAGE_MS);
+    CHECK (stage_request ("Test.Get"));
+    refuse_hello ();
+    CHECK_INT (stage.channel.broker->calls, 0);
+    reopen ();
+    CHECK (stage_request ("Test.Get"));
+    CHECK (!stage_request ("Test.Get"));
+    stage.channel.budget.tokens = 0;
+    stage_pass (20 * STAGE_MS);
+    CHECK (!stage_request ("Test.Get")); /* another second one is paid for anew */
+    CHECK_INT (weft_call_attempts (call), 1);
+    stage_free (call);
+    stage_end ();
+}
+
 TEST (what_the_list_tells_later_counts_for_a_call_that_did_not_wait_for_it)
 {
     stage_begin (NULL);
