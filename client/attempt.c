@@ -91,13 +91,15 @@ static uint32_t remaining_ms (const channel_t *self, const weft_call_t *call)
 }
 
 /*  Options are rare: without any the record carries none. */
-static inline const wire_options_t *options_of (const weft_call_t *call, wire_options_t *options)
+static inline const wire_options_t *options_of (const channel_t *self, const weft_call_t *call,
+                                                wire_options_t *options)
 {
     const bool chosen = !call->direct && call->worker [0];
-    if (call->codec == CODEC_MSGPACK && !chosen && !call->described)
+    const bool usual = call->codec == CODEC_MSGPACK && self->options.codec == CODEC_MSGPACK;
+    if (usual && !chosen && !call->described)
         return NULL;
     *options = (wire_options_t){.key = call->key, .request_key = call->request_key, .meta = call->meta};
-    if (call->codec != CODEC_MSGPACK)
+    if (!usual)
         options->codec = text_of (codec_name (call->codec));
     if (chosen)
         options->worker = text_of (call->worker);
@@ -111,7 +113,7 @@ ALWAYS_INLINE void write_request (channel_t *self, weft_call_t *call, link_t *li
 {
     const text_t method = {call->method, call->service.size + 1 + call->name.size};
     wire_options_t room;
-    const wire_options_t *options = options_of (call, &room);
+    const wire_options_t *options = options_of (self, call, &room);
     buffer_t *out = outbox_open_record (&link->outbox);
     if (options || !wire_write_short_request (out, id, method, remaining_ms (self, call), body, size))
         wire_write_request (out, id, method, remaining_ms (self, call), body, size, false, options);
@@ -128,7 +130,7 @@ APART static void write_large_request (channel_t *self, weft_call_t *call, link_
     zmq_msg_init (&frame);
     zmq_msg_copy (&frame, &owner->args_frame);
     wire_write_request (outbox_open_record (&link->outbox), id, method, remaining_ms (self, call), NULL,
-                        zmq_msg_size (&frame), true, options_of (call, &options));
+                        zmq_msg_size (&frame), true, options_of (self, call, &options));
     outbox_close_record (&link->outbox, &frame);
     zmq_msg_close (&frame);
 }

@@ -489,6 +489,24 @@ TEST (s3_the_codec_is_offered_first_and_named_in_each_request)
     stage_end ();
 }
 
+/*  The other side reads a body in the first codec of our HELLO if none is named. */
+TEST (s3_a_body_in_msgpack_is_named_by_a_client_that_speaks_json)
+{
+    channel_options_t options = stage_options ();
+    options.codec = CODEC_JSON;
+    stage_begin_listed (&options, 1);
+    weft_call_t *call = call_new (&stage.pool);
+    mp_write_int (&call->args, 7);
+    CHECK (call_ask (call, "Test.Get", &routed, &options.call));
+    call->codec = CODEC_MSGPACK; /* weft_client_start_body */
+    channel_start (&stage.channel, call, stage.now_us);
+    const stage_record_t *request = stage_request ("Test.Get");
+    CHECK (request);
+    CHECK_STR (request->codec, "msgpack");
+    stage_free (call);
+    stage_end ();
+}
+
 TEST (s3_a_worker_that_knows_no_common_codec_is_a_clear_error)
 {
     stage_begin_listed (NULL, 1);
