@@ -59,9 +59,9 @@ static void settle (deadlines_t *self, deadline_t *node, size_t index)
 bool deadlines_set (deadlines_t *self, deadline_t *node, int64_t at_us)
 {
     if (node->index == 0) {
+        list_remove (&self->young, &node->young); /* there is room for it already */
         if (!deadlines_reserve (self, self->count + self->young.count + 1))
             return false;
-        list_remove (&self->young, &node->young);
         node->index = ++self->count;
     }
     node->at_us = at_us;

@@ -134,6 +134,26 @@ TEST (deadlines_are_met_however_lazily_they_are_set)
     deadlines_fini (&heap);
 }
 
+/*  Whoever reserved room for all does not look whether there was memory. */
+TEST (deadlines_need_no_more_room_for_a_young_node_that_takes_its_place)
+{
+    enum { N = 63 };
+    static deadline_t nodes [N];
+    deadlines_t heap;
+    deadlines_init (&heap);
+    memset (nodes, 0, sizeof nodes);
+    CHECK (deadlines_reserve (&heap, N));
+    const size_t capacity = heap.capacity;
+    CHECK_INT (capacity, N + 1);
+    for (int i = 0; i < N; i++)
+        CHECK (deadlines_set_lazily (&heap, &nodes [i], 1000000, 0));
+    for (int i = 0; i < N; i++)
+        CHECK (deadlines_set (&heap, &nodes [i], 1000));
+    CHECK_INT (heap.capacity, capacity);
+    CHECK_INT (heap.count, N);
+    deadlines_fini (&heap);
+}
+
 TEST (there_is_room_for_all_that_grow_old_at_once)
 {
     enum { N = 1000 };
