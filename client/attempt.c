@@ -479,12 +479,12 @@ static void reply_ok (channel_t *self, attempt_t *attempt, const wire_record_t *
     hand_back (self, call);
 }
 
-/*  A failure that comes when time is up is most likely its consequence: a handler that noticed. */
-static void fail_late (channel_t *self, attempt_t *attempt)
+/*  A failure that comes when time is up is most likely its consequence: a handler that noticed. But what was turned down did not run. */
+static void fail_late (channel_t *self, attempt_t *attempt, weft_executed_t executed)
 {
     text_space_t space;
     outcome_t outcome = deadline_outcome (self, attempt->call, &space);
-    outcome.executed = WEFT_EXECUTED_MAYBE;
+    outcome.executed = executed == WEFT_EXECUTED_NO ? WEFT_EXECUTED_NO : WEFT_EXECUTED_MAYBE;
     attempt_failed (self, attempt, &outcome);
 }
 
@@ -492,8 +492,10 @@ APART static void reply_failed (channel_t *self, attempt_t *attempt, const wire_
                                 zmq_msg_t *attachment, weft_status_t status, const wire_info_t *info)
 {
     weft_call_t *call = attempt->call;
+    const weft_executed_t executed =
+        info->executed >= 0 ? (weft_executed_t) info->executed : weft_status_executed (status);
     if (self->now_us >= call->deadline_us && status != WEFT_DEADLINE_EXCEEDED) {
-        fail_late (self, attempt);
+        fail_late (self, attempt, executed);
         return;
     }
     char text [WEFT_TEXT_MAX + 1];
@@ -505,7 +507,7 @@ APART static void reply_failed (channel_t *self, attempt_t *attempt, const wire_
         .status = status,
         .text = text,
         .code = info->code,
-        .executed = info->executed >= 0 ? (weft_executed_t) info->executed : weft_status_executed (status),
+        .executed = executed,
         .origin = info->origin >= 0 ? (weft_origin_t) info->origin : default_origin (call, status),
         .retry_after_us = info->retry_after_ms < 86400000 ? (int64_t) info->retry_after_ms * 1000 : 0,
         .chosen = !call->direct && attempt->endpoint};

@@ -477,11 +477,17 @@ void route_call (channel_t *self, weft_call_t *call)
         by_service (self, call);
 }
 
-/*  Takes the calls that wait now; those that come to wait meanwhile stay. */
+/*  Takes the calls that wait now; those that come to wait meanwhile stay. Who stood still learns that the list is here, and that a
+ *  call's time is up, at once: then it does not leave. */
 void route_listed (channel_t *self, discovery_t *discovery)
 {
     for (size_t left = discovery->waiting.count; left > 0 && !list_empty (&discovery->waiting); left--) {
-        weft_call_t *call = CONTAINER_OF (list_pop (&discovery->waiting), weft_call_t, node);
+        weft_call_t *call = CONTAINER_OF (list_first (&discovery->waiting), weft_call_t, node);
+        if (self->now_us >= call->deadline_us) {
+            call_due (self, call);
+            continue;
+        }
+        list_remove (&discovery->waiting, &call->node);
         call->discovery = NULL;
         call->state = CALL_NEW;
         by_list (self, call, discovery);

@@ -286,6 +286,44 @@ TEST (s11_a_call_whose_connection_comes_when_time_is_up_does_not_leave)
     stage_end ();
 }
 
+TEST (s11_a_call_whose_list_comes_when_time_is_up_does_not_leave)
+{
+    stage_begin_connected ();
+    weft_call_t *call = stage_call ("Other.Get", &(weft_call_options_t){.timeout_ms = 100});
+    weft_call_t *patient = stage_call ("Other.Set", NULL);
+    const uint64_t watch = stage_request ("weft.Registry.Watch")->id;
+    stage.now_us += 200 * STAGE_MS; /* the process stood still */
+    stage_list (watch, 0, 1, true, (const char *[]){"w1 alive", NULL}, true);
+    stage_check (call, WEFT_DEADLINE_EXCEEDED, WEFT_EXECUTED_NO);
+    stage_check_text (call, "still waiting for a list of Other from broker tcp://b1:1");
+    const stage_record_t *request = stage_record (WIRE_REQUEST);
+    CHECK (request);
+    CHECK_STR (request->method, "Other.Set");
+    CHECK (!stage_record (WIRE_REQUEST));
+    stage_free (call);
+    stage_free (patient);
+    stage_end ();
+}
+
+/*  A handler that notices that time is up fails because of that, and may have done anything; who turned it down did not run it. */
+TEST (s11_what_is_said_when_time_is_up_tells_whether_it_ran)
+{
+    static const struct {
+        weft_status_t status;
+        weft_executed_t executed;
+    } cases [] = {{WEFT_OVERLOADED, WEFT_EXECUTED_NO}, {WEFT_DRAINING, WEFT_EXECUTED_NO}, {WEFT_APP_ERROR, WEFT_EXECUTED_MAYBE},
+                  {WEFT_WORKER_LOST, WEFT_EXECUTED_MAYBE}};
+    for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
+        const uint64_t alias = stage_begin_connected ();
+        weft_call_t *call = stage_call ("Test.Get", &(weft_call_options_t){.timeout_ms = 100, .via = WEFT_VIA_DIRECT});
+        stage.now_us += 100 * STAGE_MS;
+        stage_refuse (alias, stage_request ("Test.Get")->id, cases [i].status, "");
+        stage_check (call, WEFT_DEADLINE_EXCEEDED, cases [i].executed);
+        stage_free (call);
+        stage_end ();
+    }
+}
+
 TEST (the_ledger_says_how_long_a_call_waited_here)
 {
     stage_begin_listed (NULL, 1);
