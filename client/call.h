@@ -191,6 +191,15 @@ static inline bool call_take_body (weft_call_t *self, const void *body, size_t s
     return !self->reply.failed;
 }
 
+/*  Forgets it again. */
+static inline void call_drop_body (weft_call_t *self)
+{
+    if (self->has_reply_frame)
+        zmq_msg_close (&self->reply_frame);
+    self->has_reply_frame = false;
+    buffer_clear (&self->reply);
+}
+
 /*  Sets the text: one line, cut at WEFT_TEXT_MAX. */
 void call_set_text (weft_call_t *self, const char *format, ...) __attribute__ ((format (printf, 2, 3)));
 

@@ -144,6 +144,7 @@ bool hedge_goes_on (channel_t *self, attempt_t *attempt, outcome_t *outcome)
     if (outcome->executed == WEFT_EXECUTED_MAYBE)
         call->executed_before = WEFT_EXECUTED_MAYBE;
     call_forget_times (call);
+    call_drop_body (call); /* of an error that was not said to have run */
     if (other->request.id == 0)
         call_wait_link (self, call);
     return true;

@@ -117,6 +117,38 @@ TEST (an_error_of_the_application_is_an_answer)
     end_pair (&pair);
 }
 
+/*  An error of the application whose sender does not claim that it ran. */
+static void say_error_with_body (uint64_t alias, uint64_t id, bool attached)
+{
+    wire_info_t info = wire_info_none ();
+    info.executed = WEFT_EXECUTED_MAYBE;
+    message_t message;
+    buffer_t out;
+    buffer_init (&out, 65536);
+    message_init (&message);
+    wire_write_reply (&out, id, WEFT_APP_ERROR, attached ? NULL : "\x01", 1, attached, &info);
+    CHECK (message_add_bytes (&message, out.data, out.size));
+    CHECK (!attached || message_add_bytes (&message, "\x01", 1));
+    channel_message (&stage.channel, alias, &message, stage.now_us);
+    message_fini (&message);
+    buffer_fini (&out);
+}
+
+TEST (the_body_of_an_error_that_is_no_answer_is_not_kept)
+{
+    for (int attached = 0; attached < 2; attached++) {
+        pair_t pair = begin_pair (3, &hedged);
+        size_t size;
+        say_error_with_body (pair.alias [0], pair.id [0], attached);
+        CHECK (!stage_done (pair.call));
+        stage_reply (pair.alias [1], pair.id [1], 41);
+        CHECK_INT (stage_result (pair.call), 41);
+        const void *body = weft_call_body (pair.call, &size);
+        CHECK_MEM (body, size, "\x29", 1);
+        end_pair (&pair);
+    }
+}
+
 TEST (a_reply_that_is_too_large_is_an_answer)
 {
     channel_options_t options = stage_options ();
