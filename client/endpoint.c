@@ -88,9 +88,10 @@ void endpoint_silent (endpoint_t *self, int64_t now_us, bool probe, bool may_eje
     self->silences++;
     if (!probe && self->silences < SILENCES_MAX)
         return;
+    if (!may_eject)
+        return; /* nor does it count: it was spared for the others' sake, and its first time out is a short one */
     self->failures++;
-    if (may_eject)
-        eject (self, now_us, dice);
+    eject (self, now_us, dice);
 }
 
 void endpoint_connected (endpoint_t *self, int64_t now_us)

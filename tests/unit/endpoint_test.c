@@ -131,6 +131,18 @@ TEST (three_silences_eject_unless_too_many_are_out)
     endpoints_fini (&endpoints);
 }
 
+TEST (silences_that_could_not_eject_do_not_make_the_first_ejection_longer)
+{
+    endpoint_t *endpoint = make ("u1");
+    for (int i = 0; i < 20; i++)
+        stay_silent (endpoint, 0, false);
+    CHECK (!endpoint_ejected (endpoint, 0));
+    stay_silent (endpoint, 0, true);
+    CHECK (endpoint->ejected_until_us > 0 && endpoint->ejected_until_us <= SECOND / 5);
+    CHECK_INT (endpoint->failures, 1);
+    endpoints_fini (&endpoints);
+}
+
 TEST (an_ejected_one_returns_through_one_probe)
 {
     endpoint_t *endpoint = make ("u1");
