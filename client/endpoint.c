@@ -105,7 +105,9 @@ void endpoint_connected (endpoint_t *self, int64_t now_us)
 
 void endpoint_unreachable (endpoint_t *self, int64_t now_us, dice_t *dice)
 {
-    self->address_next = self->link.state == LINK_CONNECTING ? self->address_next + 1 : 0;
+    const link_t *link = &self->link;
+    const bool refused = link->state == LINK_CONNECTING || (link->state == LINK_READY && !link->welcomed);
+    self->address_next = refused ? self->address_next + 1 : 0;
     self->unreachable = true;
     if (endpoint_ejected (self, now_us))
         return; /* calls that want it alone try it all the same, often: that is no reason to keep it out for longer */

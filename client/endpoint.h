@@ -89,7 +89,7 @@ bool endpoint_update (endpoint_t *self, uint64_t incarnation, uint64_t capacity,
                       const char *const *addresses, size_t count);
 
 /*  Where to connect: the best address that `reach` allows, in-process before ipc before tcp; after a
- *  failure the next of them. NULL when there is none. */
+ *  failure, or a refusal, the next of them. NULL when there is none. */
 typedef bool (endpoint_reach_fn) (const char *address, void *arg);
 const char *endpoint_address (endpoint_t *self, endpoint_reach_fn *reach, void *arg);
 

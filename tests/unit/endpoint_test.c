@@ -57,6 +57,28 @@ TEST (h12_the_nearest_transport_is_taken_first)
     endpoints_fini (&endpoints);
 }
 
+/*  Another worker may be there by now, or this one may want no more connections there. */
+TEST (h12_an_address_that_connects_and_refuses_is_left_for_the_next_too)
+{
+    endpoint_t *endpoint = make ("u1");
+    const char *addresses [] = {"tcp://a:1", "ipc:///tmp/x"};
+    endpoint_update (endpoint, 1, 2, ENDPOINT_ALIVE, addresses, 2);
+    link_connecting (&endpoint->link, 1, "ipc:///tmp/x");
+    link_ready (&endpoint->link, 0);
+    endpoint_unreachable (endpoint, 0, &dice);
+    link_down (&endpoint->link);
+    CHECK_STR (endpoint_address (endpoint, all, NULL), "tcp://a:1");
+    link_connecting (&endpoint->link, 2, "tcp://a:1");
+    link_ready (&endpoint->link, 0);
+    endpoint->link.welcomed = true;
+    endpoint_unreachable (endpoint, 0, &dice); /* one that was good begins with the nearest again */
+    link_down (&endpoint->link);
+    CHECK_STR (endpoint_address (endpoint, all, NULL), "ipc:///tmp/x");
+    endpoint_unreachable (endpoint, 0, &dice); /* no connection was begun: nothing is learnt of any address */
+    CHECK_STR (endpoint_address (endpoint, all, NULL), "ipc:///tmp/x");
+    endpoints_fini (&endpoints);
+}
+
 TEST (an_older_incarnation_is_old_news)
 {
     endpoint_t *endpoint = make ("u1");
