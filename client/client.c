@@ -537,7 +537,7 @@ void weft_call_destroy (weft_call_t **call_pointer)
         return;
     weft_client_t *self = call->client;
     pthread_mutex_lock (&self->lock);
-    call->callback = NULL; /* it may have ended, with its callback still to come */
+    driver_forget (self, call);
     if (!weft_call_done (call)) {
         channel_cancel (&self->channel, call, clock_now_us ());
         driver_follow_up (self);
@@ -602,6 +602,16 @@ uint64_t client_rouses (weft_client_t *self)
 uint64_t client_gathered (weft_client_t *self)
 {
     return counter (self, &self->gathered);
+}
+
+uint64_t client_called_back (weft_client_t *self)
+{
+    return counter (self, &self->called_back);
+}
+
+uint64_t client_uncollected (weft_client_t *self)
+{
+    return counter (self, &self->uncollected);
 }
 
 int weft_client_fd (const weft_client_t *self)

@@ -16,6 +16,10 @@ uint64_t client_rouses (weft_client_t *self);
 /*  How many calls were held back when they were started, to leave with others. */
 uint64_t client_gathered (weft_client_t *self);
 
+/*  How many calls are open that have a callback, and how many without one are done whose handles were not destroyed. */
+uint64_t client_called_back (weft_client_t *self);
+uint64_t client_uncollected (weft_client_t *self);
+
 /*  Does somebody lead, and sleep? */
 bool client_asleep (weft_client_t *self);
 

@@ -336,6 +336,15 @@ void driver_admit (weft_client_t *self, weft_call_t *call)
     self->called_back += call->counted;
 }
 
+void driver_forget (weft_client_t *self, weft_call_t *call)
+{
+    call->callback = NULL;
+    if (weft_call_done (call))
+        return; /* it is counted among the others, if at all */
+    self->called_back -= call->counted;
+    call->counted = false;
+}
+
 /*  False if it was dismissed: then the lock is not held any more. */
 static bool follow (weft_client_t *self, waiter_t *me, int64_t until_us)
 {

@@ -52,8 +52,8 @@ struct weft_client {
     int64_t sleeps_until_us;
     int64_t led_us;  /* when a caller last led */
     int64_t left_us; /* when calls were last left without a driver */
-    size_t called_back; /* open calls with callbacks */
-    size_t uncollected; /* done calls without, whose handles were not destroyed yet */
+    uint64_t called_back; /* open calls with callbacks */
+    uint64_t uncollected; /* done calls without, whose handles were not destroyed yet */
     int64_t finished_us; /* when the last of them was */
     int64_t gathered_us; /* since when requests are held back; 0: none is */
     int64_t gather_after_us;
@@ -96,6 +96,9 @@ void driver_wait_for_item (weft_client_t *self, weft_call_t *call, int64_t until
 void driver_send (weft_client_t *self);
 void driver_follow_up (weft_client_t *self);
 void driver_gather (weft_client_t *self);
+
+/*  Nobody is to be called back for this call any more: it may be open, or have ended with its callback still to come. */
+void driver_forget (weft_client_t *self, weft_call_t *call);
 
 /*  The user gives up the handle of a call that is done. */
 void driver_collect (weft_client_t *self, weft_call_t *call);

@@ -75,6 +75,35 @@ TEST (a_handle_destroyed_early_takes_its_callback_with_it)
     tear_down ();
 }
 
+/*  Its end is handed out behind the callback that destroys it. */
+static void destroy_another (weft_call_t *call, void *arg)
+{
+    weft_call_t *const *others = arg;
+    for (int i = 0; i < 2; i++) {
+        weft_call_t *other = others [i];
+        if (i == 1)
+            weft_call_cancel (other); /* it has ended then, and nobody knows */
+        weft_call_destroy (&other);
+    }
+    weft_call_destroy (&call);
+}
+
+TEST (a_handle_destroyed_in_the_callback_of_another_call_is_expected_no_more)
+{
+    set_up_with (1, &(weft_client_options_t){.own_loop = true});
+    weft_call_t *others [2];
+    for (int i = 0; i < 2; i++)
+        others [i] = start ("Test.Never", NULL, on_done, NULL);
+    CHECK_INT (client_called_back (client), 2);
+    start ("ill-formed", NULL, destroy_another, others);
+    weft_client_drive (client);
+    CHECK_INT (client_called_back (client), 0);
+    CHECK_INT (client_uncollected (client), 0);
+    weft_client_drive (client);
+    CHECK_INT (weft_client_stats (client).failed, 3);
+    tear_down ();
+}
+
 static void expect_invalid (weft_call_t *call, void *arg)
 {
     check_status (call, WEFT_INVALID, WEFT_EXECUTED_NO);
