@@ -175,8 +175,10 @@ WEFT_EXPORT bool weft_call_done (const weft_call_t *self);
 /*  Gives up: the call ends with CANCELLED unless it has ended, and the worker is told. Any thread. */
 WEFT_EXPORT void weft_call_cancel (weft_call_t *self);
 
-/*  Frees the handle and nulls the pointer. A call that is not done is cancelled first, and its `done` is
- *  not called any more. */
+/*  Frees the handle and nulls the pointer. A call that is not done is cancelled first. Its `done` is not called
+ *  any more, unless another thread has taken it up already: that one may be about to run, or under way, when this
+ *  returns. So what its `arg` points to must outlive it, until weft_client_destroy has returned at the latest; the
+ *  call that it was given does so by itself. Once for each handle: in `done`, or elsewhere. */
 WEFT_EXPORT void weft_call_destroy (weft_call_t **self);
 
 /*  Of a call that is done; texts and bodies are valid until it is destroyed. `text` is one line about a
