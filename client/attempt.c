@@ -224,7 +224,7 @@ APART void attempt_begin_beside (channel_t *self, attempt_t *attempt, link_t *li
     begin (self, attempt, link, endpoint);
 }
 
-/*  Takes the attempt off its link and its endpoint. True if it had been sent. */
+/*  Takes the attempt off its link and its endpoint. True if it had been sent, and left. */
 static inline bool leave_link (channel_t *self, attempt_t *attempt)
 {
     link_t *link = attempt->request.link;
@@ -234,6 +234,7 @@ static inline bool leave_link (channel_t *self, attempt_t *attempt)
     attempt->endpoint = NULL;
     if (!link)
         return false;
+    const bool left = request_departed (&attempt->request);
     if (sent) {
         ids_take (&self->requests, attempt->request.id);
         link->calls--;
@@ -241,7 +242,7 @@ static inline bool leave_link (channel_t *self, attempt_t *attempt)
     request_leave (&attempt->request);
     if (link->draining)
         channel_left (self, link);
-    return sent;
+    return left;
 }
 
 /*  Tells the worker that nobody waits any more. */

@@ -178,7 +178,7 @@ static void wait_again (channel_t *self, discovery_t *discovery)
     discovery_cut_off (discovery, self->now_us);
 }
 
-/*  Ends the attempts in one of a link's lists, those that are in it now. Watches start over. */
+/*  Ends the attempts in one of a link's lists, those that are in it now: what is still here did not run. Watches start over. */
 static void fail_requests (channel_t *self, list_t *list, const outcome_t *outcome)
 {
     for (size_t left = list->count; left > 0 && !list_empty (list); left--) {
@@ -188,6 +188,8 @@ static void fail_requests (channel_t *self, list_t *list, const outcome_t *outco
             continue;
         }
         outcome_t own = *outcome;
+        if (!request_departed (request))
+            own.executed = WEFT_EXECUTED_NO;
         attempt_failed (self, CONTAINER_OF (request, attempt_t, request), &own);
     }
 }
@@ -672,6 +674,13 @@ void channel_touch_alias (channel_t *self, uint64_t alias)
     link_t *link = link_of (self, alias);
     if (link)
         channel_touch (self, link);
+}
+
+void channel_departed (channel_t *self, uint64_t alias, uint64_t last)
+{
+    link_t *link = link_of (self, alias);
+    if (link)
+        link_departed (link, last);
 }
 
 static void refuse (channel_t *self, link_t *link, const char *fault)

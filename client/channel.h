@@ -136,6 +136,7 @@ weft_call_t *channel_next_fresh (channel_t *self); /* a stream to which items ca
 link_t *channel_next_dirty (channel_t *self);
 void channel_touch (channel_t *self, link_t *link); /* puts one back: it still has something to send */
 void channel_touch_alias (channel_t *self, uint64_t alias); /* the same; harmless if there is no such link */
+void channel_departed (channel_t *self, uint64_t alias, uint64_t last); /* link_departed, of what was stuck; harmless too */
 const channel_command_t *channel_next_command (channel_t *self); /* valid until the next event */
 const channel_change_t *channel_next_change (channel_t *self);   /* the same */
 int64_t channel_next_us (const channel_t *self);

@@ -16,7 +16,7 @@ typedef struct {
     int64_t code;
     int64_t retry_after_us;
     const char *text;       /* not OK: one line */
-    bool left;              /* it had been sent */
+    bool left;              /* it had been sent, and was not here any more */
     bool chosen;            /* routed to a worker that was chosen here */
 } outcome_t;
 

@@ -5,7 +5,8 @@
  *      IDLE --connect--> CONNECTING --ready--> READY --lost--> IDLE
  *                             `------failed------------------^
  *
- *  Requests wait here until the link is ready, so that what never left is known to have never left. */
+ *  Requests wait here until the link is ready, and what is written then leaves in the order of its ids, so that what never left is
+ *  known to have never left. */
 
 #ifndef LINKS_H_INCLUDED
 #define LINKS_H_INCLUDED
@@ -33,6 +34,7 @@ typedef struct {
     list_t waiting;         /* requests not sent yet */
     list_t sent;            /* requests without a reply */
     size_t calls;           /* those of them that are calls', not watches */
+    uint64_t departed;      /* up to this id they were given to the transport; the others wait in the outbox, or behind what is stuck */
     deadline_t timer;       /* CONNECTING: limit; IDLE: when to connect again (broker) */
 } link_t;
 
@@ -74,6 +76,23 @@ static inline void link_sent (link_t *self, request_t *request, uint64_t id)
     request->link = self;
     request->id = id;
     list_push (&self->sent, &request->node);
+}
+
+/*  Of the requests written so far, the one that leaves last; 0: all that left have a reply. To be kept when a message is taken out,
+ *  and told when the transport has it. */
+static inline uint64_t link_last (const link_t *self)
+{
+    const list_node_t *node = list_last (&self->sent);
+    return node ? CONTAINER_OF (node, request_t, node)->id : 0;
+}
+static inline void link_departed (link_t *self, uint64_t last)
+{
+    if (last > self->departed)
+        self->departed = last;
+}
+static inline bool request_departed (const request_t *request)
+{
+    return request->id != 0 && request->id <= request->link->departed;
 }
 
 static inline bool link_takes (const link_t *self)

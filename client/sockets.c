@@ -24,6 +24,7 @@ typedef struct {
     deadline_t due;
     int64_t delay_us;
     uint64_t alias;
+    uint64_t last; /* request in it, or before it */
     message_t message;
 } stuck_t;
 
@@ -265,7 +266,7 @@ static sent_t send_message (sockets_t *self, channel_t *channel, uint64_t alias,
 
 /*  Its link has no more to flush until it has left. False: out of memory, as if it were lost on the way: the
  *  calls' deadlines hold. */
-static bool set_aside (sockets_t *self, uint64_t alias, message_t *message, int64_t now_us)
+static bool set_aside (sockets_t *self, uint64_t alias, uint64_t last, message_t *message, int64_t now_us)
 {
     stuck_t *stuck = calloc (1, sizeof *stuck);
     if (!stuck || !table_put (&self->stuck, &alias, sizeof alias, stuck) ||
@@ -276,6 +277,7 @@ static bool set_aside (sockets_t *self, uint64_t alias, message_t *message, int6
         return false;
     }
     stuck->alias = alias;
+    stuck->last = last;
     stuck->delay_us = STUCK_RETRY_US;
     message_init (&stuck->message);
     for (int i = 0; i < message->count; i++)
@@ -292,11 +294,14 @@ static void retry_stuck (sockets_t *self, channel_t *channel, int64_t now_us)
     for (deadline_t *due; (due = deadlines_pop (&self->stuck_due, now_us));) {
         stuck_t *stuck = CONTAINER_OF (due, stuck_t, due);
         const uint64_t alias = stuck->alias;
-        if (send_message (self, channel, alias, &stuck->message, now_us) == FULL) {
+        const sent_t sent = send_message (self, channel, alias, &stuck->message, now_us);
+        if (sent == FULL) {
             stuck->delay_us *= stuck->delay_us < STUCK_RETRY_MAX_US ? 2 : 1;
             deadlines_set (&self->stuck_due, &stuck->due, now_us + stuck->delay_us); /* in the place it had */
             continue;
         }
+        if (sent == SENT)
+            channel_departed (channel, alias, stuck->last);
         drop_stuck (self, stuck);
         channel_touch_alias (channel, alias);
     }
@@ -315,13 +320,15 @@ static void flush_link (sockets_t *self, channel_t *channel, link_t *link, bool 
         return; /* behind the message that is stuck */
     message_init (&message);
     while ((!only_full || outbox_full (&link->outbox)) && outbox_take (&link->outbox, &message)) {
+        const uint64_t last = link_last (link);
         const sent_t sent = send_message (self, channel, alias, &message, now_us);
-        if (sent == FULL && !set_aside (self, alias, &message, now_us)) {
+        if (sent == FULL && !set_aside (self, alias, last, &message, now_us)) {
             link->outbox.failed = true; /* that message is gone: so is the link */
             channel_touch (channel, link);
         }
         if (sent != SENT)
             return;
+        link_departed (link, last);
     }
     if (link->outbox.failed || (only_full && !outbox_empty (&link->outbox)))
         channel_touch (channel, link);

@@ -70,6 +70,11 @@ static inline list_node_t *list_first (const list_t *self)
     return self->count ? self->head.next : NULL;
 }
 
+static inline list_node_t *list_last (const list_t *self)
+{
+    return self->count ? self->head.prev : NULL;
+}
+
 static inline list_node_t *list_after (const list_t *self, const list_node_t *node)
 {
     return node->next == &self->head ? NULL : node->next;

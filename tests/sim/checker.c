@@ -589,6 +589,7 @@ static void attempt_sent (process_t *client, client_view_t *view, record_t *reco
     view->requests [id % REQUESTS_MAX].number = record->number;
     if (record->open_count == ATTEMPTS_MAX)
         return;
+    record->open [record->open_count].kept = false;
     record->open [record->open_count].alias = alias;
     record->open [record->open_count++].id = id;
 }
@@ -602,8 +603,8 @@ static void attempts_lost (const process_t *client, uint64_t alias, int64_t lost
             continue;
         for (int i = record->open_count - 1; i >= 0; i--)
             if (record->open [i].alias == alias) {
+                record->unsure |= lost_us != 0 && !record->open [i].kept;
                 close_attempt (record, i);
-                record->unsure |= lost_us != 0;
             }
         if (lost_us && record->client_alias == alias && record->open_count == 0)
             record->client_lost_us = lost_us;
@@ -674,6 +675,17 @@ void checker_client_sends (process_t *client, uint64_t alias, message_t *message
             violated ("%s sends call %lld to a worker that left %lld ms ago, as it was told", client->name,
                       (long long) call->number, (long long) (world.now_us - since_us) / 1000);
     }
+}
+
+void checker_client_keeps (process_t *client, uint64_t alias, message_t *message, bool keeps)
+{
+    wire_record_t record;
+    record_t *call;
+
+    for (walk_t walker = walk (message); walk_next (&walker, &record, &call);)
+        for (int i = 0; call && call->client == client && i < call->open_count; i++)
+            if (call->open [i].alias == alias && call->open [i].id == record.id)
+                call->open [i].kept = keeps;
 }
 
 static void note_answer (const client_view_t *view, uint64_t alias, const wire_record_t *record)

@@ -61,6 +61,7 @@ void checker_worker_bounds (size_t in_flight);
 void checker_client_starts (process_t *client, int64_t budget); /* in thousandths of a retry */
 void checker_client_calls (process_t *client);
 void checker_client_sends (process_t *client, uint64_t alias, message_t *message);
+void checker_client_keeps (process_t *client, uint64_t alias, message_t *message, bool keeps); /* there is no room for what it sends */
 void checker_client_reads (process_t *client, uint64_t alias, message_t *message);
 void checker_client_lost (process_t *client, uint64_t alias);
 void checker_client_leaves (process_t *client, uint64_t alias); /* by itself */

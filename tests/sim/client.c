@@ -18,7 +18,7 @@
 /*  A message that waits until its peer reads. */
 typedef struct {
     list_node_t node;
-    uint64_t alias;
+    uint64_t alias, last;
     message_t message;
 } stuck_t;
 
@@ -172,10 +172,10 @@ static bool is_stuck (const model_t *self, uint64_t alias)
     return false;
 }
 
-static void set_aside (model_t *self, uint64_t alias, message_t *message, int64_t now_us)
+static void set_aside (model_t *self, uint64_t alias, uint64_t last, message_t *message, int64_t now_us)
 {
     stuck_t *stuck = malloc (sizeof *stuck);
-    *stuck = (stuck_t){.alias = alias};
+    *stuck = (stuck_t){.alias = alias, .last = last};
     message_init (&stuck->message);
     for (int i = 0; i < message->count; i++)
         message_add (&stuck->message, &message->frames [i]);
@@ -192,10 +192,16 @@ static void retry_stuck (model_t *self, int64_t now_us)
     self->retry_us = now_us + STUCK_RETRY_US;
     for (size_t left = self->stuck.count; left > 0 && !list_empty (&self->stuck); left--) {
         stuck_t *stuck = CONTAINER_OF (list_pop (&self->stuck), stuck_t, node);
-        if (send_message (self, stuck->alias, &stuck->message, now_us) == FULL)
+        checker_client_keeps (self->process, stuck->alias, &stuck->message, false);
+        const sent_t sent = send_message (self, stuck->alias, &stuck->message, now_us);
+        if (sent == FULL) {
+            checker_client_keeps (self->process, stuck->alias, &stuck->message, true);
             list_push (&self->stuck, &stuck->node);
-        else
-            free (stuck);
+            continue;
+        }
+        if (sent == SENT)
+            channel_departed (&self->channel, stuck->alias, stuck->last);
+        free (stuck);
     }
 }
 
@@ -215,13 +221,16 @@ static void flush_link (model_t *self, link_t *link, int64_t now_us)
     message_init (&message);
     while (outbox_take (&link->outbox, &message)) {
         checker_client_sends (self->process, alias, &message);
+        const uint64_t last = link_last (link);
         const sent_t sent = send_message (self, alias, &message, now_us);
         if (sent == FULL) {
-            set_aside (self, alias, &message, now_us);
+            checker_client_keeps (self->process, alias, &message, true);
+            set_aside (self, alias, last, &message, now_us);
             channel_touch (&self->channel, link);
         }
         if (sent != SENT)
             return;
+        link_departed (link, last);
     }
 }
 

@@ -41,6 +41,7 @@ struct record {
     uint64_t client_alias;      /* sent last over this */
     struct {
         uint64_t alias, id;
+        bool kept;              /* it is stuck with its client */
     } open [ATTEMPTS_MAX];      /* what its client sent and has neither an answer to nor cancelled; not of broadcasts */
     int open_count, hedges;
     bool unsure;                /* one of these was lost, or may have run: its client heard so */

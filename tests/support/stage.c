@@ -84,6 +84,7 @@ static void keep_all (void)
     for (link_t *link; (link = channel_next_dirty (&stage.channel));)
         while (outbox_take (&link->outbox, &message)) {
             keep_message (link->alias, &message);
+            link_departed (link, link_last (link));
             message_clear (&message);
         }
     for (const channel_command_t *command; (command = channel_next_command (&stage.channel));) {

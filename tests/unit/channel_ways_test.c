@@ -698,6 +698,48 @@ TEST (what_finds_no_room_behind_what_waits_tries_again_after_a_pause)
     stage_end ();
 }
 
+/*  Started, but its shell has taken nothing out yet. */
+static weft_call_t *start_unsent (const char *method, const weft_call_options_t *options)
+{
+    weft_call_t *call = call_new (&stage.pool);
+    mp_write_int (&call->args, 7);
+    CHECK (call_ask (call, method, options, &stage.channel.options.call));
+    channel_start (&stage.channel, call, stage.now_us);
+    CHECK_INT (call->state, CALL_SENT);
+    return call;
+}
+
+TEST (what_had_not_left_yet_when_its_connection_was_lost_did_not_run)
+{
+    static const weft_via_t ways [] = {WEFT_VIA_DIRECT, WEFT_VIA_BROKER};
+    for (int i = 0; i < 2; i++) {
+        const weft_call_options_t once = {.via = ways [i], .retry = WEFT_RETRY_FAILFAST};
+        const uint64_t worker = stage_begin_connected (), alias = i ? BROKER : worker;
+        const weft_status_t lost = i ? WEFT_BROKER_LOST : WEFT_WORKER_LOST;
+        weft_call_t *left = stage_call ("Test.Set", &once), *here = start_unsent ("Test.Set", &once);
+        channel_link (&stage.channel, alias, TRANSPORT_LOST, WEFT_OK, stage.now_us);
+        stage_check (left, lost, WEFT_EXECUTED_MAYBE);
+        stage_check (here, lost, WEFT_EXECUTED_NO);
+        stage_free (left);
+        stage_free (here);
+        stage_end ();
+    }
+}
+
+TEST (what_had_not_left_yet_when_its_connection_was_lost_goes_elsewhere_at_once_whatever_it_is)
+{
+    const uint64_t alias = stage_begin_connected ();
+    stage.channel.budget.tokens = 0;
+    weft_call_t *call = start_unsent ("Test.Set", NULL);
+    channel_link (&stage.channel, alias, TRANSPORT_LOST, WEFT_OK, stage.now_us);
+    const stage_record_t *request = stage_request ("Test.Set");
+    CHECK (request && request->alias == BROKER);
+    stage_reply (BROKER, request->id, 3);
+    CHECK_INT (stage_result (call), 3);
+    stage_free (call);
+    stage_end ();
+}
+
 TEST (routed_calls_need_no_place_among_the_watched_services)
 {
     stage_begin_listed (NULL, 1);

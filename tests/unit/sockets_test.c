@@ -33,8 +33,8 @@ static void set_up (int listener_type)
                                        .call = {5000, 60000, WEFT_VIA_AUTO, WEFT_BALANCE_P2C,
                                                 WEFT_RETRY_FAILOVER, 0},
                                        .refresh_us = 10000000,
-                                       .calls_max = 10,
-                                       .body_max = 1000,
+                                       .calls_max = 100000,
+                                       .body_max = 10000,
                                        .seed = 1,
                                        .reach = reach,
                                        .pool = &pool};
@@ -197,6 +197,68 @@ TEST (a_peer_that_does_not_read_is_tried_less_and_less_and_costs_no_turn)
     CHECK_INT (channel.dirty.count, 0);
     hear_all (last); /* all of it, in order */
     CHECK_INT (sockets.stuck.count, 0);
+    tear_down ();
+}
+
+static weft_call_t *calls [100000];
+static size_t call_count;
+
+/*  Calls with a body of four kilobytes, until there is no room: the last one is stuck. */
+static void call_until_stuck (void)
+{
+    static const uint8_t padding [4000];
+    const weft_call_options_t options = {
+        .worker = "w1", .via = WEFT_VIA_DIRECT, .retry = WEFT_RETRY_FAILFAST, .timeout_ms = 60000};
+    for (call_count = 0; sockets.stuck.count == 0; call_count++) {
+        CHECK (call_count < sizeof calls / sizeof *calls);
+        weft_call_t *call = calls [call_count] = call_new (&pool);
+        buffer_append (&call->args, padding, sizeof padding);
+        CHECK (call_ask (call, "A.B", &options, &channel.options.call));
+        channel_start (&channel, call, clock_now_us ());
+        sockets_flush (&sockets, &channel, clock_now_us ());
+    }
+}
+
+/*  The connection is lost: which of the calls may have run? */
+static void check_lost (link_t *link, size_t maybe)
+{
+    channel_link (&channel, link->alias, TRANSPORT_LOST, WEFT_OK, clock_now_us ());
+    for (weft_call_t *call; (call = channel_next_done (&channel));)
+        call_release (call, &pool);
+    for (size_t i = 0; i < call_count; i++) {
+        CHECK_INT (calls [i]->status, WEFT_WORKER_LOST);
+        CHECK_INT (calls [i]->executed, i < maybe ? WEFT_EXECUTED_MAYBE : WEFT_EXECUTED_NO);
+        call_release (calls [i], &pool);
+    }
+}
+
+TEST (what_is_stuck_when_its_connection_is_lost_did_not_run)
+{
+    set_up (ZMQ_ROUTER);
+    endpoint_t *endpoint = connect_worker ("w1");
+    call_until_stuck ();
+    check_lost (&endpoint->link, call_count - 1);
+    tear_down ();
+}
+
+TEST (what_was_stuck_and_left_may_have_run)
+{
+    set_up (ZMQ_ROUTER);
+    endpoint_t *endpoint = connect_worker ("w1");
+    zmq_msg_t id;
+    message_t message;
+    const char *fault;
+    zmq_msg_init (&id);
+    message_init (&message);
+    call_until_stuck ();
+    while (sockets.stuck.count > 0) {
+        transport_receive (listener, &id, &message, &fault);
+        message_clear (&message);
+        sockets_flush (&sockets, &channel, clock_now_us ());
+    }
+    check_lost (&endpoint->link, call_count);
+    message_fini (&message);
+    zmq_msg_close (&id);
     tear_down ();
 }
 
