@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: MPL-2.0
  *
  *  channel_inside.h - what the channel's own files share: channel.c (links, records, time), route.c (where
- *  a call goes), attempt.c (a call over a link, and its end), hedge.c (a second attempt beside the first). */
+ *  a call goes), attempt.c (a call over a link, and its end), hedge.c (a second attempt beside the first),
+ *  broadcast.c (a call to all), streaming.c (items). */
 
 #ifndef CHANNEL_INSIDE_H_INCLUDED
 #define CHANNEL_INSIDE_H_INCLUDED
@@ -56,7 +57,7 @@ bool call_is_idempotent (channel_t *self, const weft_call_t *call);
 void call_forget_times (weft_call_t *call);                          /* that a reply told of */
 void call_wait_link (channel_t *self, weft_call_t *call);            /* an attempt waits for its link */
 void call_wait_list (channel_t *self, weft_call_t *call, discovery_t *discovery);
-void call_fan (channel_t *self, weft_call_t *call, endpoint_t *const *list, size_t count);
+void call_wait_parts (channel_t *self, weft_call_t *call);           /* a broadcast waits for its parts */
 void call_fail (channel_t *self, weft_call_t *call, outcome_t *outcome); /* retried if may be, or the end */
 void call_end (channel_t *self, weft_call_t *call, const outcome_t *outcome);
 void call_stop (channel_t *self, weft_call_t *call, const outcome_t *outcome); /* the end, and whoever has it is told */
@@ -73,6 +74,11 @@ void hedge_due (channel_t *self, weft_call_t *call);
 void hedge_answered (channel_t *self, attempt_t *attempt);
 bool hedge_goes_on (channel_t *self, attempt_t *attempt, outcome_t *outcome);
 void hedge_in_vain (channel_t *self, weft_call_t *call);
+
+/*  broadcast.c */
+void call_fan (channel_t *self, weft_call_t *call, endpoint_t *const *list, size_t count);
+void part_ended (channel_t *self, weft_call_t *part);                /* the first error, or the last success, ends the whole */
+void call_cancel_parts (channel_t *self, weft_call_t *call);         /* those that are open; harmless if it has none */
 
 /*  channel.c */
 void channel_ask (channel_t *self, discovery_t *discovery);          /* for the list, if it should be */
