@@ -2,8 +2,7 @@
  *
  *  channel.c - links, records and time.
  *
- *  A broker's link is always wanted: when it fails, the next broker of the list is tried after a short,
- *  growing, random wait; when it drains, the next one is used while calls end there. A worker's link is made when a call needs it, and kept. */
+ *  A worker's link is made when a call needs it, and kept; brokers' links are brokers.c's. */
 
 #include "channel_inside.h"
 #include <assert.h>
@@ -11,10 +10,8 @@
 #include <stdlib.h>
 #include <string.h>
 
-#define RECONNECT_FIRST_US 20000
-#define RECONNECT_MAX_US   1000000
-#define GOODBYE_US         2000000 /* after it, a draining worker that does not close is left */
-#define CALLS_RESERVED     64
+#define GOODBYE_US     2000000 /* after it, a draining worker that does not close is left */
+#define CALLS_RESERVED 64
 
 /*  Out. */
 
@@ -30,7 +27,7 @@ static bool grow (void **array, size_t *capacity, size_t element_size)
 }
 
 /*  False when out of memory: then the link is left as it was. */
-static bool command (channel_t *self, channel_command_kind_t kind, uint64_t alias, const char *address)
+bool channel_command (channel_t *self, channel_command_kind_t kind, uint64_t alias, const char *address)
 {
     if (self->command_count == self->command_capacity &&
         !grow ((void **) &self->commands, &self->command_capacity, sizeof *self->commands))
@@ -55,6 +52,19 @@ const channel_change_t *channel_next_change (channel_t *self)
         return &self->changes [self->change_at++];
     self->change_at = self->change_count = 0;
     return NULL;
+}
+
+void channel_keep_change (const discovery_t *discovery, const worker_row *row, void *arg)
+{
+    channel_t *self = arg;
+    if (self->change_count == self->change_capacity &&
+        !grow ((void **) &self->changes, &self->change_capacity, sizeof *self->changes))
+        return;
+    channel_change_t *change = &self->changes [self->change_count++];
+    snprintf (change->service, sizeof change->service, "%s", discovery->service);
+    snprintf (change->worker, sizeof change->worker, "%s", row->uuid);
+    snprintf (change->state, sizeof change->state, "%s", row->state);
+    snprintf (change->endpoint, sizeof change->endpoint, "%s", row->endpoint_count ? row->endpoints [0] : "");
 }
 
 void channel_touch (channel_t *self, link_t *link)
@@ -103,7 +113,7 @@ static void say_hello (channel_t *self, link_t *link)
     channel_touch (self, link);
 }
 
-static void say_goodbye (channel_t *self, link_t *link)
+void channel_say_goodbye (channel_t *self, link_t *link)
 {
     wire_write_goodbye (outbox_open_record (&link->outbox), "");
     outbox_close_record (&link->outbox, NULL);
@@ -111,12 +121,12 @@ static void say_goodbye (channel_t *self, link_t *link)
 }
 
 /*  The limit on connecting leaves time for a second try within a call's connect timeout. */
-static int64_t connect_limit_us (const channel_t *self)
+int64_t channel_connect_limit_us (const channel_t *self)
 {
     return self->options.call.connect_timeout_ms * 1000LL / 2;
 }
 
-static void time_link (channel_t *self, link_t *link, int64_t in_us)
+void channel_time_link (channel_t *self, link_t *link, int64_t in_us)
 {
     deadlines_set (&self->links, &link->timer, self->now_us + in_us);
 }
@@ -132,8 +142,8 @@ bool channel_connect (channel_t *self, endpoint_t *endpoint)
     if (!alias)
         return false;
     link_connecting (&endpoint->link, alias, address);
-    time_link (self, &endpoint->link, connect_limit_us (self));
-    if (command (self, CHANNEL_CONNECT, alias, address))
+    channel_time_link (self, &endpoint->link, channel_connect_limit_us (self));
+    if (channel_command (self, CHANNEL_CONNECT, alias, address))
         return true;
     ids_take (&self->endpoints.by_alias, alias);
     link_down (&endpoint->link);
@@ -141,21 +151,19 @@ bool channel_connect (channel_t *self, endpoint_t *endpoint)
     return false;
 }
 
-static void send_watch (channel_t *self, discovery_t *discovery);
-
 /*  What waited for the link goes out. */
 static void flush_waiting (channel_t *self, link_t *link)
 {
     for (size_t left = link->waiting.count; left > 0 && !list_empty (&link->waiting); left--) {
         request_t *request = CONTAINER_OF (list_first (&link->waiting), request_t, node);
         if (request->kind == REQUEST_WATCH)
-            send_watch (self, CONTAINER_OF (request, discovery_t, request));
+            watch_send (self, CONTAINER_OF (request, discovery_t, request));
         else
             attempt_send (self, CONTAINER_OF (request, attempt_t, request));
     }
 }
 
-static void on_ready (channel_t *self, link_t *link)
+void channel_ready (channel_t *self, link_t *link)
 {
     if (link->state != LINK_CONNECTING)
         return;
@@ -169,22 +177,13 @@ static void on_ready (channel_t *self, link_t *link)
     flush_waiting (self, link);
 }
 
-/*  A watch that was under way waits for the next link; its list is kept. */
-static void wait_again (channel_t *self, discovery_t *discovery)
-{
-    ids_take (&self->requests, discovery->request.id);
-    request_leave (&discovery->request);
-    link_wait (self->broker, &discovery->request);
-    discovery_cut_off (discovery, self->now_us);
-}
-
 /*  Ends the attempts in one of a link's lists, those that are in it now: what is still here did not run. Watches start over. */
-static void fail_requests (channel_t *self, list_t *list, const outcome_t *outcome)
+void channel_fail_requests (channel_t *self, list_t *list, const outcome_t *outcome)
 {
     for (size_t left = list->count; left > 0 && !list_empty (list); left--) {
         request_t *request = CONTAINER_OF (list_first (list), request_t, node);
         if (request->kind == REQUEST_WATCH) {
-            wait_again (self, CONTAINER_OF (request, discovery_t, request));
+            watch_wait_again (self, CONTAINER_OF (request, discovery_t, request));
             continue;
         }
         outcome_t own = *outcome;
@@ -201,7 +200,7 @@ static void drop_endpoint (channel_t *self, endpoint_t *endpoint)
 {
     link_t *link = &endpoint->link;
     self->stats.endpoints -= link->state == LINK_READY;
-    command (self, CHANNEL_DISCONNECT, link->alias, link->address);
+    channel_command (self, CHANNEL_DISCONNECT, link->alias, link->address);
     ids_take (&self->endpoints.by_alias, link->alias);
     deadlines_cancel (&self->links, &link->timer);
     list_remove (&self->dirty, &link->dirty);
@@ -226,8 +225,8 @@ static void endpoint_down (channel_t *self, endpoint_t *endpoint, weft_status_t 
         endpoint_unreachable (endpoint, self->now_us, &self->dice);
     drop_endpoint (self, endpoint);
     link->ending = true;
-    fail_requests (self, &link->sent, &lost);
-    fail_requests (self, &link->waiting, was_ready ? &lost : &failed);
+    channel_fail_requests (self, &link->sent, &lost);
+    channel_fail_requests (self, &link->waiting, was_ready ? &lost : &failed);
     link->ending = false;
 }
 
@@ -251,267 +250,8 @@ void channel_left (channel_t *self, link_t *link)
     if (channel_is_broker (link->alias) || !link->draining || link->state != LINK_READY ||
         !list_empty (&link->sent))
         return;
-    say_goodbye (self, link);
-    time_link (self, link, GOODBYE_US);
-}
-
-/*  Brokers' links. */
-
-static void open_broker (channel_t *self)
-{
-    const uint64_t alias = self->broker == self->broker_links ? CHANNEL_BROKER : CHANNEL_OTHER_BROKER;
-    const char *address = self->brokers [self->broker_at];
-    if (self->closed)
-        return;
-    if (!command (self, CHANNEL_OPEN_BROKER, alias, address)) {
-        time_link (self, self->broker, RECONNECT_MAX_US); /* there may be memory again */
-        return;
-    }
-    link_connecting (self->broker, alias, address);
-    time_link (self, self->broker, connect_limit_us (self));
-}
-
-/*  Longer and longer between tries, and never all clients at the same moment. */
-static int64_t reconnect_us (channel_t *self)
-{
-    int64_t bound_us = RECONNECT_FIRST_US;
-    for (unsigned i = 1; i < self->broker_failures && bound_us < RECONNECT_MAX_US; i++)
-        bound_us *= 2;
-    if (bound_us > RECONNECT_MAX_US)
-        bound_us = RECONNECT_MAX_US;
-    return bound_us / 2 + (int64_t) dice_below (&self->dice, (uint64_t) bound_us / 2);
-}
-
-static void next_broker (channel_t *self)
-{
-    self->broker_at = (self->broker_at + 1) % self->broker_count;
-}
-
-/*  Takes the connection down. What was sent on it is still there, what waits goes on waiting for the next broker. */
-static void drop_broker (channel_t *self, link_t *link)
-{
-    command (self, CHANNEL_CLOSE_BROKER, link->alias, "");
-    list_remove (&self->dirty, &link->dirty);
-    link_down (link);
-    if (link == self->broker) {
-        self->broker_failures++;
-        next_broker (self);
-        time_link (self, link, reconnect_us (self));
-    }
-}
-
-/*  For the texts of calls that wait for a broker. */
-static void note_fault (channel_t *self, const char *why)
-{
-    if (self->broker_count == 1)
-        snprintf (self->broker_fault, sizeof self->broker_fault, ": %s", why);
-    else
-        snprintf (self->broker_fault, sizeof self->broker_fault, "; %s, tried last: %s", self->broker->address,
-                  why);
-}
-
-static void broker_down (channel_t *self, link_t *link, const char *why)
-{
-    text_space_t space;
-    const outcome_t outcome =
-        outcome_here (WEFT_BROKER_LOST, WEFT_EXECUTED_MAYBE, &space, "broker %s: %s", link->address, why);
-    if (link == self->broker) {
-        note_fault (self, why);
-        self->broker_refusals = 0;
-    }
-    drop_broker (self, link);
-    fail_requests (self, &link->sent, &outcome);
-}
-
-/*  What was sent with a HELLO that is refused was not read: it waits again, as if it had not left. */
-static void take_back (channel_t *self, link_t *link)
-{
-    for (list_node_t *node; (node = list_first (&link->sent));) {
-        request_t *request = CONTAINER_OF (node, request_t, node);
-        if (request->kind == REQUEST_WATCH)
-            wait_again (self, CONTAINER_OF (request, discovery_t, request));
-        else
-            attempt_taken_back (self, CONTAINER_OF (request, attempt_t, request));
-    }
-}
-
-/*  When all brokers there are refuse, those who wait need not wait longer; but who leaves, or has no room now, speaks for itself only,
- *  and not for the one that takes its place. */
-static void broker_refused (channel_t *self, weft_status_t status, const char *why)
-{
-    const bool passing = status == WEFT_DRAINING || status == WEFT_OVERLOADED;
-    link_t *link = self->broker;
-    text_space_t space;
-    const outcome_t outcome =
-        outcome_here (status, WEFT_EXECUTED_NO, &space, "broker %s refused: %s", link->address, why);
-    self->broker_refusals = passing ? 0 : self->broker_refusals + 1;
-    const bool all = self->broker_refusals >= self->broker_count;
-    note_fault (self, why);
-    take_back (self, link);
-    drop_broker (self, link);
-    for (size_t left = link->waiting.count; all && left > 0 && !list_empty (&link->waiting); left--) {
-        request_t *request = CONTAINER_OF (list_first (&link->waiting), request_t, node);
-        outcome_t own = outcome;
-        if (request->kind == REQUEST_CALL) {
-            attempt_failed (self, CONTAINER_OF (request, attempt_t, request), &own);
-            continue;
-        }
-        request_leave (request);
-        link_wait (link, request); /* behind the others, for the next link */
-        route_unlisted (self, CONTAINER_OF (request, discovery_t, request), &outcome);
-    }
-}
-
-/*  To the next broker at once; only calls that are under way stay with the one that was used. */
-static void change_broker (channel_t *self, link_t *left, link_t *next)
-{
-    list_node_t *after;
-    note_fault (self, "it stops");
-    self->broker = next;
-    next->paused_until_us = 0;
-    next_broker (self);
-    for (list_node_t *node = list_first (&left->sent); node; node = after) {
-        request_t *request = CONTAINER_OF (node, request_t, node);
-        after = list_after (&left->sent, node);
-        if (request->kind == REQUEST_WATCH)
-            wait_again (self, CONTAINER_OF (request, discovery_t, request));
-    }
-    for (list_node_t *node; (node = list_first (&left->waiting));) {
-        request_t *request = CONTAINER_OF (node, request_t, node);
-        request_leave (request);
-        link_wait (next, request);
-    }
-    open_broker (self);
-}
-
-/*  A broker that drains sends nothing more but what was asked for. The only one there is is told that it need not wait for us. */
-static void leave_draining_brokers (channel_t *self)
-{
-    link_t *used = self->broker, *other = &self->broker_links [used == self->broker_links];
-    if (other->state == LINK_READY && other->calls == 0)
-        broker_down (self, other, "it stops");
-    if (!used->draining)
-        return;
-    if (self->broker_count > 1 && other->state == LINK_IDLE) {
-        change_broker (self, used, other);
-        leave_draining_brokers (self);
-    } else if (used->calls == 0 && !used->parted) {
-        used->parted = true;
-        say_goodbye (self, used);
-    }
-}
-
-static void add_broker (channel_t *self, text_t address)
-{
-    const char *fault;
-    char added [WEFT_ENDPOINT_MAX + 1];
-    if (self->broker_count == WEFT_BROKERS_MAX || address.size > WEFT_ENDPOINT_MAX)
-        return;
-    snprintf (added, sizeof added, "%.*s", TEXT_ARG (address));
-    for (size_t i = 0; i < self->broker_count; i++)
-        if (strcmp (self->brokers [i], added) == 0)
-            return;
-    if (transport_endpoint_valid (added, false, &fault))
-        memcpy (self->brokers [self->broker_count++], added, sizeof added);
-}
-
-/*  Lists. */
-
-static void send_watch (channel_t *self, discovery_t *discovery)
-{
-    static const wire_options_t in_msgpack = {.codec = {"msgpack", 7}};
-    link_t *link = self->broker;
-    const uint64_t id = ids_put (&self->requests, &discovery->request);
-    if (!id)
-        return; /* it goes on waiting */
-    link_sent (link, &discovery->request, id);
-    discovery->asked_us = self->now_us;
-    buffer_clear (&self->scratch);
-    mp_write_array (&self->scratch, 1);
-    mp_write_text (&self->scratch, discovery->service);
-    wire_write_request (outbox_open_record (&link->outbox), id, text_of ("weft.Registry.Watch"),
-                        WIRE_NO_DEADLINE, self->scratch.data, self->scratch.size, false,
-                        self->options.codec == CODEC_MSGPACK ? NULL : &in_msgpack);
-    outbox_close_record (&link->outbox, NULL);
-    channel_touch (self, link);
-}
-
-/*  Ends the stream that is under way. */
-static void stop_watch (channel_t *self, discovery_t *discovery)
-{
-    request_t *request = &discovery->request;
-    link_t *link = request->link;
-    if (request->id && link->state == LINK_READY) {
-        wire_write_cancel (outbox_open_record (&link->outbox), request->id);
-        outbox_close_record (&link->outbox, NULL);
-        channel_touch (self, link);
-    }
-    ids_take (&self->requests, request->id);
-    request_leave (request);
-}
-
-static void ask (channel_t *self, discovery_t *discovery)
-{
-    stop_watch (self, discovery);
-    discovery_asked (discovery, self->now_us);
-    link_wait (self->broker, &discovery->request);
-    if (link_takes (self->broker))
-        send_watch (self, discovery);
-}
-
-void channel_forget (channel_t *self, discovery_t *discovery)
-{
-    stop_watch (self, discovery);
-    if (self->recent == discovery)
-        self->recent = NULL;
-    table_take (&self->services, discovery->service, strlen (discovery->service));
-    discovery_free (discovery, &self->endpoints);
-}
-
-/*  While the broker is away the last good list serves, however old. */
-void channel_ask (channel_t *self, discovery_t *discovery)
-{
-    const bool away = !link_takes (self->broker) && discovery->request.link;
-    if (discovery_wants (discovery, self->now_us) && !away)
-        ask (self, discovery);
-}
-
-static void keep_change (const discovery_t *discovery, const worker_row *row, void *arg)
-{
-    channel_t *self = arg;
-    if (self->change_count == self->change_capacity &&
-        !grow ((void **) &self->changes, &self->change_capacity, sizeof *self->changes))
-        return;
-    channel_change_t *change = &self->changes [self->change_count++];
-    snprintf (change->service, sizeof change->service, "%s", discovery->service);
-    snprintf (change->worker, sizeof change->worker, "%s", row->uuid);
-    snprintf (change->state, sizeof change->state, "%s", row->state);
-    snprintf (change->endpoint, sizeof change->endpoint, "%s", row->endpoint_count ? row->endpoints [0] : "");
-}
-
-static void on_watch_item (channel_t *self, discovery_t *discovery, const wire_record_t *record)
-{
-    watch_item change = {0};
-    codec_error_t error;
-    discovery_result_t result = DISCOVERY_GAP;
-    if (codec_decode (CODEC_MSGPACK, record->body, record->body_size, WEFT_OUT (watch_item, &change),
-                      &self->arena, &error))
-        result = discovery_apply (discovery, &change, &self->endpoints, self->now_us,
-                                  self->observed ? keep_change : NULL, self);
-    else
-        self->stats.malformed++;
-    arena_reset (&self->arena);
-    if (result == DISCOVERY_OK) {
-        discovery->gaps = 0;
-        route_listed (self, discovery);
-    } else if (result == DISCOVERY_PART)
-        return; /* the rest is on its way */
-    else if (++discovery->gaps <= 1)
-        ask (self, discovery);
-    else { /* a broker that sends nonsense each time is not asked in a loop */
-        stop_watch (self, discovery);
-        discovery_lost (discovery);
-    }
+    channel_say_goodbye (self, link);
+    channel_time_link (self, link, GOODBYE_US);
 }
 
 static void on_item (channel_t *self, link_t *link, const wire_record_t *record, zmq_msg_t *attachment)
@@ -520,32 +260,9 @@ static void on_item (channel_t *self, link_t *link, const wire_record_t *record,
     if (!request || request->link != link)
         return; /* of one that was ended: nobody waits for it */
     if (request->kind == REQUEST_WATCH)
-        on_watch_item (self, CONTAINER_OF (request, discovery_t, request), record);
+        watch_told (self, CONTAINER_OF (request, discovery_t, request), record);
     else
         attempt_item (self, CONTAINER_OF (request, attempt_t, request), record, attachment);
-}
-
-static void on_watch_ended (channel_t *self, discovery_t *discovery, const wire_record_t *record)
-{
-    wire_info_t info = wire_info_none ();
-    const weft_status_t status = record->status < WEFT_STATUS_COUNT ? record->status : WEFT_INTERNAL;
-    char text [WEFT_TEXT_MAX + 1];
-    if (mp_left (&record->extra) && wire_read_info (record->extra, &info) && info.text.size)
-        snprintf (text, sizeof text, "%.*s", TEXT_ARG (info.text));
-    else
-        snprintf (text, sizeof text, "the watch ended: %s", weft_status_text (status));
-    if (status == WEFT_DRAINING || status == WEFT_SHUTDOWN) {
-        wait_again (self, discovery); /* for the next broker */
-        return;
-    }
-    ids_take (&self->requests, discovery->request.id);
-    request_leave (&discovery->request);
-    discovery_lost (discovery);
-    const outcome_t outcome = {.status = status == WEFT_OK ? WEFT_INTERNAL : status,
-                               .executed = WEFT_EXECUTED_NO,
-                               .origin = WEFT_ORIGIN_BROKER,
-                               .text = text};
-    route_unlisted (self, discovery, &outcome);
 }
 
 /*  Records. */
@@ -558,7 +275,7 @@ static void on_reply (channel_t *self, link_t *link, const wire_record_t *record
         return;
     }
     if (request->kind == REQUEST_WATCH)
-        on_watch_ended (self, CONTAINER_OF (request, discovery_t, request), record);
+        watch_ended (self, CONTAINER_OF (request, discovery_t, request), record);
     else
         attempt_replied (self, CONTAINER_OF (request, attempt_t, request), record, attachment);
 }
@@ -579,7 +296,7 @@ static void on_welcome (channel_t *self, link_t *link, const wire_record_t *reco
     self->broker_refusals = 0;
     self->broker_fault [0] = '\0';
     for (uint32_t i = 0; i < welcome.broker_count; i++)
-        add_broker (self, welcome.brokers [i]);
+        broker_add (self, welcome.brokers [i]);
 }
 
 /*  What a worker that wants no connection with us means for calls: another one may want them. */
@@ -695,7 +412,7 @@ static void refuse (channel_t *self, link_t *link, const char *fault)
 static inline void settle (channel_t *self)
 {
     if (self->broker_links [0].draining | self->broker_links [1].draining)
-        leave_draining_brokers (self);
+        brokers_leave_draining (self);
     if (!list_empty (&self->endpoints.orphans))
         reap_orphans (self);
 }
@@ -723,7 +440,7 @@ static void on_endpoint_event (channel_t *self, endpoint_t *endpoint, transport_
 {
     switch (event) {
     case TRANSPORT_READY:
-        on_ready (self, &endpoint->link);
+        channel_ready (self, &endpoint->link);
         break;
     case TRANSPORT_LOST:
         endpoint_down (self, endpoint, WEFT_WORKER_LOST, "the connection was lost");
@@ -733,31 +450,6 @@ static void on_endpoint_event (channel_t *self, endpoint_t *endpoint, transport_
         break;
     case TRANSPORT_FAILED:
         endpoint_down (self, endpoint, WEFT_WORKER_LOST, "nobody listens there");
-        break;
-    default:
-        break;
-    }
-}
-
-static void on_broker_event (channel_t *self, link_t *link, transport_event_kind_t event, weft_status_t status)
-{
-    switch (event) {
-    case TRANSPORT_READY:
-        on_ready (self, link);
-        break;
-    case TRANSPORT_LOST:
-        broker_down (self, link, "the connection was lost");
-        break;
-    case TRANSPORT_REFUSED:
-        /* without a key's refusal this may as well be a broker that stops, or a proxy before one that is not
-         * there: it is tried again, and the connect timeout tells what was seen */
-        if (status == WEFT_UNAUTHENTICATED && link == self->broker)
-            broker_refused (self, status, "the key is not accepted");
-        else
-            broker_down (self, link, "it closes the connection as one that does not speak this protocol");
-        break;
-    case TRANSPORT_FAILED:
-        broker_down (self, link, "nobody listens there");
         break;
     default:
         break;
@@ -785,7 +477,7 @@ void channel_link (channel_t *self, uint64_t alias, transport_event_kind_t event
     if (!link || link->state == LINK_IDLE)
         return;
     if (channel_is_broker (alias))
-        on_broker_event (self, link, event, status);
+        broker_event (self, link, event, status);
     else
         on_endpoint_event (self, endpoint_of (link), event);
     settle (self);
@@ -797,7 +489,7 @@ static void link_due (channel_t *self, link_t *link)
 {
     const bool connecting = link->state == LINK_CONNECTING;
     if (link == self->broker && link->state == LINK_IDLE)
-        open_broker (self);
+        broker_open (self);
     else if (link == self->broker)
         broker_down (self, link, "it does not answer");
     else
@@ -861,15 +553,6 @@ void channel_start (channel_t *self, weft_call_t *call, int64_t now_us)
 
 /*  Life. */
 
-static void take_brokers (channel_t *self, const char *brokers)
-{
-    for (const char *at = brokers; *at;) {
-        const size_t size = strcspn (at, ",");
-        add_broker (self, (text_t){at, size});
-        at += size + (at [size] == ',');
-    }
-}
-
 bool channel_init (channel_t *self, const channel_options_t *options, int64_t now_us)
 {
     *self = (channel_t){.options = *options, .now_us = now_us};
@@ -888,12 +571,12 @@ bool channel_init (channel_t *self, const channel_options_t *options, int64_t no
     list_init (&self->done);
     list_init (&self->dirty);
     list_init (&self->fresh);
-    take_brokers (self, options->brokers);
+    brokers_take (self, options->brokers);
     assert (self->broker_count > 0);
     if (!deadlines_reserve (&self->calls, CALLS_RESERVED) ||
         !deadlines_reserve (&self->links, CALLS_RESERVED))
         return false;
-    open_broker (self);
+    broker_open (self);
     return self->command_count > 0;
 }
 
@@ -906,10 +589,10 @@ void channel_close (channel_t *self, int64_t now_us)
     size_t position = 0;
     for (endpoint_t *endpoint; (endpoint = table_next (&self->endpoints.by_uuid, &position));)
         if (endpoint->link.state == LINK_READY)
-            say_goodbye (self, &endpoint->link);
+            channel_say_goodbye (self, &endpoint->link);
     for (int i = 0; i < 2; i++)
         if (self->broker_links [i].state == LINK_READY)
-            say_goodbye (self, &self->broker_links [i]);
+            channel_say_goodbye (self, &self->broker_links [i]);
     for (deadline_t *due; (due = deadlines_pop (&self->links, DEADLINES_NEVER));) {
     }
 }

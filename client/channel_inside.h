@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: MPL-2.0
  *
- *  channel_inside.h - what the channel's own files share: channel.c (links, records, time), route.c (where
- *  a call goes), attempt.c (a call over a link, and its end), hedge.c (a second attempt beside the first),
- *  broadcast.c (a call to all), streaming.c (items). */
+ *  channel_inside.h - what the channel's own files share: channel.c (links, records, time), brokers.c (which
+ *  broker is used), watches.c (lists of workers), route.c (where a call goes), attempt.c (a call over a link,
+ *  and its end), hedge.c (a second attempt beside the first), broadcast.c (a call to all), streaming.c (items). */
 
 #ifndef CHANNEL_INSIDE_H_INCLUDED
 #define CHANNEL_INSIDE_H_INCLUDED
@@ -80,11 +80,33 @@ void call_fan (channel_t *self, weft_call_t *call, endpoint_t *const *list, size
 void part_ended (channel_t *self, weft_call_t *part);                /* the first error, or the last success, ends the whole */
 void call_cancel_parts (channel_t *self, weft_call_t *call);         /* those that are open; harmless if it has none */
 
-/*  channel.c */
+/*  brokers.c */
+void brokers_take (channel_t *self, const char *brokers);            /* comma-separated */
+void broker_add (channel_t *self, text_t address);                   /* harmless if it is known */
+void broker_open (channel_t *self);                                  /* the next one */
+void broker_event (channel_t *self, link_t *link, transport_event_kind_t event, weft_status_t status);
+void broker_down (channel_t *self, link_t *link, const char *why);   /* what was sent there ends BROKER_LOST */
+void broker_refused (channel_t *self, weft_status_t status, const char *why); /* the one that is used: our HELLO, or our key */
+void brokers_leave_draining (channel_t *self);                       /* as far as may be */
+
+/*  watches.c */
 void channel_ask (channel_t *self, discovery_t *discovery);          /* for the list, if it should be */
 void channel_forget (channel_t *self, discovery_t *discovery);       /* ends its watch, and frees it */
+void watch_send (channel_t *self, discovery_t *discovery);           /* the broker's link is ready */
+void watch_wait_again (channel_t *self, discovery_t *discovery);     /* it was under way: for the next link; its list is kept */
+void watch_told (channel_t *self, discovery_t *discovery, const wire_record_t *record);
+void watch_ended (channel_t *self, discovery_t *discovery, const wire_record_t *record);
+
+/*  channel.c */
+bool channel_command (channel_t *self, channel_command_kind_t kind, uint64_t alias, const char *address); /* false: out of memory */
+void channel_keep_change (const discovery_t *discovery, const worker_row *row, void *arg); /* a discovery_observer_fn */
 bool channel_connect (channel_t *self, endpoint_t *endpoint);        /* starts; false: nowhere to */
+int64_t channel_connect_limit_us (const channel_t *self);
+void channel_time_link (channel_t *self, link_t *link, int64_t in_us); /* sets its timer */
+void channel_ready (channel_t *self, link_t *link);                  /* its connection is there */
 void channel_left (channel_t *self, link_t *link);                   /* a request left a link */
+void channel_fail_requests (channel_t *self, list_t *list, const outcome_t *outcome); /* of a link that is down */
+void channel_say_goodbye (channel_t *self, link_t *link);
 
 static inline endpoint_t *endpoint_of (link_t *link)
 {
