@@ -13,6 +13,9 @@
 #define TOLD_US         (1100 * MS) /* calls that wait for a connection still go out when it is there: the limit on connecting */
 #define OUTLIVED_US     (200 * MS)  /* after its connection was lost, no call waits for an answer on it */
 #define PART_US         (1 * S)     /* for so long a broker that stops waits for its clients to go */
+#define WARM_US         (1 * S)     /* a broker that has just started lets calls wait for workers to come back */
+#define TURN_US         (10 * MS)   /* how late a turn may come, at worst */
+#define STANDING_US     (100 * MS)  /* a queue that has not been empty for less does not stand */
 #define UUIDS_MAX       256
 #define REQUESTS_MAX    8192        /* ids of a client's that are remembered */
 
@@ -40,6 +43,7 @@ typedef struct {
     standing_t *standings;
     size_t standing_count, standing_room;
     int64_t turn_us, late_us;       /* its last turn; the last that came so late that it was stalled */
+    int64_t looked_us;              /* for workers that should have expired */
     uint64_t expired;               /* workers, so far */
     uint64_t lives;
 } broker_view_t;
@@ -63,7 +67,7 @@ typedef struct {
         uint64_t id;
         int64_t number;
     } requests [REQUESTS_MAX];      /* which call each was for */
-    int64_t started_us, budget, calls, hedges;
+    int64_t started_us, budget, calls, hedges, retries;
 } client_view_t;
 
 checker_summary_t summary;
@@ -219,6 +223,24 @@ static void check_stuck (const seen_t *at, const record_t *call)
                       (long long) call->number);
 }
 
+/*  Silence after which a worker is suspect. */
+static int64_t suspect_us (void)
+{
+    const int64_t ttl_us = profile.ttl_ms * MS, beat_us = ttl_us * 3 / 10;
+    return (ttl_us + beat_us) / 2;
+}
+
+/*  The broker had a turn since. */
+static void check_suspect (const seen_t *at, const record_t *call)
+{
+    const broker_view_t *view = &broker_views [at->broker];
+    const int64_t silent_us = view->turn_us - at->beat_us;
+    const bool excused = view->late_us && world.now_us - view->late_us < profile.ttl_ms * MS; /* it was the broker that did not listen */
+    if (at->beat_us && call && !call->broker_for_one && silent_us > suspect_us () + TURN_US && !excused && !network_was_full ())
+        violated ("the broker sends call %lld to a worker that is silent for %lld ms", (long long) call->number,
+                  (long long) silent_us / 1000);
+}
+
 static record_t *call_of_reply (const end_t *end, uint64_t id)
 {
     for (int64_t i = load_count (); i > 0; i--) {
@@ -228,10 +250,6 @@ static record_t *call_of_reply (const end_t *end, uint64_t id)
     }
     return NULL;
 }
-
-#define WARM_US     (1 * S)    /* a broker that has just started lets calls wait for workers to come back */
-#define TURN_US     (10 * MS)  /* how late a turn may come, at worst */
-#define STANDING_US (100 * MS) /* a queue that has not been empty for less does not stand */
 
 /*  When the queue was filled that was never empty between these two times; NEVER: there is none such. */
 static int64_t filled_us (const broker_view_t *view, int64_t from_us, int64_t to_us)
@@ -313,6 +331,7 @@ void checker_broker_sends (end_t *end, message_t *message)
         if (record.kind != WIRE_REQUEST)
             continue;
         check_stuck (at, call);
+        check_suspect (at, call);
         note_id (record.id);
         if (call)
             call->worker_connection = end->number; /* the last one it was given to */
@@ -353,7 +372,7 @@ void checker_broker_bounds (size_t workers, size_t queued, size_t calls)
 /*  A worker has expired: is it one of many that fell silent at once, or was it the broker that did not listen? */
 static void check_expiry (const process_t *broker)
 {
-    const int64_t ttl_us = profile.ttl_ms * MS, beat_us = ttl_us * 3 / 10, suspect_us = (ttl_us + beat_us) / 2;
+    const int64_t ttl_us = profile.ttl_ms * MS, beat_us = ttl_us * 3 / 10;
     const broker_view_t *view = &broker_views [broker->number];
     size_t workers = 0, silent = 0;
     int64_t first_us = NEVER, last_us = 0;
@@ -369,13 +388,13 @@ static void check_expiry (const process_t *broker)
         if (at->broker != broker->number)
             continue;
         workers += at->beat_us && !at->lost_us;
-        if (!at->beat_us || at->lost_us || world.now_us - at->beat_us < suspect_us)
+        if (!at->beat_us || at->lost_us || world.now_us - at->beat_us < suspect_us ())
             continue;
         silent++;
         first_us = at->beat_us < first_us ? at->beat_us : first_us;
         last_us = at->beat_us > last_us ? at->beat_us : last_us;
     }
-    const int64_t hush_us = first_us + suspect_us;
+    const int64_t hush_us = first_us + suspect_us ();
     const bool at_once = silent >= 2 && silent * 100 > workers * 15 && last_us - first_us < beat_us - SLACK_US;
     const bool usual = first_us > broker->started_us + ttl_us && first_us > view->late_us + ttl_us;
     if (at_once && usual && world.now_us - hush_us < ttl_us - SLACK_US)
@@ -417,6 +436,25 @@ void checker_broker_queue (const process_t *broker, size_t queued_for_all)
     view->standings [view->standing_count++] = (standing_t){world.now_us, NEVER};
 }
 
+/*  For so long it was neither just started nor stalled. */
+static bool was_awake (const process_t *broker, int64_t for_us)
+{
+    const broker_view_t *view = &broker_views [broker->number];
+    return world.now_us - broker->started_us > for_us && (!view->late_us || world.now_us - view->late_us > for_us);
+}
+
+/*  Many that fall silent at once are kept for a TTL longer; a few such in a row, and then they go. */
+static void check_expired (const process_t *broker, broker_view_t *view)
+{
+    const int64_t limit_us = 4 * profile.ttl_ms * MS;
+    if (world.now_us - view->looked_us < profile.ttl_ms * MS / 10 || !was_awake (broker, limit_us))
+        return;
+    view->looked_us = world.now_us;
+    for (size_t i = 0; i < seen_count; i++)
+        if (seen [i].broker == broker->number && seen [i].beat_us && !seen [i].lost_us && world.now_us - seen [i].beat_us > limit_us)
+            violated ("a worker is silent for %lld ms, and has not expired", (long long) (world.now_us - seen [i].beat_us) / 1000);
+}
+
 void checker_broker_turn (const process_t *broker, uint64_t expired)
 {
     broker_view_t *view = begin_view (broker);
@@ -424,6 +462,7 @@ void checker_broker_turn (const process_t *broker, uint64_t expired)
         view->late_us = world.now_us;
     if (expired > view->expired)
         check_expiry (broker);
+    check_expired (broker, view);
     view->expired = expired;
     view->turn_us = world.now_us;
 }
@@ -527,7 +566,7 @@ void checker_client_starts (process_t *client, int64_t budget)
     memset (view->requests, 0, sizeof view->requests);
     view->started_us = world.now_us;
     view->budget = budget;
-    view->calls = view->hedges = 0;
+    view->calls = view->hedges = view->retries = 0;
 }
 
 void checker_client_calls (process_t *client)
@@ -548,19 +587,21 @@ static record_t *call_of_request (const client_view_t *view, uint64_t id)
     return view->requests [at].id == id ? load_record (view->requests [at].number) : NULL;
 }
 
-/*  The client has an answer to this request, or wants none any more. */
-static void attempt_over (client_view_t *view, uint64_t alias, uint64_t id)
+/*  The client has an answer to this request, or wants none any more. Whose it was, if it was open. */
+static record_t *attempt_over (client_view_t *view, uint64_t alias, uint64_t id)
 {
     record_t *record = call_of_request (view, id);
     for (int i = 0; record && i < record->open_count; i++)
-        if (record->open [i].alias == alias && record->open [i].id == id)
+        if (record->open [i].alias == alias && record->open [i].id == id) {
             close_attempt (record, i);
+            return record;
+        }
+    return NULL;
 }
 
-static void check_second (process_t *client, client_view_t *view, const record_t *record, uint64_t alias)
+static void check_second (const process_t *client, const record_t *record, uint64_t alias)
 {
     const long long number = (long long) record->number;
-    const int64_t earned = view->calls * 200 + (world.now_us - view->started_us) / 100;
     if (record->options.retry != WEFT_RETRY_FAILBACKUP || record->options.request_key || record->options.worker)
         violated ("%s has two attempts of call %lld open, which did not ask for that", client->name, number);
     if (!job_is_idempotent (record->kind))
@@ -571,20 +612,41 @@ static void check_second (process_t *client, client_view_t *view, const record_t
         violated ("%s sends the second attempt of call %lld to the worker that has the first", client->name, number);
     if (channel_is_broker (alias) != channel_is_broker (record->open [0].alias))
         violated ("%s sends the two attempts of call %lld different ways", client->name, number);
-    if (++view->hedges * 1000 > view->budget + earned)
-        violated ("%s hedged %lld calls of %lld in %lld ms, more than its budget", client->name, (long long) view->hedges,
-                  (long long) view->calls, (long long) (world.now_us - view->started_us) / 1000);
+}
+
+/*  One budget for second attempts beside the first, and after it. */
+static void check_budget (const process_t *client, const client_view_t *view)
+{
+    const int64_t earned = view->calls * 200 + (world.now_us - view->started_us) / 100;
+    if ((view->hedges + view->retries) * 1000 > view->budget + earned)
+        violated ("%s hedged %lld calls and tried %lld again, of %lld in %lld ms, more than its budget", client->name,
+                  (long long) view->hedges, (long long) view->retries, (long long) view->calls,
+                  (long long) (world.now_us - view->started_us) / 1000);
+}
+
+/*  Another attempt after one that ended. */
+static void check_again (const process_t *client, client_view_t *view, const record_t *record)
+{
+    view->retries += record->left;
+    const bool decided = record->options.retry == WEFT_RETRY_FAILBACKUP; /* perhaps, when that was said: it waited for its turn to leave */
+    if (world.now_us < record->not_before_us && !decided)
+        violated ("%s tries call %lld again %lld ms before it should, as it was told", client->name, (long long) record->number,
+                  (long long) (record->not_before_us - world.now_us) / 1000);
 }
 
 static void attempt_sent (process_t *client, client_view_t *view, record_t *record, uint64_t alias, uint64_t id)
 {
+    const bool again = record->sent++ > 0;
     if (record->options.balance == WEFT_BALANCE_BROADCAST || record->ended)
         return; /* its work is asked for again, by another call */
     if (record->open_count > 0) {
-        check_second (client, view, record, alias);
+        check_second (client, record, alias);
+        view->hedges++;
         record->hedges++;
         summary.hedges++;
-    }
+    } else if (again)
+        check_again (client, view, record);
+    check_budget (client, view);
     view->requests [id % REQUESTS_MAX].id = id;
     view->requests [id % REQUESTS_MAX].number = record->number;
     if (record->open_count == ATTEMPTS_MAX)
@@ -604,6 +666,8 @@ static void attempts_lost (const process_t *client, uint64_t alias, int64_t lost
         for (int i = record->open_count - 1; i >= 0; i--)
             if (record->open [i].alias == alias) {
                 record->unsure |= lost_us != 0 && !record->open [i].kept;
+                record->given_up |= !lost_us;
+                record->left = lost_us != 0;
                 close_attempt (record, i);
             }
         if (lost_us && record->client_alias == alias && record->open_count == 0)
@@ -658,8 +722,11 @@ void checker_client_sends (process_t *client, uint64_t alias, message_t *message
     for (walk_t walker = walk (message); walk_next (&walker, &record, &call);) {
         if (record.kind == WIRE_HELLO && !channel_is_broker (alias))
             note_hello (view, alias, &record);
-        if (record.kind == WIRE_CANCEL)
-            attempt_over (view, alias, record.id);
+        if (record.kind == WIRE_CANCEL) {
+            record_t *given_up = attempt_over (view, alias, record.id);
+            if (given_up)
+                given_up->given_up = true;
+        }
         if (!call)
             continue;
         attempt_sent (client, view, call, alias, record.id);
@@ -691,12 +758,19 @@ void checker_client_keeps (process_t *client, uint64_t alias, message_t *message
 static void note_answer (const client_view_t *view, uint64_t alias, const wire_record_t *record)
 {
     record_t *call = call_of_request (view, record->id);
-    wire_info_t info;
+    wire_info_t info = wire_info_none ();
     if (call && record->status == WEFT_OVERLOADED)
         call->turned_down = true;
-    for (int i = 0; call && i < call->open_count; i++)
-        if (call->open [i].alias == alias && call->open [i].id == record->id && wire_read_info (record->extra, &info))
-            call->unsure |= info.executed == WEFT_EXECUTED_MAYBE;
+    for (int i = 0; call && i < call->open_count; i++) {
+        if (call->open [i].alias != alias || call->open [i].id != record->id)
+            continue;
+        if (mp_left (&record->extra))
+            wire_read_info (record->extra, &info);
+        call->unsure |= (info.executed >= 0 ? info.executed : (int) weft_status_executed (record->status)) == WEFT_EXECUTED_MAYBE;
+        call->left = record->status != WEFT_DRAINING;
+        if (call->open_count == 1)
+            call->not_before_us = world.now_us + (int64_t) info.retry_after_ms * MS;
+    }
 }
 
 void checker_client_reads (process_t *client, uint64_t alias, message_t *message)
@@ -868,6 +942,17 @@ static void check_time (const record_t *record)
                   (long long) (record->deadline_us - world.now_us));
 }
 
+/*  Some certainly did not run; and nobody says "maybe" without a reason. */
+static void check_fate (record_t *record)
+{
+    const weft_executed_t usual = weft_status_executed (record->status);
+    const bool doubted = record->unsure || record->given_up || record->options.balance == WEFT_BALANCE_BROADCAST
+                         || record->original || network_was_full () || load_work (record)->runs > 0;
+    if (record->executed == WEFT_EXECUTED_MAYBE && (!doubted || usual == WEFT_EXECUTED_YES))
+        violated ("call %lld ended with %s, executed maybe, and nothing speaks for it", (long long) record->number,
+                  weft_status_str (record->status));
+}
+
 void checker_outcome (record_t *record, weft_call_t *call)
 {
     if (record->ended)
@@ -900,6 +985,7 @@ void checker_outcome (record_t *record, weft_call_t *call)
     if (record->unsure && record->executed == WEFT_EXECUTED_NO && !record->options.request_key)
         violated ("call %lld ended with %s, executed no, but an attempt of it was lost", (long long) record->number,
                   weft_status_str (record->status));
+    check_fate (record);
     const bool no_room = profile.crowded
                          && (record->status == WEFT_OVERLOADED
                              || (record->status == WEFT_DEADLINE_EXCEEDED && record->turned_down)); /* and began again late */
@@ -924,6 +1010,8 @@ void checker_judge (void)
         if (record->executed == WEFT_EXECUTED_YES && runs == 0)
             violated ("call %lld ended with %s, executed yes, but never ran", (long long) i,
                       weft_status_str (record->status));
+        if (record->runs > record->sent && !record->options.request_key)
+            violated ("call %lld was sent %d times, and ran %d times", (long long) i, record->sent, record->runs);
         if (record->status == WEFT_OK && record->executed != WEFT_EXECUTED_YES)
             violated ("call %lld ended with OK, executed %s", (long long) i, weft_executed_str (record->executed));
     }

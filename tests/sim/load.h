@@ -43,8 +43,11 @@ struct record {
         uint64_t alias, id;
         bool kept;              /* it is stuck with its client */
     } open [ATTEMPTS_MAX];      /* what its client sent and has neither an answer to nor cancelled; not of broadcasts */
-    int open_count, hedges;
+    int open_count, hedges, sent; /* sent: over all, also of broadcasts */
     bool unsure;                /* one of these was lost, or may have run: its client heard so */
+    bool given_up;              /* its client cancelled one of these, or left whom it was sent to */
+    bool left;                  /* the last to end was lost, or turned down: another try is paid for */
+    int64_t not_before_us;      /* a broker without room said that it should not be tried again before */
     bool turned_down;           /* its client was told OVERLOADED, and may have tried again */
     int64_t client_lost_us;     /* when the client heard that this is lost; 0: not */
     uint64_t worker_connection; /* the broker gave it to this one last */

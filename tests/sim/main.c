@@ -29,6 +29,7 @@
 #define FLOW_US     (1 * S)             /* between two looks at streams without */
 #define LEAVE_US    (14 * S)            /* the drain timeout, and what goes with leaving */
 #define JOBS_MAX    64
+#define ENDLESS_S   120                 /* of the clock; a run takes milliseconds */
 
 bool leaves_politely;
 
@@ -199,7 +200,7 @@ typedef struct {
 static int report_fd = -1;
 static uint64_t running_seed;
 
-/*  A core's assertion, or worse, is a finding too. */
+/*  A core's assertion, or worse, or that it never comes to an end, is a finding too. */
 static void crashed (int number)
 {
     const report_t report = {.failed = running_seed};
@@ -211,10 +212,12 @@ static void crashed (int number)
 
 static void work (uint64_t first, uint64_t last, uint64_t step)
 {
-    signal (SIGABRT, crashed);
-    signal (SIGSEGV, crashed);
+    static const int signals [] = {SIGABRT, SIGSEGV, SIGBUS, SIGFPE, SIGILL, SIGALRM};
+    for (size_t i = 0; i < sizeof signals / sizeof *signals; i++)
+        signal (signals [i], crashed);
     for (uint64_t seed = first; seed <= last; seed += step) {
         running_seed = seed;
+        alarm (ENDLESS_S);
         const bool good = run_seed (seed);
         const report_t report = {seed, world.digest, world.events, good ? 0 : seed, summary};
         if (write (report_fd, &report, sizeof report) < 0 || !good)
