@@ -3,20 +3,23 @@
  *  direct.c - the socket for direct callers.
  *
  *  A message's descriptor tells over which connection it came, and the monitor names the same descriptor
- *  when that closes. Descriptors are used again, so the monitor is read before a new peer is mapped; and a
- *  peer is taken leave of only when nothing of its is left to read. In-process callers have no descriptor:
- *  they say goodbye, or sending to them fails. */
+ *  when that closes. Descriptors are used again, so the monitor is read before a new peer gets its own, and before
+ *  one is hung up; and a peer is taken leave of only when nothing of its is left to read. In-process callers have no
+ *  descriptor: they say goodbye, or sending to them fails. */
 
+#include <errno.h>
 #include <stdlib.h>
 #include <string.h>
 #include "direct.h"
 #include "transport.h"
 
+#define AUTO_ID_SIZE 5 /* a routing id that libzmq chose: a zero byte and a number */
+
 struct direct_peer {
     session_link_t *link;
     uint8_t routing_id [WEFT_ROUTING_ID_MAX];
     size_t routing_id_size;
-    int fd; /* -1: unknown */
+    int fd; /* -1: unknown, or closed */
     sender_t sender;
     list_node_t of_lost;
 };
@@ -27,6 +30,7 @@ bool direct_open (direct_t *self, void *context, session_t *session, sleeper_t *
     *self = (direct_t){.session = session, .sleeper = sleeper};
     list_init (&self->lost);
     table_init (&self->peers, seed);
+    descriptors_init (&self->descriptors);
     self->socket = transport_socket (context, ZMQ_ROUTER, frame_max);
     self->monitor = self->socket ? transport_monitor_open (context, self->socket) : NULL;
     if (self->monitor && sleeper_add (sleeper, transport_descriptor (self->socket), DIRECT_NEWS)
@@ -46,18 +50,17 @@ bool direct_bind (direct_t *self, const char *endpoint, char *bound)
 
 /*  ------------------------------------------------------------------ peers  */
 
-static void set_lost (direct_t *self, direct_peer_t *peer)
+static void set_lost (direct_t *self, direct_peer_t *peer, int64_t now_us)
 {
     if (!list_linked (&peer->of_lost))
         list_push (&self->lost, &peer->of_lost);
-    if (peer->fd >= 0 && self->by_fd [peer->fd] == peer)
-        self->by_fd [peer->fd] = NULL;
+    descriptors_release (&self->descriptors, peer->fd, peer, now_us);
     peer->fd = -1;
 }
 
 static void forget (direct_t *self, direct_peer_t *peer, int64_t now_us)
 {
-    set_lost (self, peer);
+    set_lost (self, peer, now_us);
     list_remove (&self->lost, &peer->of_lost);
     table_take (&self->peers, peer->routing_id, peer->routing_id_size);
     sender_fini (&peer->sender);
@@ -65,27 +68,50 @@ static void forget (direct_t *self, direct_peer_t *peer, int64_t now_us)
     free (peer);
 }
 
-/*  Remembers whose connection the descriptor is; without memory it stays unknown. */
-static void map_fd (direct_t *self, direct_peer_t *peer, int fd)
+static uint32_t number_of (const direct_peer_t *peer)
 {
-    const size_t wanted = fd < 0 ? 0 : (size_t) fd + 1;
+    const uint8_t *id = peer->routing_id;
+    return (uint32_t) id [1] << 24 | (uint32_t) id [2] << 16 | (uint32_t) id [3] << 8 | id [4];
+}
 
-    if (wanted > self->fd_capacity) {
-        const size_t capacity = wanted < 64 ? 64 : 2 * wanted;
-        direct_peer_t **grown = realloc (self->by_fd, capacity * sizeof *grown);
-        if (!grown)
-            return;
-        memset (grown + self->fd_capacity, 0, (capacity - self->fd_capacity) * sizeof *grown);
-        self->by_fd = grown;
-        self->fd_capacity = capacity;
-    }
-    if (fd < 0)
+/*  Did it connect after the other one? libzmq numbers those that choose no routing id in the order in which they come, and
+ *  begins anew some time. */
+static bool came_after (const direct_peer_t *peer, const direct_peer_t *other)
+{
+    if (peer->routing_id_size != AUTO_ID_SIZE || other->routing_id_size != AUTO_ID_SIZE)
+        return true;
+    return number_of (peer) - number_of (other) < UINT32_MAX / 2;
+}
+
+/*  Its first message came over this descriptor. If that is closed it spoke and was gone before it was heard of; and of two that
+ *  claim it, so was the one that came first. */
+static void claim (direct_t *self, direct_peer_t *peer, int fd, int64_t now_us)
+{
+    descriptor_t *at = descriptors_find (&self->descriptors, fd);
+
+    if (!at)
         return;
-    self->by_fd [fd] = peer;
+    if (!at->open || (at->owner && !came_after (peer, at->owner))) {
+        set_lost (self, peer, now_us);
+        return;
+    }
+    if (at->owner)
+        set_lost (self, at->owner, now_us);
+    at->owner = peer;
     peer->fd = fd;
 }
 
-/*  Says to someone there is no room for what the matter is, or hangs up if there is none even for that: what he said is gone. */
+/*  Only if it is open, and this peer's (NULL: nobody's). */
+static void hang_up_at (direct_t *self, int fd, const direct_peer_t *peer)
+{
+    const descriptor_t *at = descriptors_find (&self->descriptors, fd);
+
+    if (at && at->open && at->owner == peer)
+        transport_hang_up (fd);
+}
+
+/*  Says to someone there is no room for what the matter is, or hangs up if there is none even for that: what he said is gone. Who
+ *  cannot be reached is gone himself, and his descriptor somebody else's, perhaps. */
 static void turn_away (direct_t *self, const void *routing_id, size_t size, int fd)
 {
     message_t message;
@@ -96,14 +122,14 @@ static void turn_away (direct_t *self, const void *routing_id, size_t size, int 
     message_init (&message);
     wire_write_refused (&record, WEFT_OVERLOADED, "this worker has no room for more connections");
     if (!record.failed && message_add_bytes (&message, record.data, record.size))
-        told = transport_send (self->socket, routing_id, size, &message) == 0;
+        told = transport_send (self->socket, routing_id, size, &message) == 0 || errno == EHOSTUNREACH;
     if (!told)
-        transport_hang_up (fd);
+        hang_up_at (self, fd, NULL);
     message_fini (&message);
     buffer_fini (&record);
 }
 
-static direct_peer_t *meet (direct_t *self, const void *routing_id, size_t size, zmq_msg_t *frame)
+static direct_peer_t *meet (direct_t *self, const void *routing_id, size_t size, int fd, int64_t now_us)
 {
     direct_peer_t *peer = calloc (1, sizeof *peer);
 
@@ -118,16 +144,16 @@ static direct_peer_t *meet (direct_t *self, const void *routing_id, size_t size,
         return NULL;
     }
     if (!table_put (&self->peers, peer->routing_id, size, peer)) {
-        session_peer_lost (self->session, peer->link, self->session->now_us);
+        session_peer_lost (self->session, peer->link, now_us);
         free (peer);
         return NULL;
     }
-    map_fd (self, peer, transport_fd (frame));
+    claim (self, peer, fd, now_us);
     return peer;
 }
 
 /*  Who sent this; NULL: somebody to be ignored. */
-static direct_peer_t *sender_of (direct_t *self, zmq_msg_t *routing_id, message_t *message)
+static direct_peer_t *sender_of (direct_t *self, zmq_msg_t *routing_id, message_t *message, int64_t now_us)
 {
     const void *data = zmq_msg_data (routing_id);
     const size_t size = zmq_msg_size (routing_id);
@@ -137,32 +163,45 @@ static direct_peer_t *sender_of (direct_t *self, zmq_msg_t *routing_id, message_
     direct_peer_t *peer = table_get (&self->peers, data, size);
     if (peer || message->count == 0)
         return peer;
-    direct_events (self);
-    peer = meet (self, data, size, &message->frames [0]);
+    direct_events (self, now_us);
+    const int fd = transport_fd (&message->frames [0]);
+    peer = meet (self, data, size, fd, now_us);
     if (!peer)
-        turn_away (self, data, size, transport_fd (&message->frames [0]));
+        turn_away (self, data, size, fd);
     return peer;
 }
 
 /*  ------------------------------------------------------------------ events and messages  */
 
-void direct_events (direct_t *self)
+static void on_event (direct_t *self, const transport_event_t *event, int64_t now_us)
+{
+    descriptor_t *at = descriptors_find (&self->descriptors, event->fd);
+
+    if (event->kind != TRANSPORT_ACCEPTED && event->kind != TRANSPORT_LOST)
+        return;
+    if (at) {
+        at->open = false;
+        if (at->owner)
+            set_lost (self, at->owner, now_us);
+    }
+    if (event->kind == TRANSPORT_ACCEPTED)
+        descriptors_opened (&self->descriptors, event->fd, now_us);
+}
+
+void direct_events (direct_t *self, int64_t now_us)
 {
     transport_event_t event;
 
-    while (self->monitor && transport_monitor_next (self->monitor, &event)) {
-        const size_t fd = event.kind == TRANSPORT_LOST && event.fd >= 0 ? (size_t) event.fd : SIZE_MAX;
-        if (fd < self->fd_capacity && self->by_fd [fd])
-            set_lost (self, self->by_fd [fd]);
-    }
+    while (self->monitor && transport_monitor_next (self->monitor, &event))
+        on_event (self, &event, now_us);
 }
 
 /*  It missed something. Over a connection that went on it would take itself for known, and be a stranger. */
-static void hang_up (direct_t *self, direct_peer_t *peer)
+static void hang_up (direct_t *self, direct_peer_t *peer, int64_t now_us)
 {
-    direct_events (self);
-    transport_hang_up (peer->fd);
-    set_lost (self, peer);
+    direct_events (self, now_us);
+    hang_up_at (self, peer->fd, peer);
+    set_lost (self, peer, now_us);
 }
 
 bool direct_receive (direct_t *self, message_t *message, int64_t now_us)
@@ -174,7 +213,7 @@ bool direct_receive (direct_t *self, message_t *message, int64_t now_us)
         return false;
     zmq_msg_init (&routing_id);
     const int got = transport_receive (self->socket, &routing_id, message, &fault);
-    direct_peer_t *peer = got ? sender_of (self, &routing_id, message) : NULL;
+    direct_peer_t *peer = got ? sender_of (self, &routing_id, message, now_us) : NULL;
     if (peer && got > 0)
         session_receive (self->session, peer->link, message, now_us);
     else if (peer)
@@ -201,16 +240,18 @@ void direct_part (direct_t *self, int64_t now_us)
         forget (self, CONTAINER_OF (node, direct_peer_t, of_lost), now_us);
 }
 
-bool direct_flush (direct_t *self, session_link_t *link)
+bool direct_flush (direct_t *self, session_link_t *link, int64_t now_us)
 {
     direct_peer_t *peer = link->owner;
     const bool overflow = link->outbox.failed;
     const sender_result_t result = sender_flush (&peer->sender, self->socket, peer->routing_id,
                                                  peer->routing_id_size, &link->outbox);
 
-    if (result == SENDER_LOST) {
+    if (result == SENDER_GONE)
+        set_lost (self, peer, now_us);
+    else if (result == SENDER_LOST) {
         self->dropped += overflow;
-        hang_up (self, peer);
+        hang_up (self, peer, now_us);
     }
     return result != SENDER_STALLED;
 }
@@ -233,6 +274,6 @@ void direct_close (direct_t *self, int linger_ms)
         zmq_close (self->socket);
     }
     table_fini (&self->peers);
-    free (self->by_fd);
+    descriptors_fini (&self->descriptors);
     *self = (direct_t){0};
 }

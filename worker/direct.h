@@ -5,6 +5,7 @@
 #ifndef DIRECT_H_INCLUDED
 #define DIRECT_H_INCLUDED
 
+#include "descriptors.h"
 #include "sender.h"
 #include "session.h"
 #include "sleeper.h"
@@ -20,8 +21,7 @@ typedef struct {
     sleeper_t *sleeper;
     void *socket, *monitor;     /* NULL if there is none */
     table_t peers;              /* by routing id */
-    direct_peer_t **by_fd;      /* whose connection has this descriptor */
-    size_t fd_capacity;
+    descriptors_t descriptors;  /* whose they are */
     list_t lost;                /* gone, and not yet taken leave of */
     direct_peer_t *reading;     /* whose message the session reads */
     uint64_t dropped;           /* peers that did not read */
@@ -36,7 +36,7 @@ void direct_close (direct_t *self, int linger_ms);
 bool direct_bind (direct_t *self, const char *endpoint, char *bound);
 
 /*  Reads what the monitor has. */
-void direct_events (direct_t *self);
+void direct_events (direct_t *self, int64_t now_us);
 
 /*  Receives one message into the empty `message` and begins to give it to the session; false when there is none.
  *  Call direct_read when the session has read it. */
@@ -47,6 +47,6 @@ void direct_read (direct_t *self, int64_t now_us);
 void direct_part (direct_t *self, int64_t now_us);
 
 /*  Sends what waits for a peer. False: it has no room now for all of it. */
-bool direct_flush (direct_t *self, session_link_t *link);
+bool direct_flush (direct_t *self, session_link_t *link, int64_t now_us);
 
 #endif

@@ -37,10 +37,11 @@ static sender_result_t send_one (sender_t *self, void *socket, const void *routi
 {
     if (transport_send (socket, routing_id, routing_id_size, message) == 0)
         return SENDER_DONE;
+    const bool gone = errno == EHOSTUNREACH;
     if (errno == EAGAIN && stall (self, message))
         return SENDER_STALLED;
     message_clear (message);
-    return SENDER_LOST;
+    return gone ? SENDER_GONE : SENDER_LOST;
 }
 
 sender_result_t sender_flush (sender_t *self, void *socket, const void *routing_id, size_t routing_id_size,

@@ -14,7 +14,8 @@ typedef struct {
 typedef enum {
     SENDER_DONE,    /* all is sent */
     SENDER_STALLED, /* the peer has no room: try again soon */
-    SENDER_LOST     /* there is no such peer any more, or too much waits for it */
+    SENDER_GONE,    /* there is no such peer any more */
+    SENDER_LOST     /* it is there perhaps, and missed something: too much waits for it, or memory is out */
 } sender_result_t;
 
 /*  `routing_id` NULL for sockets that need none. */

@@ -107,7 +107,7 @@ static size_t flush (turns_t *self)
         way_t *way = link->broker ? link->owner : NULL;
         tried += !held;
         *(way ? &way->news : &self->callers_news) |= !held;
-        if (held || !(way ? uplink_flush (&way->uplink, &link->outbox) : direct_flush (&self->direct, link))) {
+        if (held || !(way ? uplink_flush (&way->uplink, &link->outbox) : direct_flush (&self->direct, link, self->now_us))) {
             link->hold_us = held ? link->hold_us : self->now_us + STALL_US;
             link_set_dirty (link);
         }
@@ -174,7 +174,7 @@ static bool serve_callers (turns_t *self, size_t *events)
     bool more = true;
 
     if (self->look_at_monitors)
-        direct_events (&self->direct);
+        direct_events (&self->direct, self->now_us);
     if (!self->callers_news && list_empty (&self->direct.lost))
         return true;
     while (!had_enough (self, count) && !reply_first (self, &self->of_callers, count)

@@ -100,7 +100,7 @@ bool uplink_flush (uplink_t *self, outbox_t *outbox)
         return true;
     }
     const sender_result_t result = sender_flush (&self->sender, self->socket, NULL, 0, outbox);
-    if (result == SENDER_LOST)
+    if (result == SENDER_LOST || result == SENDER_GONE)
         lose (self, WEFT_BROKER_LOST, "the broker does not read");
     return result != SENDER_STALLED;
 }
