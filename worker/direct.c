@@ -196,6 +196,22 @@ void direct_events (direct_t *self, int64_t now_us)
         on_event (self, &event, now_us);
 }
 
+void direct_tick (direct_t *self, int64_t now_us)
+{
+    int fd;
+
+    if (now_us < direct_next_us (self))
+        return;
+    direct_events (self, now_us);
+    while ((fd = descriptors_take_silent (&self->descriptors, now_us)) >= 0)
+        transport_hang_up (fd);
+}
+
+int64_t direct_next_us (const direct_t *self)
+{
+    return descriptors_next_us (&self->descriptors);
+}
+
 /*  It missed something. Over a connection that went on it would take itself for known, and be a stranger. */
 static void hang_up (direct_t *self, direct_peer_t *peer, int64_t now_us)
 {

@@ -38,6 +38,10 @@ bool direct_bind (direct_t *self, const char *endpoint, char *bound);
 /*  Reads what the monitor has. */
 void direct_events (direct_t *self, int64_t now_us);
 
+/*  Hangs up on those that connected and say nothing. Due at direct_next_us. */
+void direct_tick (direct_t *self, int64_t now_us);
+int64_t direct_next_us (const direct_t *self);
+
 /*  Receives one message into the empty `message` and begins to give it to the session; false when there is none.
  *  Call direct_read when the session has read it. */
 bool direct_receive (direct_t *self, message_t *message, int64_t now_us);

@@ -269,6 +269,7 @@ turn_t turns_take (turns_t *self)
         session_tick (&self->session, self->now_us);
         events++;
     }
+    direct_tick (&self->direct, self->now_us);
     session_settle (&self->session);
     command (self);
     events += flush (self);
@@ -334,6 +335,8 @@ void turns_sleep (turns_t *self)
     int64_t next_us = session_next_us (&self->session);
     if (self->session.dirty.count && next_us > self->now_us + STALL_US)
         next_us = self->now_us + STALL_US;
+    if (direct_next_us (&self->direct) < next_us)
+        next_us = direct_next_us (&self->direct);
     if (collect (self, true))
         return;
     const unsigned news = sleeper_sleep (&self->sleeper, next_us);

@@ -137,6 +137,12 @@ static void settle (int fd)
     }
 }
 
+static bool is_hung_up (int fd)
+{
+    uint8_t byte;
+    return recv (fd, &byte, 1, 0) == 0;
+}
+
 /*  The worker's end is closed too, after all was read, and that was heard of. */
 static void leave (int fd)
 {
@@ -301,4 +307,28 @@ TEST (of_two_with_one_descriptor_the_later_one_has_it)
 TEST (of_two_with_one_descriptor_the_later_one_has_it_though_it_is_read_first)
 {
     check_that_the_later_one_stays (true);
+}
+
+/*  ------------------------------------------------------------------ those that say nothing  */
+
+TEST (a_connection_that_says_nothing_is_hung_up)
+{
+    set_up (8);
+    const int silent = caller (), quick = caller (), number = connect_there (silent);
+    const int64_t since_us = f.now_us;
+    connect_there (quick);
+    say_hello (quick);
+    await (direct.socket);
+    serve ();
+    direct_tick (&direct, since_us + WEFT_SILENCE_MS * MS - 1);
+    CHECK (descriptors_find (&direct.descriptors, number)->open);
+    CHECK (direct_next_us (&direct) <= since_us + (WEFT_SILENCE_MS + 1000) * MS);
+    direct_tick (&direct, direct_next_us (&direct));
+    CHECK (is_hung_up (silent));
+    CHECK (hears (quick));
+    CHECK_INT (direct.peers.count, 1);
+    CHECK_INT (direct.lost.count, 0);
+    close (silent);
+    close (quick);
+    tear_down ();
 }

@@ -82,6 +82,6 @@
 #define WEFT_TRANSPORT_BEAT_MS 1000
 #define WEFT_TRANSPORT_TIMEOUT_MS 3000
 #define WEFT_HANDSHAKE_MS 2000
-#define WEFT_SILENCE_MS 5000              /* a connection to the broker that has said nothing by then is closed */
+#define WEFT_SILENCE_MS 5000              /* a connection to a broker or a worker that has said nothing by then is closed */
 
 #endif
