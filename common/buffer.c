@@ -25,6 +25,16 @@ void buffer_truncate (buffer_t *self, size_t size)
     self->failed = self->starved = false;
 }
 
+void buffer_trim (buffer_t *self)
+{
+    uint8_t *data = self->size && self->size < self->capacity ? realloc (self->data, self->size) : NULL;
+
+    if (!data)
+        return; /* nothing to give back, or it cannot be done */
+    self->data = data;
+    self->capacity = self->size;
+}
+
 static bool grow (buffer_t *self, size_t needed)
 {
     size_t capacity = self->capacity <= self->max / 2 ? 2 * self->capacity : self->max;

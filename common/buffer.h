@@ -30,6 +30,9 @@ static inline void buffer_clear (buffer_t *self)
 /*  Cuts back to an earlier size and forgets the failure. */
 void buffer_truncate (buffer_t *self, size_t size);
 
+/*  Gives back the memory beyond its content. */
+void buffer_trim (buffer_t *self);
+
 /*  Makes room for `size` more bytes at the end and counts them as content; NULL if it failed. Valid until the
  *  next append. The slow one is its part for a buffer that must grow. */
 uint8_t *buffer_extend_slow (buffer_t *self, size_t size);

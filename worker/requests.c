@@ -575,7 +575,10 @@ wire_info_t requests_info (weft_status_t status, weft_executed_t executed, weft_
 
 bool requests_frame (requests_t *self, weft_request_t *request, zmq_msg_t *frame)
 {
-    return request->reply.size > WEFT_BODY_INLINE_MAX && make_frame (self, request, frame);
+    if (request->reply.size <= WEFT_BODY_INLINE_MAX)
+        return false;
+    buffer_trim (&request->reply);
+    return make_frame (self, request, frame);
 }
 
 void requests_answer (requests_t *self, weft_request_t *request)

@@ -18,7 +18,7 @@ void requests_give_out (requests_t *self, weft_request_t *request);
 wire_info_t requests_info (weft_status_t status, weft_executed_t executed, weft_origin_t origin, const char *text,
                            int64_t queue_us, int64_t handler_us);
 
-/*  A large reply as a frame, to be closed; without memory for that the reply becomes a failure. False: no frame. */
+/*  A large reply as a frame, to be closed, which may be kept for long and so holds no memory but its own; without memory for that the reply becomes a failure. False: no frame. */
 bool requests_frame (requests_t *self, weft_request_t *request, zmq_msg_t *frame);
 
 /*  Answers one that ran; one that did not. */

@@ -272,3 +272,20 @@ TEST (a_buffer_takes_what_one_large_body_needs_and_doubles_for_many_small_ones)
     CHECK (grown < 12);
     buffer_fini (&buffer);
 }
+
+TEST (a_buffer_gives_back_what_it_does_not_fill)
+{
+    buffer_t buffer;
+    buffer_init (&buffer, 100000);
+    buffer_trim (&buffer);
+    CHECK (!buffer.data);
+    CHECK (buffer_extend (&buffer, 50000));
+    buffer_truncate (&buffer, 3);
+    memcpy (buffer.data, "abc", 3);
+    buffer_trim (&buffer);
+    CHECK_INT (buffer.capacity, 3);
+    CHECK_MEM (buffer.data, buffer.size, "abc", 3);
+    buffer_append (&buffer, "d", 1);
+    CHECK_MEM (buffer.data, buffer.size, "abcd", 4);
+    buffer_fini (&buffer);
+}

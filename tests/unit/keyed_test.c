@@ -2,6 +2,7 @@
  *
  *  keyed_test.c - what a worker makes of requests with a request key. */
 
+#include <malloc.h>
 #include "dice.h"
 #include "keyed.h"
 #include "session_fixture.h"
@@ -466,6 +467,29 @@ TEST (large_replies_come_again_whole)
     f.session.post->link.body_max = 5000;
     fixture_request (&f, &f.session.post->link, 1, "T.Fill", 1000, "\xcd\x27\x10", 3, &options);
     check_end (&f, &f.session.post->link, 1, WEFT_TOO_LARGE, WEFT_EXECUTED_YES);
+    end (&f);
+}
+
+/*  Of the memory of a larger one that was sent, only as much as it fills. */
+TEST (what_is_kept_of_a_reply_takes_no_more_memory_than_is_counted)
+{
+    fixture_t f;
+    session_link_t *caller = begin (&f);
+    const wire_options_t options = {.request_key = text_of ("k")};
+    for (uint64_t id = 1; id <= 2; id++) { /* the second one leaves the memory of the first to the next request */
+        fixture_request (&f, caller, id, "T.Fill", 1000, "\xce\x00\x01\x60\x00", 5, NULL); /* 90112 */
+        fixture_run (&f);
+        CHECK (fixture_one (&f, caller, WIRE_REPLY)->attached);
+    }
+    fixture_request (&f, caller, 3, "T.Fill", 1000, "\xcd\x13\x88", 3, &options); /* 5000 */
+    fixture_run (&f);
+    CHECK (fixture_one (&f, caller, WIRE_REPLY)->attached);
+    work_t *work = replies_find (&f.session.requests.replies, services_find (&f.services, text_of ("T.Fill")), text_of ("k"),
+                                 f.now_us);
+    CHECK (work && work->reply.frame);
+    CHECK_INT (work->reply.body_size, 5003);
+    CHECK (malloc_usable_size ((void *) (uintptr_t) work->reply.body) < 6000);
+    CHECK (f.session.requests.replies.bytes >= 5003);
     end (&f);
 }
 
