@@ -133,6 +133,9 @@ void keyed_never_ran (requests_t *self, weft_request_t *request)
         return;
     }
     weft_request_t *next = work->runner = CONTAINER_OF (node, weft_request_t, of_work);
+    request_take_input (next, request);
+    next->held = request->held;
+    request->held = 0;
     atomic_store (&next->state, REQUEST_WAITING);
     requests_give_out (self, next);
 }
@@ -184,6 +187,18 @@ void keyed_cancel (requests_t *self, weft_request_t *request, int64_t now_us)
 
 /*  ------------------------------------------------------------------ letting in  */
 
+/*  Without what came in: the one that runs has the same. */
+static weft_request_t *admit_bare (requests_t *self, session_link_t *link, const wire_record_t *record,
+                                   method_t *method, codec_t codec, int64_t now_us)
+{
+    wire_record_t bare = *record;
+
+    bare.body = NULL;
+    bare.body_size = 0;
+    bare.extra = mp_reader (NULL, 0);
+    return requests_admit (self, link, &bare, NULL, method, codec, now_us);
+}
+
 static void wait_for (requests_t *self, weft_request_t *request, work_t *work, int64_t now_us)
 {
     request->work = work;
@@ -192,8 +207,8 @@ static void wait_for (requests_t *self, weft_request_t *request, work_t *work, i
     requests_enlist (self, request, now_us);
 }
 
-bool keyed_repeat (requests_t *self, session_link_t *link, const wire_record_t *record, zmq_msg_t *attachment,
-                   method_t *method, codec_t codec, text_t key, bool may_wait, int64_t now_us)
+bool keyed_repeat (requests_t *self, session_link_t *link, const wire_record_t *record, method_t *method,
+                   codec_t codec, text_t key, bool may_wait, int64_t now_us)
 {
     work_t *work = replies_find (&self->replies, method, key, now_us);
 
@@ -209,7 +224,7 @@ bool keyed_repeat (requests_t *self, session_link_t *link, const wire_record_t *
         tell (link, record->id, &work->reply, 0, 0);
         return true;
     }
-    weft_request_t *request = requests_admit (self, link, record, attachment, method, codec, now_us);
+    weft_request_t *request = admit_bare (self, link, record, method, codec, now_us);
     if (request)
         wait_for (self, request, work, now_us);
     else

@@ -276,10 +276,28 @@ bool request_drop (weft_request_t *self)
 {
     int expected = REQUEST_WAITING;
 
-    if (!atomic_compare_exchange_strong (&self->state, &expected, REQUEST_DROPPED))
-        return false;
-    drop_input (self); /* it may wait long for its turn to be thrown away */
-    return true;
+    return atomic_compare_exchange_strong (&self->state, &expected, REQUEST_DROPPED);
+}
+
+void request_drop_input (weft_request_t *self)
+{
+    drop_input (self);
+}
+
+void request_take_input (weft_request_t *self, weft_request_t *from)
+{
+    drop_input (self);
+    const buffer_t input = self->input;
+    self->input = from->input;
+    from->input = input;
+    if (from->attached)
+        zmq_msg_move (&self->attachment, &from->attachment);
+    self->attached = from->attached;
+    self->body = from->attached ? zmq_msg_data (&self->attachment) : from->body;
+    self->body_size = from->body_size;
+    self->meta = from->meta;
+    from->attached = false;
+    drop_input (from);
 }
 
 /*  ------------------------------------------------------------------ for handlers  */

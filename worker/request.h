@@ -70,6 +70,7 @@ struct weft_request {
     weft_request_t *next_in_index, *next_made, *next_idle;
     struct work *work;          /* that of its request key; NULL: it has none */
     list_node_t of_work;        /* while REPEATING */
+    size_t held;                /* bytes of what came in */
     bool listed;                /* among the open ones; not while it just runs where it was read */
     bool large;                 /* its reply was sent as a frame of its own */
     bool overdue;               /* answered HANDLER_TIMEOUT while it went on */
@@ -115,5 +116,9 @@ void request_end_job (executor_job_t *job);
 
 /*  On the session's thread: takes it out of WAITING. False: it waits no more, nothing has happened. */
 bool request_drop (weft_request_t *self);
+
+/*  Of one that will not run: forgets what came in, since it may wait long for its turn to be thrown away; or takes it over. */
+void request_drop_input (weft_request_t *self);
+void request_take_input (weft_request_t *self, weft_request_t *from);
 
 #endif

@@ -86,6 +86,8 @@ ALWAYS_INLINE void put_idle (requests_t *self, weft_request_t *request)
 {
     const bool large = request->large;
 
+    self->bytes -= request->held;
+    request->held = 0;
     request_reset (request);
     if (large)
         spares_furnish (self->spares, &request->reply);
@@ -261,6 +263,9 @@ static bool drop (requests_t *self, weft_request_t *request, weft_status_t statu
     self->dropped++;
     if (request->work)
         keyed_never_ran (self, request);
+    self->bytes -= request->held;
+    request->held = 0;
+    request_drop_input (request);
     return true;
 }
 
@@ -459,6 +464,12 @@ static void sweep_for (requests_t *self, const weft_request_t *request, int64_t 
 
 /*  ------------------------------------------------------------------ letting in  */
 
+/*  What it holds of what came in. */
+static size_t bytes_of (const weft_request_t *request)
+{
+    return request->input.size + (request->attached ? request->body_size : 0);
+}
+
 weft_request_t *requests_admit (requests_t *self, session_link_t *link, const wire_record_t *record,
                                 zmq_msg_t *attachment, method_t *method, codec_t codec, int64_t now_us)
 {
@@ -479,6 +490,7 @@ weft_request_t *requests_admit (requests_t *self, session_link_t *link, const wi
     request->link = link;
     request->id = record->id;
     request->job.unknown = !method->pace.known;
+    self->bytes += request->held = bytes_of (request);
     return request;
 }
 

@@ -41,6 +41,7 @@ typedef struct {
     weft_request_t *idle;       /* objects for the next ones */
     spares_t *spares;           /* memory for large replies */
     replies_t replies;          /* to requests with a key */
+    size_t bytes;               /* what those that were let in hold of what came in */
     size_t dropped;             /* dropped ones that the executor still holds */
     size_t stuck;               /* answered HANDLER_TIMEOUT, and still running */
     int64_t sweep_us;           /* when some request may run out of time */

@@ -121,6 +121,13 @@ static size_t room_of (const session_options_t *options)
     return (size_t) options->queue_max + (size_t) options->concurrency;
 }
 
+/*  Bytes that bodies may still take. */
+static size_t left_of (const session_t *self)
+{
+    const size_t held = self->requests.bytes, max = self->options.queue_bytes_max;
+    return held < max ? max - held : 0;
+}
+
 /*  Why a request cannot be taken at all; NULL: it can. */
 static const char *obstacle (const session_t *self, const wire_record_t *record, weft_status_t *status)
 {
@@ -132,6 +139,8 @@ static const char *obstacle (const session_t *self, const wire_record_t *record,
         return *status = WEFT_TOO_LARGE, "the body is over this worker's limit";
     if (requests_held (&self->requests) >= room_of (&self->options))
         return *status = WEFT_OVERLOADED, "the worker's queue is full";
+    if (self->requests.bytes && record->body_size > left_of (self))
+        return *status = WEFT_OVERLOADED, "the bodies in the worker's queue take too much memory";
     return NULL;
 }
 
@@ -236,7 +245,7 @@ static bool admit_described (session_t *self, session_link_t *link, const wire_r
     }
     if (!has_key (method, &options))
         *request = requests_admit (requests, link, record, attachment, method, codec, self->now_us);
-    else if (keyed_repeat (requests, link, record, attachment, method, codec, key, true, self->now_us))
+    else if (keyed_repeat (requests, link, record, method, codec, key, true, self->now_us))
         return false;
     else
         *request = keyed_admit (requests, link, record, attachment, method, codec, key, self->now_us);
@@ -245,8 +254,7 @@ static bool admit_described (session_t *self, session_link_t *link, const wire_r
 
 /*  What is remembered can be told though nothing new is taken, and what is under way waited for if there is room.
  *  False: it is none of these. */
-static bool repeat_only (session_t *self, session_link_t *link, const wire_record_t *record,
-                         zmq_msg_t *attachment, weft_status_t why)
+static bool repeat_only (session_t *self, session_link_t *link, const wire_record_t *record, weft_status_t why)
 {
     wire_options_t options;
     method_t *method;
@@ -260,7 +268,7 @@ static bool repeat_only (session_t *self, session_link_t *link, const wire_recor
         return false;
     if (options.codec.size)
         codec = codec_find (options.codec);
-    return keyed_repeat (&self->requests, link, record, attachment, method, codec, options.request_key,
+    return keyed_repeat (&self->requests, link, record, method, codec, options.request_key,
                          requests_held (&self->requests) < room_of (&self->options), self->now_us);
 }
 
@@ -285,7 +293,7 @@ static void on_request (session_t *self, session_link_t *link, const wire_record
     }
     const char *why = obstacle (self, record, &status);
     if (why) {
-        if (!repeat_only (self, link, record, attachment, status))
+        if (!repeat_only (self, link, record, status))
             requests_turn_down (&self->requests, link, record->id, status, 0, why);
         return;
     }
@@ -829,6 +837,8 @@ bool session_init (session_t *self, const session_options_t *options)
                                        .streams_max = options->streams_max};
 
     *self = (session_t){.options = *options, .state = SESSION_JOINING};
+    if (self->options.queue_bytes_max == 0)
+        self->options.queue_bytes_max = WEFT_WORKER_QUEUE_BYTES_MAX;
     if (!requests_init (&self->requests, &limits))
         return false;
     list_init (&self->peers);

@@ -26,6 +26,7 @@ typedef struct {
     const char *const *brokers;         /* NULL-terminated, at least one */
     services_t *services;
     int concurrency, queue_max;
+    size_t queue_bytes_max;             /* 0: the default */
     int64_t handler_timeout_us;         /* 0: none */
     int64_t drain_timeout_us;
     int64_t beat_ms;                    /* 0: as the broker says; else no longer than this */

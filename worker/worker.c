@@ -260,6 +260,7 @@ static session_options_t session_options (weft_worker_t *self)
         .services = &self->services,
         .concurrency = options->concurrency,
         .queue_max = options->queue_max,
+        .queue_bytes_max = options->queue_bytes_max,
         .handler_timeout_us = options->handler_timeout_ms * 1000LL,
         .drain_timeout_us = options->drain_timeout_ms * 1000LL,
         .beat_ms = options->beat_ms,

@@ -249,6 +249,23 @@ __attribute__ ((unused)) static void fixture_request (fixture_t *self, session_l
     fixture_feed (self, link, &records);
 }
 
+/*  T.Echo with a body of `size` bytes, as an attachment. */
+__attribute__ ((unused)) static void fixture_echo (fixture_t *self, session_link_t *link, uint64_t id, uint32_t remaining_ms,
+                                                   size_t size, const wire_options_t *options)
+{
+    buffer_t records = fixture_records ();
+    zmq_msg_t body;
+    CHECK (size > 3 && size < 65536 && zmq_msg_init_size (&body, size) == 0);
+    uint8_t *at = zmq_msg_data (&body);
+    memset (at, 'x', size);
+    at [0] = 0xc5; /* bin 16 */
+    at [1] = (uint8_t) ((size - 3) >> 8);
+    at [2] = (uint8_t) (size - 3);
+    wire_write_request (&records, id, text_of ("T.Echo"), remaining_ms, NULL, 0, true, options);
+    fixture_feed_bytes (self, link, records.data, records.size, &body);
+    buffer_fini (&records);
+}
+
 /*  T.Add (7, 6). */
 __attribute__ ((unused)) static void fixture_add (fixture_t *self, session_link_t *link, uint64_t id)
 {

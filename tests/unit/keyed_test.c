@@ -50,6 +50,7 @@ static void end (fixture_t *f)
 {
     CHECK_INT (session_in_flight (&f->session), 0);
     CHECK_INT (requests_held (&f->session.requests), 0);
+    CHECK_INT (f->session.requests.bytes, 0);
     CHECK_INT (f->session.requests.replies.works.count, f->session.requests.replies.over.count);
     fixture_close (f);
 }
@@ -490,6 +491,46 @@ TEST (what_is_kept_of_a_reply_takes_no_more_memory_than_is_counted)
     CHECK_INT (work->reply.body_size, 5003);
     CHECK (malloc_usable_size ((void *) (uintptr_t) work->reply.body) < 6000);
     CHECK (f.session.requests.replies.bytes >= 5003);
+    end (&f);
+}
+
+TEST (one_that_waits_for_anothers_reply_holds_no_body_and_runs_with_its_one_if_it_must)
+{
+    fixture_t f;
+    session_link_t *caller = begin (&f);
+    const wire_options_t options = {.request_key = text_of ("k")};
+    fixture_echo (&f, caller, 1, 10, 5000, &options);
+    const size_t held = f.session.requests.bytes;
+    CHECK (held >= 5000);
+    fixture_take (&f);
+    fixture_echo (&f, caller, 2, 1000, 5000, &options);
+    fixture_echo (&f, caller, 3, 1000, 5000, &options);
+    CHECK_INT (f.session.requests.bytes, held);
+    fixture_tick (&f, 20 * MS);
+    check_end (&f, caller, 1, WEFT_DEADLINE_EXCEEDED, WEFT_EXECUTED_MAYBE);
+    CHECK_INT (f.session.requests.bytes, held);
+    fixture_run (&f);
+    CHECK_INT (fixture_seen (&f, caller), 2);
+    for (int i = 0; i < 2; i++) {
+        CHECK_INT (seen [i].status, WEFT_OK);
+        CHECK_INT (seen [i].body_size, 5000);
+        CHECK_INT (seen [i].body [4999], 'x');
+    }
+    end (&f);
+}
+
+TEST (one_for_which_there_are_too_many_bytes_may_still_wait_for_anothers_reply)
+{
+    fixture_t f;
+    session_link_t *caller = begin (&f);
+    const wire_options_t options = {.request_key = text_of ("k")};
+    f.session.options.queue_bytes_max = 6000;
+    fixture_echo (&f, caller, 1, 1000, 5000, &options);
+    fixture_echo (&f, caller, 2, 1000, 5000, &options);
+    fixture_echo (&f, caller, 3, 1000, 5000, NULL);
+    check_end (&f, caller, 3, WEFT_OVERLOADED, WEFT_EXECUTED_NO);
+    fixture_run (&f);
+    CHECK_INT (fixture_seen (&f, caller), 2);
     end (&f);
 }
 

@@ -427,6 +427,49 @@ TEST (a_full_queue_says_overloaded_and_nothing_ran)
     fixture_close (&f);
 }
 
+static void check_overloaded (fixture_t *f, session_link_t *caller, uint64_t id)
+{
+    const seen_t *reply = fixture_one (f, caller, WIRE_REPLY);
+    CHECK_INT (reply->id, id);
+    CHECK_INT (reply->status, WEFT_OVERLOADED);
+    CHECK_INT (reply->info.executed, -1);
+    CHECK (strstr (reply->text, "memory"));
+}
+
+TEST (what_waits_and_runs_takes_no_more_than_its_bytes_but_one_is_always_let_in)
+{
+    fixture_t f;
+    memset (&f, 0, sizeof f);
+    session_options_t options = fixture_options (&f);
+    options.queue_max = 100;
+    options.queue_bytes_max = 20000;
+    fixture_open_with (&f, options);
+    fixture_register (&f);
+    session_link_t *caller = fixture_caller (&f);
+    fixture_echo (&f, caller, 1, 1000, 30000, NULL);
+    fixture_add (&f, caller, 2);
+    check_overloaded (&f, caller, 2);
+    fixture_run (&f);
+    CHECK_INT (fixture_one (&f, caller, WIRE_REPLY)->status, WEFT_OK);
+
+    fixture_echo (&f, caller, 3, 1000, 9000, NULL);
+    fixture_echo (&f, caller, 4, 1000, 9000, NULL);
+    fixture_echo (&f, caller, 5, 1000, 9000, NULL);
+    check_overloaded (&f, caller, 5);
+    weft_request_t *request = fixture_begin (&f);
+    fixture_echo (&f, caller, 6, 1000, 9000, NULL);
+    check_overloaded (&f, caller, 6); /* what runs takes as much */
+    fixture_cancel (&f, caller, 4);
+    CHECK_INT (fixture_one (&f, caller, WIRE_REPLY)->status, WEFT_CANCELLED);
+    fixture_echo (&f, caller, 7, 1000, 9000, NULL); /* though the one that was cancelled is not back yet */
+    CHECK_INT (fixture_seen (&f, caller), 0);
+    fixture_end (&f, request);
+    fixture_run (&f);
+    CHECK_INT (fixture_seen (&f, caller), 2);
+    CHECK_INT (f.session.requests.bytes, 0);
+    fixture_close (&f);
+}
+
 TEST (a_body_over_the_limit_is_too_large_and_nothing_ran)
 {
     fixture_t f;

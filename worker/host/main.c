@@ -58,6 +58,7 @@ static const char help_text [] =
     "      --processes N            this many processes, started again when they crash (1)\n"
     "      --concurrency N          handlers at once in each (the number of cores)\n"
     "      --queue-max N            calls waiting for a handler (10000)\n"
+    "      --queue-bytes-max BYTES  of their bodies, and those of calls that run (268435456)\n"
     "      --streams-max N          streams at once, each with a thread of its own (256)\n"
     "      --handler-timeout-ms N   no handler may run longer (only the caller's deadline counts)\n"
     "      --drain-timeout-ms N     what runs longer after SIGTERM is abandoned (30000)\n"
@@ -93,7 +94,7 @@ static int complain (int code, const char *format, ...)
 
 enum {
     FLAG_LOAD = 256, FLAG_EXEC, FLAG_METHOD, FLAG_IDEMPOTENT, FLAG_TEXT, FLAG_PROCESSES, FLAG_CONCURRENCY,
-    FLAG_QUEUE_MAX, FLAG_STREAMS_MAX, FLAG_HANDLER_TIMEOUT, FLAG_DRAIN_TIMEOUT, FLAG_WAIT, FLAG_BIND, FLAG_ADVERTISE, FLAG_LABEL,
+    FLAG_QUEUE_MAX, FLAG_QUEUE_BYTES_MAX, FLAG_STREAMS_MAX, FLAG_HANDLER_TIMEOUT, FLAG_DRAIN_TIMEOUT, FLAG_WAIT, FLAG_BIND, FLAG_ADVERTISE, FLAG_LABEL,
     FLAG_NAME, FLAG_BODY_MAX, FLAG_REPLIES_MAX, FLAG_REPLIES_BYTES_MAX, FLAG_REPLIES_AGE, FLAG_LOG_LEVEL, FLAG_LOG_FORMAT, FLAG_CHECK, FLAG_HELP, FLAG_VERSION
 };
 
@@ -107,6 +108,7 @@ static const struct option flags [] = {
     {"processes", required_argument, NULL, FLAG_PROCESSES},
     {"concurrency", required_argument, NULL, FLAG_CONCURRENCY},
     {"queue-max", required_argument, NULL, FLAG_QUEUE_MAX},
+    {"queue-bytes-max", required_argument, NULL, FLAG_QUEUE_BYTES_MAX},
     {"streams-max", required_argument, NULL, FLAG_STREAMS_MAX},
     {"handler-timeout-ms", required_argument, NULL, FLAG_HANDLER_TIMEOUT},
     {"drain-timeout-ms", required_argument, NULL, FLAG_DRAIN_TIMEOUT},
@@ -237,6 +239,10 @@ static bool read_flag (host_t *host, int flag)
             return read_number (flag, 1, WEFT_WORKER_CONCURRENCY_MAX, &worker->concurrency);
         case FLAG_QUEUE_MAX:
             return read_number (flag, 1, 1000000, &worker->queue_max);
+        case FLAG_QUEUE_BYTES_MAX:
+            right = read_number (flag, 1, INT_MAX, &number);
+            worker->queue_bytes_max = (size_t) number;
+            return right;
         case FLAG_STREAMS_MAX:
             return read_number (flag, 1, UINT16_MAX, &worker->streams_max);
         case FLAG_HANDLER_TIMEOUT:

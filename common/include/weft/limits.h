@@ -51,6 +51,7 @@
 
 /*  Worker (defaults). */
 #define WEFT_WORKER_QUEUE_MAX 10000      /* calls not yet begun; OVERLOADED beyond */
+#define WEFT_WORKER_QUEUE_BYTES_MAX (256 * 1024 * 1024) /* their bodies, and of those that run; OVERLOADED beyond, but one is always let in */
 #define WEFT_WORKER_CONCURRENCY_MAX 1024 /* handlers at once; INVALID beyond */
 #define WEFT_WORKER_PEERS_MAX 10000      /* direct connections; REFUSED beyond */
 #define WEFT_WORKER_STREAMS_MAX 256      /* streams at once, each with a thread of its own; OVERLOADED beyond */

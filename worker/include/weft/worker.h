@@ -79,6 +79,7 @@ typedef struct {
     int concurrency;        /* handlers at once; default: cores; 1 to WEFT_WORKER_CONCURRENCY_MAX.
                                There is one thread more, for the sockets */
     int queue_max;          /* calls not yet begun; default WEFT_WORKER_QUEUE_MAX */
+    size_t queue_bytes_max; /* what their bodies and those of calls that run take; default WEFT_WORKER_QUEUE_BYTES_MAX */
     int streams_max;        /* streams at once; default WEFT_WORKER_STREAMS_MAX; 1 to 65535 */
     int handler_timeout_ms; /* default: none but the caller's deadline */
     int drain_timeout_ms;   /* default WEFT_DRAIN_TIMEOUT_MS */
