@@ -208,11 +208,11 @@ static void wait_for (requests_t *self, weft_request_t *request, work_t *work, i
 }
 
 bool keyed_repeat (requests_t *self, session_link_t *link, const wire_record_t *record, method_t *method,
-                   codec_t codec, text_t key, bool may_wait, int64_t now_us)
+                   codec_t codec, text_t key, weft_status_t status, const char *why, int64_t now_us)
 {
     work_t *work = replies_find (&self->replies, method, key, now_us);
 
-    if (!work || (!work->known && !may_wait))
+    if (!work)
         return false;
     if (!replies_match (&self->replies, work, codec, record->body, record->body_size)) {
         requests_turn_down (self, link, record->id, WEFT_INVALID, 0,
@@ -224,11 +224,13 @@ bool keyed_repeat (requests_t *self, session_link_t *link, const wire_record_t *
         tell (link, record->id, &work->reply, 0, 0);
         return true;
     }
-    weft_request_t *request = admit_bare (self, link, record, method, codec, now_us);
+    weft_request_t *request =
+        status == WEFT_OK ? admit_bare (self, link, record, method, codec, now_us) : NULL;
     if (request)
         wait_for (self, request, work, now_us);
     else
-        requests_turn_down (self, link, record->id, WEFT_OVERLOADED, 0, "out of memory");
+        requests_turn_down_as (self, link, record->id, status == WEFT_OK ? WEFT_OVERLOADED : status,
+                               WEFT_EXECUTED_MAYBE, 0, status == WEFT_OK ? "out of memory" : why);
     return true;
 }
 

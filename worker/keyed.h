@@ -13,10 +13,11 @@
 
 #include "requests.h"
 
-/*  A request whose work is remembered: it is answered, turned down, or waits from now on, and true. False: its work
- *  is unknown, or under way and it may not wait; then nothing has happened. */
+/*  A request whose work is remembered: it is answered, turned down, or waits from now on, and true. It may not wait if
+ *  `status` is not OK, but says why: while its work is under way it is turned down so, executed maybe. False: its work is
+ *  unknown; then nothing has happened. */
 bool keyed_repeat (requests_t *self, session_link_t *link, const wire_record_t *record, method_t *method,
-                   codec_t codec, text_t key, bool may_wait, int64_t now_us);
+                   codec_t codec, text_t key, weft_status_t status, const char *why, int64_t now_us);
 
 /*  As requests_admit, for one whose work is unknown. */
 weft_request_t *keyed_admit (requests_t *self, session_link_t *link, const wire_record_t *record,

@@ -245,22 +245,23 @@ static bool admit_described (session_t *self, session_link_t *link, const wire_r
     }
     if (!has_key (method, &options))
         *request = requests_admit (requests, link, record, attachment, method, codec, self->now_us);
-    else if (keyed_repeat (requests, link, record, method, codec, key, true, self->now_us))
+    else if (keyed_repeat (requests, link, record, method, codec, key, WEFT_OK, NULL, self->now_us))
         return false;
     else
         *request = keyed_admit (requests, link, record, attachment, method, codec, key, self->now_us);
     return true;
 }
 
-/*  What is remembered can be told though nothing new is taken, and what is under way waited for if there is room.
+/*  What is remembered can be told though nothing new is taken, and what is under way waited for if there are room and time.
  *  False: it is none of these. */
-static bool repeat_only (session_t *self, session_link_t *link, const wire_record_t *record, weft_status_t why)
+static bool repeat_only (session_t *self, session_link_t *link, const wire_record_t *record, weft_status_t status,
+                         const char *why)
 {
     wire_options_t options;
     method_t *method;
     codec_t codec = link->codec;
 
-    if ((why != WEFT_DRAINING && why != WEFT_OVERLOADED) || mp_left (&record->extra) == 0
+    if (status == WEFT_TOO_LARGE || mp_left (&record->extra) == 0
         || (method = services_find (self->options.services, record->method)) == NULL
         || !wire_read_options (record->extra, &options) || options.request_key.size > WEFT_REQUEST_KEY_MAX
         || (options.worker.size && !text_is (options.worker, self->options.identity.uuid))
@@ -268,8 +269,10 @@ static bool repeat_only (session_t *self, session_link_t *link, const wire_recor
         return false;
     if (options.codec.size)
         codec = codec_find (options.codec);
-    return keyed_repeat (&self->requests, link, record, method, codec, options.request_key,
-                         requests_held (&self->requests) < room_of (&self->options), self->now_us);
+    if (record->remaining_ms > 0 && requests_held (&self->requests) < room_of (&self->options))
+        status = WEFT_OK;
+    return keyed_repeat (&self->requests, link, record, method, codec, options.request_key, status, why,
+                         self->now_us);
 }
 
 /*  Most calls are for the method of the last one. */
@@ -293,7 +296,7 @@ static void on_request (session_t *self, session_link_t *link, const wire_record
     }
     const char *why = obstacle (self, record, &status);
     if (why) {
-        if (!repeat_only (self, link, record, status))
+        if (!repeat_only (self, link, record, status, why))
             requests_turn_down (&self->requests, link, record->id, status, 0, why);
         return;
     }

@@ -410,12 +410,40 @@ TEST (a_full_worker_still_tells_what_it_knows_and_lets_nobody_else_wait)
     ask (&f, caller, 2, "known", 5, 1000);
     check_run (&f, caller, 2, 1);
     ask (&f, caller, 3, "under way", 5, 1000);
-    check_end (&f, caller, 3, WEFT_OVERLOADED, WEFT_EXECUTED_NO);
+    check_end (&f, caller, 3, WEFT_OVERLOADED, WEFT_EXECUTED_MAYBE);
     ask (&f, caller, 4, "new", 5, 1000);
     check_end (&f, caller, 4, WEFT_OVERLOADED, WEFT_EXECUTED_NO);
     fixture_run (&f);
     CHECK_INT (fixture_seen (&f, caller), 5);
     CHECK_INT (fixture_runs, 2);
+    end (&f);
+}
+
+TEST (who_cannot_wait_for_what_runs_is_not_told_that_it_did_not_run)
+{
+    fixture_t f;
+    session_link_t *caller = begin (&f);
+    ask (&f, caller, 1, "running", 5, 1000);
+    weft_request_t *request = fixture_begin (&f);
+    ask (&f, caller, 2, "running", 5, 0);
+    check_end (&f, caller, 2, WEFT_DEADLINE_EXCEEDED, WEFT_EXECUTED_MAYBE);
+    ask (&f, caller, 3, "other", 5, 0);
+    check_end (&f, caller, 3, WEFT_DEADLINE_EXCEEDED, WEFT_EXECUTED_NO);
+    for (uint64_t id = 10; id < 14; id++) /* the queue is full */
+        ask (&f, caller, id, "waiting", 5, 1000);
+    ask (&f, caller, 4, "running", 5, 1000);
+    check_end (&f, caller, 4, WEFT_OVERLOADED, WEFT_EXECUTED_MAYBE);
+    ask (&f, caller, 5, "running", 6, 1000); /* with other arguments it did not */
+    check_end (&f, caller, 5, WEFT_INVALID, WEFT_EXECUTED_NO);
+    f.session.options.queue_max = 0;
+    session_drain (&f.session, f.now_us);
+    CHECK_INT (fixture_seen (&f, caller), 5); /* those that waited, and that it drains */
+    f.session.options.concurrency = 0;
+    ask (&f, caller, 6, "running", 5, 1000);
+    check_end (&f, caller, 6, WEFT_DRAINING, WEFT_EXECUTED_MAYBE);
+    fixture_end (&f, request);
+    check_run (&f, caller, 1, 1);
+    fixture_run (&f);
     end (&f);
 }
 
