@@ -53,8 +53,10 @@ static void detach (requests_t *self, weft_request_t *request)
 static void unlist (requests_t *self, weft_request_t *request)
 {
     detach (self, request);
-    if (request->listed)
+    if (request->listed) {
         list_remove (&self->open, &request->of_session);
+        self->open_streams -= request->stream != NULL;
+    }
     request->listed = false;
 }
 
@@ -537,6 +539,7 @@ bool requests_make_stream (requests_t *self, weft_request_t *request, uint64_t c
         return false;
     }
     link->streams++;
+    self->open_streams++;
     enlist (self, request, now_us);
     executor_batch_add (&self->apart, &request->job);
     return true;

@@ -32,6 +32,7 @@ typedef struct {
 typedef struct {
     requests_options_t options;
     list_t open;                /* oldest first */
+    size_t open_streams;        /* among them; not those that are dropped and not back yet */
     weft_request_t **index;     /* open ones by link and id, in chains */
     uint64_t factor;            /* says in which; odd */
     weft_request_t *made;       /* every request object there is */

@@ -45,7 +45,7 @@ size_t session_in_flight (const session_t *self)
 static wire_load_t load_of (const session_t *self)
 {
     return (wire_load_t){
-        .in_flight = self->requests.open.count - self->requests.streams.open,
+        .in_flight = self->requests.open.count - self->requests.open_streams,
         .capacity = (uint64_t) self->options.concurrency,
         .oldest_ms = (uint64_t) requests_oldest_us (&self->requests, self->now_us) / 1000,
         .progress = self->requests.finished,

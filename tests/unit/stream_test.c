@@ -322,6 +322,28 @@ TEST (a_long_stream_makes_no_worker_look_stuck)
     fixture_close (&f);
 }
 
+TEST (a_stream_that_was_dropped_and_is_not_back_yet_is_not_taken_off_what_is_in_flight)
+{
+    fixture_t f;
+    fixture_open (&f);
+    fixture_register (&f);
+    session_link_t *caller = fixture_caller (&f);
+    ask (&f, caller, 9, "T.Stream", 5, WIRE_NO_DEADLINE);
+    fixture_take (&f);
+    fixture_cancel (&f, caller, 9);
+    CHECK_INT (f.session.requests.streams.open, 1);
+    for (uint64_t calls = 0; calls < 2; calls++) {
+        while (fixture_seen (&f, &f.session.post->link) == 0)
+            fixture_next (&f);
+        CHECK_INT (seen [0].kind, WIRE_BEAT);
+        CHECK_INT (seen [0].load.in_flight, calls);
+        fixture_beat_ok (&f, seen [0].sequence, 3000);
+        fixture_request (&f, caller, 10, "T.Add", 60000, "\x92\x07\x06", 3, NULL);
+    }
+    fixture_run (&f);
+    fixture_close (&f);
+}
+
 TEST (a_stream_without_a_thread_is_turned_down)
 {
     fixture_t f;
