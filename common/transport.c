@@ -2,6 +2,7 @@
 
 #include "transport.h"
 #include <errno.h>
+#include <poll.h>
 #include <pthread.h>
 #include <stdatomic.h>
 #include <stdio.h>
@@ -259,6 +260,12 @@ void transport_hang_up (int fd)
 {
     if (fd >= 0)
         shutdown (fd, SHUT_RDWR);
+}
+
+bool transport_has_ended (int fd)
+{
+    struct pollfd connection = {.fd = fd, .events = POLLRDHUP};
+    return fd >= 0 && poll (&connection, 1, 0) == 1;
 }
 
 /*  Names bound on inproc. */

@@ -61,6 +61,9 @@ const char *transport_peer_address (zmq_msg_t *frame);
  *  Read the monitor's events first, or the descriptor may be another's by now. Nothing for -1. */
 void transport_hang_up (int fd);
 
+/*  Has the other side closed this connection? The system knows before libzmq has read what came over it before. False for -1. */
+bool transport_has_ended (int fd);
+
 /*  Names bound on inproc in this process, so that nobody connects to one that is not there. */
 void transport_inproc_add (const char *endpoint);
 void transport_inproc_remove (const char *endpoint);

@@ -54,6 +54,7 @@ static void set_lost (direct_t *self, direct_peer_t *peer, int64_t now_us)
 {
     if (!list_linked (&peer->of_lost))
         list_push (&self->lost, &peer->of_lost);
+    peer->link->lost = true;
     descriptors_release (&self->descriptors, peer->fd, peer, now_us);
     peer->fd = -1;
 }
@@ -230,6 +231,8 @@ bool direct_receive (direct_t *self, message_t *message, int64_t now_us)
     zmq_msg_init (&routing_id);
     const int got = transport_receive (self->socket, &routing_id, message, &fault);
     direct_peer_t *peer = got ? sender_of (self, &routing_id, message, now_us) : NULL;
+    if (peer && self->doubtful)
+        peer->link->lost |= transport_has_ended (peer->fd);
     if (peer && got > 0)
         session_receive (self->session, peer->link, message, now_us);
     else if (peer)

@@ -23,6 +23,7 @@ typedef struct {
     table_t peers;              /* by routing id */
     descriptors_t descriptors;  /* whose they are */
     list_t lost;                /* gone, and not yet taken leave of */
+    bool doubtful;              /* the shell's: more may be gone than the monitor knows */
     direct_peer_t *reading;     /* whose message the session reads */
     uint64_t dropped;           /* peers that did not read */
 } direct_t;

@@ -14,6 +14,7 @@ typedef enum { LINK_STRANGER, LINK_WELCOME, LINK_REFUSED, LINK_GONE } link_state
 
 typedef struct session_link {
     bool broker;
+    bool lost;              /* the shell's: no reply can go there any more, though not all that came is read */
     link_state_t state;     /* of a direct caller */
     codec_t codec;          /* unless a request says another */
     uint64_t body_max;      /* of a reply that it takes */

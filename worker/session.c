@@ -290,6 +290,8 @@ static void on_request (session_t *self, session_link_t *link, const wire_record
 {
     weft_status_t status;
 
+    if (link->lost)
+        return; /* whoever asked was told so, or will be: nobody waits for it */
     if (requests_find (&self->requests, link, record->id)) {
         refuse (link, WEFT_INVALID, "a REQUEST's id is already in use on this connection");
         return;

@@ -21,10 +21,28 @@
 #define TURN_US           200    /* of handlers before replies are sent */
 #define MONITOR_TURNS     16     /* a loop that never sleeps looks at its monitors this often */
 #define STALL_US          10000  /* before a peer that had no room is tried again */
+#define AWAY_US           1000000 /* nothing was looked at for so long */
+#define DOUBT_US          100000 /* until libzmq knows of what happened meanwhile */
 #define PART_MS           500    /* for what was sent to a broker that is left */
 #define LAST_FLUSH_US     500000 /* for what is still to be sent when it stops */
 
 #define WOKEN 16 /* from another thread; beside the marks of uplink.h and direct.h */
+
+/*  ------------------------------------------------------------------ time  */
+
+/*  Who was away for long was asleep, or stopped, process or host. Then connections may have been lost that libzmq knows nothing of
+ *  yet, and what was asked over those is answered nowhere: for a moment each message is mistrusted. */
+static void look_at_clock (turns_t *self)
+{
+    const int64_t before_us = self->now_us;
+
+    self->now_us = clock_now_us ();
+    if (before_us && self->now_us - before_us >= AWAY_US) {
+        self->doubt_until_us = self->now_us + DOUBT_US;
+        self->look_at_monitors = true;
+    }
+    self->direct.doubtful = self->now_us < self->doubt_until_us;
+}
 
 /*  ------------------------------------------------------------------ one turn  */
 
@@ -125,10 +143,13 @@ static bool serve_broker (turns_t *self, way_t *way, size_t *events)
 
     if (self->look_at_monitors && uplink_events (uplink))
         session_link_ready (&self->session, way->link, self->now_us);
+    way->link->lost |= uplink->lost;
     if (!way->news && !uplink->lost)
         return true;
     while (!had_enough (self, count) && !reply_first (self, &way->arrivals, count)
            && (got = uplink_receive (uplink, &self->message, &fault)) != 0) {
+        if (self->direct.doubtful && self->message.count > 0)
+            way->link->lost |= transport_has_ended (transport_fd (&self->message.frames [0]));
         if (got > 0)
             session_receive (&self->session, way->link, &self->message, self->now_us);
         else
@@ -238,6 +259,7 @@ static void command (turns_t *self)
             uplink_open (&way->uplink, endpoint);
             way->news = true;
             link->hold_us = 0;
+            link->lost = false;
             self->look_at_monitors = true;
         }
     }
@@ -256,7 +278,8 @@ turn_t turns_take (turns_t *self)
 {
     size_t events = 0;
 
-    self->now_us = self->began_us = clock_now_us ();
+    look_at_clock (self);
+    self->began_us = self->now_us;
     obey (self);
     self->look_at_monitors |= ++self->count % MONITOR_TURNS == 0;
     events += collect (self, false);
@@ -323,7 +346,7 @@ void turns_begin (turns_t *self, executor_t *executor)
 
 void turns_resume (turns_t *self, executor_job_t *job)
 {
-    self->now_us = clock_now_us ();
+    look_at_clock (self);
     session_adopt (&self->session, job, self->now_us);
 }
 

@@ -38,6 +38,7 @@ typedef struct {
     bool callers_news;
     arrivals_t of_callers;
     bool look_at_monitors;
+    int64_t doubt_until_us;             /* more connections may be lost than libzmq knows of */
 
     /* between threads */
     int wake_fd;                        /* an eventfd that ends its sleep */

@@ -10,6 +10,7 @@
 #include <stdatomic.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <sys/wait.h>
 
 /*  How often each tag "0" to "n-1" was executed, by the test log. */
 static void count_executions (const char *path, int *counts, int n)
@@ -486,6 +487,50 @@ static bool is_listed_as (void *arg)
         found = found || strcmp (list.workers [i].state, wait->state) == 0;
     weft_call_destroy (&call);
     return found;
+}
+
+/*  The worker has begun so many, this one included. */
+static void check_count (weft_client_t *client, weft_via_t via, int64_t expected)
+{
+    int64_t count = 0;
+    weft_call_t *call = start_count (client, "Count.Next", "after", 0, &(weft_call_options_t){.via = via, .timeout_ms = 30000});
+    check_outcome (call, WEFT_OK, WEFT_EXECUTED_YES);
+    CHECK_INT (weft_call_read (call, WEFT_OUT (weft_int64, &count)), WEFT_OK);
+    CHECK_INT (count, expected);
+    weft_call_destroy (&call);
+}
+
+static void check_that_what_waited_is_not_begun (weft_via_t via)
+{
+    enum { CALLS = 8 };
+    weft_call_t *calls [CALLS];
+    siginfo_t stopped;
+    mesh_t *mesh = mesh_new ();
+    const weft_call_options_t options = {.via = via, .timeout_ms = 60000, .retry = WEFT_RETRY_FAILFAST};
+    mesh_broker (mesh, NULL, NULL);
+    process_t *worker = mesh_worker (mesh, "--concurrency", "4", NULL); /* and eight calls of its broker */
+    weft_client_t *client = client_of (mesh);
+    check_count (client, via, 1);
+    process_signal (worker, SIGSTOP);
+    CHECK (waitid (P_PID, (id_t) process_id (worker), &stopped, WSTOPPED | WNOWAIT) == 0);
+    for (int i = 0; i < CALLS; i++)
+        calls [i] = start_count (client, "Count.Next", "before", 0, &options);
+    for (int i = 0; i < CALLS; i++) {
+        check_outcome (calls [i], WEFT_WORKER_LOST, WEFT_EXECUTED_MAYBE);
+        weft_call_destroy (&calls [i]);
+    }
+    process_signal (worker, SIGCONT);
+    await ("the worker", is_listed_as, &(state_wait_t){client, "alive"});
+    for (int i = 2; i < 4; i++)
+        check_count (client, via, i);
+    weft_client_destroy (&client);
+    mesh_destroy (&mesh);
+}
+
+TEST (what_a_stopped_worker_was_sent_is_not_begun_when_all_was_told_that_it_is_lost)
+{
+    check_that_what_waited_is_not_begun (WEFT_VIA_BROKER);
+    check_that_what_waited_is_not_begun (WEFT_VIA_DIRECT);
 }
 
 TEST (a_worker_whose_handlers_hang_is_listed_as_stuck_and_others_take_the_calls)

@@ -369,6 +369,7 @@ static void set_lost (model_t *self, direct_caller_t *caller)
 {
     if (!list_linked (&caller->of_lost))
         list_push (&self->lost_callers, &caller->of_lost);
+    caller->link->lost = true;
 }
 
 static bool flush_caller (model_t *self, session_link_t *link)
@@ -421,6 +422,7 @@ static void serve_broker (model_t *self, way_model_t *way, int64_t now_us)
 
     if (uplink_events_model (way))
         session_link_ready (&self->session, way->link, now_us);
+    way->link->lost |= way->lost;
     message_init (&message);
     while (count < TURN_MESSAGES_MAX && way->broker && port_receive (&way->uplink, &message, &transit_us)) {
         checker_worker_reads (self->process, way->broker, &message, transit_us);
@@ -524,6 +526,7 @@ static void command (model_t *self)
         port_open (&way->uplink, self->process);
         way->broker = end_connect (&way->uplink, endpoint, NULL);
         link->hold_us = 0;
+        link->lost = false;
     }
 }
 

@@ -108,16 +108,21 @@ static int connect_there (int fd)
     return -1;
 }
 
+static void tell_records (int fd, buffer_t *records)
+{
+    const uint8_t head [2] = {0, (uint8_t) records->size};
+    CHECK (records->size < 256);
+    tell (fd, head, 2);
+    tell (fd, records->data, records->size);
+    buffer_fini (records);
+}
+
 static void say_hello (int fd)
 {
     static const char *const codecs [] = {"msgpack", NULL};
-    uint8_t head [2] = {0};
     buffer_t records = fixture_records ();
     wire_write_hello (&records, "client", codecs, "test", NULL);
-    head [1] = (uint8_t) records.size;
-    tell (fd, head, 2);
-    tell (fd, records.data, records.size);
-    buffer_fini (&records);
+    tell_records (fd, &records);
 }
 
 /*  WELCOME, or some other message. */
@@ -125,6 +130,14 @@ static bool hears (int fd)
 {
     uint8_t byte;
     return recv (fd, &byte, 1, 0) == 1;
+}
+
+/*  The rest of the message whose first byte was heard. */
+static void hear_out (int fd)
+{
+    uint8_t size, rest [255];
+    CHECK (recv (fd, &size, 1, MSG_WAITALL) == 1);
+    CHECK (recv (fd, rest, size, MSG_WAITALL) == size);
 }
 
 /*  All that it said has come: ZMTP's PONG was sent behind it. The second time that can also be read. */
@@ -307,6 +320,46 @@ TEST (of_two_with_one_descriptor_the_later_one_has_it)
 TEST (of_two_with_one_descriptor_the_later_one_has_it_though_it_is_read_first)
 {
     check_that_the_later_one_stays (true);
+}
+
+/*  ------------------------------------------------------------------ what nobody waits for  */
+
+/*  A caller that is known asks, and is gone before that is read. */
+static void let_one_ask_and_go (void)
+{
+    set_up (8);
+    const int brief = caller ();
+    connect_there (brief);
+    say_hello (brief);
+    await (direct.socket);
+    serve ();
+    CHECK (hears (brief)); /* WELCOME, all of it: what is not read when it closes would take the rest with it */
+    hear_out (brief);
+    buffer_t records = fixture_records ();
+    wire_write_request (&records, 1, text_of ("T.Add"), 1000, "\x92\x07\x06", 3, false, NULL);
+    tell_records (brief, &records);
+    close (brief);
+    await (direct.socket);
+}
+
+TEST (what_one_asked_whose_end_the_monitor_told_is_not_begun)
+{
+    let_one_ask_and_go ();
+    await_open (0);
+    CHECK (read_one ());
+    CHECK_INT (fixture_take (&f), 0);
+    tear_down ();
+}
+
+TEST (what_one_asked_whose_end_nobody_told_yet_is_not_begun_in_doubt)
+{
+    for (int doubtful = 0; doubtful < 2; doubtful++) {
+        let_one_ask_and_go ();
+        direct.doubtful = doubtful;
+        CHECK (read_one ());
+        CHECK_INT (fixture_take (&f), !doubtful);
+        tear_down ();
+    }
 }
 
 /*  ------------------------------------------------------------------ those that say nothing  */

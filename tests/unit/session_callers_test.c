@@ -108,6 +108,23 @@ TEST (hello_and_requests_may_come_in_one_message)
     fixture_close (&f);
 }
 
+TEST (what_is_asked_over_a_connection_that_is_lost_is_not_begun)
+{
+    fixture_t f;
+    session_link_t *caller = fixture_serving (&f);
+    fixture_add (&f, caller, 1);
+    caller->lost = f.session.post->link.lost = true;
+    fixture_add (&f, caller, 2);
+    fixture_add (&f, &f.session.post->link, 2);
+    CHECK_INT (fixture_take (&f), 1);
+    fixture_beat_ok (&f, 0, 1000); /* the rest counts */
+    fixture_cancel (&f, caller, 1);
+    fixture_run (&f);
+    CHECK_INT (fixture_one (&f, caller, WIRE_REPLY)->status, WEFT_CANCELLED);
+    CHECK_INT (session_in_flight (&f.session), 0);
+    fixture_close (&f);
+}
+
 TEST (an_id_in_use_is_refused_and_the_first_request_stands)
 {
     fixture_t f;
