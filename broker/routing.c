@@ -95,7 +95,9 @@ static void tell_worker_cancel (broker_t *self, call_t *call)
 
 /*  Forwarding ------------------------------------------------------------------------------------------------------ */
 
-/*  `map` (one map, or empty) with one more entry, whose value the caller then writes. */
+/*  `map` (one map of at most WEFT_ENVELOPE_MAX, or empty) with one more entry, whose value the caller then writes. So few bytes hold too
+ *  few elements for the one more to make it malformed. */
+_Static_assert (WEFT_ENVELOPE_MAX + 2 <= WEFT_ELEMENTS_MAX, "a map with one more entry has no more elements than a field may have");
 static buffer_t *map_with (broker_t *self, mp_reader_t map, const char *key)
 {
     uint32_t count = 0;
@@ -289,6 +291,9 @@ static bool admissible (broker_t *self, const peer_t *peer, const wire_record_t 
                        self->settings.body_max);
     if (record->remaining_ms == 0)
         return refuse (refusal, WEFT_DEADLINE_EXCEEDED, "no time was left when the call came");
+    if (wire_envelope_size (record) > WEFT_ENVELOPE_MAX)
+        return refuse (refusal, WEFT_INVALID, "a request of %zu bytes without its body, mostly options; the limit is %d",
+                       wire_envelope_size (record), WEFT_ENVELOPE_MAX);
     if (peer->caller.calls.count >= self->settings.client_calls_max) {
         refuse (refusal, WEFT_OVERLOADED, "this client has %zu calls open; the limit is %zu", peer->caller.calls.count,
                 self->settings.client_calls_max);
@@ -512,15 +517,16 @@ static void return_reply (broker_t *self, call_t *call, const wire_record_t *rec
 {
     peer_t *to = peer_of_caller (call->caller);
     const int64_t waited_us = queued_us (self, call);
+    const bool add_waited = waited_us >= 1000 && mp_left (&record->extra) <= WEFT_ENVELOPE_MAX;
 
     self->counters.replies++;
-    if (record->id_fixed && waited_us < 1000) {
+    if (record->id_fixed && !add_waited) {
         wire_patch_id (record, call->client_id);
         pass_on (self, to, record, frame, attachment);
         return;
     }
     mp_reader_t info = record->extra;
-    if (waited_us >= 1000) {
+    if (add_waited) {
         mp_write_uint (map_with (self, info, "broker_us"), (uint64_t) waited_us);
         if (!self->map.failed) /* the time is not worth a reply */
             info = map_reader (&self->map);

@@ -54,6 +54,12 @@ typedef struct {
     mp_reader_t extra;      /* options of REQUEST, info of REPLY: one map, or empty */
 } wire_record_t;
 
+/*  All of it but its body: what it takes however small the body is. */
+static inline size_t wire_envelope_size (const wire_record_t *record)
+{
+    return record->attached ? record->size : record->size - record->body_size;
+}
+
 /*  Reads the next record of a records frame. 1, 0 at the end, -1 malformed with a static text in `*fault`.
  *  Checked here: everything listed in wire_record_t. HELLO, WELCOME, REFUSED, REGISTER, BEAT, BEAT_OK, DRAINING and GOODBYE are skipped over
  *  whole and read by the functions below. */

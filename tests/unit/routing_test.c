@@ -838,3 +838,55 @@ TEST (calls_that_waited_while_the_broker_was_stalled_wait_on_for_workers_to_come
     only (worker, WIRE_REQUEST);
     finish ();
 }
+
+/*  Options of `elements` elements: as many as one field may have pass the reader. */
+static void write_many_options (buffer_t *map, uint32_t elements)
+{
+    buffer_init (map, SIZE_MAX);
+    mp_write_map (map, 1);
+    mp_write_text (map, "x");
+    mp_write_array (map, elements - 2);
+    for (uint32_t i = 2; i < elements; i++)
+        mp_write_nil (map);
+}
+
+TEST (options_that_one_more_would_make_malformed_are_turned_down)
+{
+    buffer_t map, *out;
+    start ();
+    peer_t *worker = worker_of (1, "Arith", 4), *caller = client_with ("json");
+    write_many_options (&map, WEFT_ELEMENTS_MAX);
+    out = records ();
+    wire_write_request_raw (out, 1, text_of ("Arith.Add"), 1000, "1", 1, false, mp_reader (map.data, map.size));
+    say (caller, out);
+    check_reply (only (caller, WIRE_REPLY), 1, WEFT_INVALID, 0, "without its body, mostly options; the limit is 32768");
+    check_silent (worker);
+    buffer_fini (&map);
+
+    write_many_options (&map, WEFT_ENVELOPE_MAX - 100); /* these have room for the codec */
+    wire_write_request_raw (out, 2, text_of ("Arith.Add"), 1000, "1", 1, false, mp_reader (map.data, map.size));
+    say (caller, out);
+    wire_options_t options;
+    CHECK (wire_read_options (only (worker, WIRE_REQUEST)->extra, &options));
+    CHECK (text_is (options.codec, "json"));
+    buffer_fini (&map);
+    finish ();
+}
+
+TEST (an_info_that_one_more_would_make_malformed_stays_as_it_is)
+{
+    buffer_t map, *out;
+    start ();
+    peer_t *worker = worker_of (1, "Arith", 0), *caller = client ();
+    say_call (caller, 1, "Arith.Add", 1000);
+    pass (10 * MS);
+    say_credit (worker, 1);
+    const uint64_t id = only (worker, WIRE_REQUEST)->id;
+    write_many_options (&map, WEFT_ELEMENTS_MAX);
+    out = records ();
+    wire_write_reply_raw (out, id, WEFT_OK, "1", 1, false, mp_reader (map.data, map.size));
+    say (worker, out);
+    CHECK_INT (only (caller, WIRE_REPLY)->id, 1);
+    buffer_fini (&map);
+    finish ();
+}

@@ -70,7 +70,7 @@ typedef struct {
     const char *worker;     /* only this worker (UUID) */
     const char *request_key; /* the caller's name for this piece of work, at most WEFT_REQUEST_KEY_MAX bytes:
                                 what may have run is tried again, at the same worker */
-    const char *const *meta; /* "key=value", NULL-terminated; the handler can read them */
+    const char *const *meta; /* "key=value", NULL-terminated; the handler can read them. 30 KiB in all pass a broker */
     int window;             /* of a stream: items that may be on their way here or wait to be taken; default
                                WEFT_STREAM_WINDOW; 1 to WEFT_STREAM_WINDOW_MAX */
 } weft_call_options_t;

@@ -21,6 +21,7 @@
 #define WEFT_FRAME_MAX (16 * 1024 * 1024 + 65536) /* (default) the connection closes beyond */
 #define WEFT_BODY_MAX (16 * 1024 * 1024)       /* (default) TOO_LARGE beyond */
 #define WEFT_BODY_INLINE_MAX 4096              /* larger bodies travel as attachments */
+#define WEFT_ENVELOPE_MAX (32 * 1024)          /* a REQUEST through a broker, but for its body; INVALID beyond */
 #define WEFT_BATCH_MAX (16 * 1024)             /* a records frame is closed when it passes this */
 #define WEFT_ROUTING_ID_MAX 32                 /* peers with longer ones are ignored */
 #define WEFT_NESTING_MAX 16                    /* INVALID beyond */
