@@ -432,8 +432,13 @@ static const char *on_notice (broker_t *self, peer_t *peer, const wire_record_t 
     text_t text;
     wire_refused_t refused;
 
-    if (record->kind == WIRE_REFUSED)
-        return wire_read_refused (record, &refused) ? NULL : "malformed REFUSED";
+    if (record->kind == WIRE_REFUSED) {
+        if (!wire_read_refused (record, &refused))
+            return "malformed REFUSED";
+        if (peer->worker && refused.status == WEFT_INVALID)
+            peer_doom (self, peer, "it could not read what was sent to it"); /* and nobody knows which of its calls it has */
+        return NULL;
+    }
     if (!wire_read_text (record, &text))
         return record->kind == WIRE_DRAINING ? "malformed DRAINING" : "malformed GOODBYE";
     if (record->kind == WIRE_DRAINING)

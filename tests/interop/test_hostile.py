@@ -92,9 +92,13 @@ class Hostile(mesh.Mesh):
             if peer.records and thrower.random.random() < 0.5:
                 peer.records += registration()
             peer.flush()
-            for _ in range(PER_CONNECTION):
-                peer.throw(*thrower.message())
-                answers += self.heard(peer, 0)
+            peer.socket.sndtimeo = 1000
+            try:
+                for _ in range(PER_CONNECTION):
+                    peer.throw(*thrower.message())
+                    answers += self.heard(peer, 0)
+            except zmq.Again:
+                pass  # it was hung up on: it had registered, and said that it cannot read what it gets
             answers += self.heard(peer, 5)
             thrown += PER_CONNECTION
             peer.socket.linger = 2000

@@ -890,3 +890,25 @@ TEST (an_info_that_one_more_would_make_malformed_stays_as_it_is)
     buffer_fini (&map);
     finish ();
 }
+
+TEST (a_worker_that_could_not_read_a_call_is_lost_with_what_it_holds)
+{
+    start ();
+    peer_t *worker = worker_of (1, "Arith", 4), *caller = client ();
+    say_call (caller, 1, "Arith.Add", 1000);
+    only (worker, WIRE_REQUEST);
+    buffer_t *out = records ();
+    wire_write_refused (out, WEFT_DRAINING, "not of what was read");
+    say (worker, out);
+    CHECK (broker_next_doomed (broker) == NULL);
+    wire_write_refused (out, WEFT_INVALID, "malformed REQUEST");
+    say (worker, out);
+    CHECK (broker_next_doomed (broker) == worker);
+    lose (worker);
+    check_reply (only (caller, WIRE_REPLY), 1, WEFT_WORKER_LOST, 1, "was lost");
+
+    wire_write_refused (out, WEFT_INVALID, "a client may say so as often as it likes");
+    say (caller, out);
+    CHECK (broker_next_doomed (broker) == NULL);
+    finish ();
+}
