@@ -64,15 +64,15 @@ static bool grow (void **array, size_t *capacity, size_t element_size)
     return true;
 }
 
-/*  Everything from here on goes into another message. */
-static void close_part (outbox_t *self)
+/*  The records from here on go into another message. */
+static void close_part (outbox_t *self, size_t records_end)
 {
     if (self->part_count == self->part_capacity
         && !grow ((void **) &self->parts, &self->part_capacity, sizeof *self->parts)) {
         self->failed = true;
         return;
     }
-    self->open_records = self->records.size;
+    self->open_records = records_end;
     self->open_attachments = self->attachment_count;
     self->parts [self->part_count++] = (outbox_part_t){self->open_records, self->open_attachments};
 }
@@ -138,11 +138,13 @@ void outbox_close_message (outbox_t *self, zmq_msg_t *attachment)
         self->failed = true;
         return;
     }
+    if (self->records.size - self->open_records > WEFT_COMPANY_MAX && self->record_at > self->open_records)
+        close_part (self, self->record_at); /* who takes a record alone need not take it behind others */
     if (attachment)
         add_attachment (self, attachment);
     if (self->records.size - self->open_records >= WEFT_BATCH_MAX
         || self->attachment_count - self->open_attachments == ATTACHMENTS_MAX)
-        close_part (self);
+        close_part (self, self->records.size);
 }
 
 void outbox_adopt (outbox_t *self, zmq_msg_t *frame, zmq_msg_t *attachment)

@@ -22,6 +22,7 @@ typedef struct {
     size_t part_count, part_capacity;
     size_t taken_records, taken_attachments, taken_parts;
     size_t open_records, open_attachments; /* where the open one begins */
+    size_t record_at;       /* where the record begins that is being written */
     size_t max;             /* bytes in all */
     bool failed;            /* over max or out of memory: drop the peer */
 } outbox_t;
@@ -48,7 +49,9 @@ static inline size_t outbox_bytes (const outbox_t *self)
 buffer_t *outbox_make_room (outbox_t *self);
 static inline buffer_t *outbox_open_record (outbox_t *self)
 {
-    return self->taken_records || self->has_whole ? outbox_make_room (self) : &self->records;
+    buffer_t *records = self->taken_records || self->has_whole ? outbox_make_room (self) : &self->records;
+    self->record_at = records->size;
+    return records;
 }
 
 /*  Ends the record. `attachment` is moved in if the record's body is nil, else NULL. */

@@ -83,6 +83,48 @@ TEST (a_full_outbox_is_one_with_a_message_that_gets_no_more)
     outbox_fini (&outbox);
 }
 
+/*  Takes a message; the size of its records. */
+static size_t take_one (outbox_t *outbox)
+{
+    message_t message;
+    message_init (&message);
+    CHECK (outbox_take (outbox, &message));
+    const size_t size = zmq_msg_size (&message.frames [0]);
+    message_clear (&message);
+    return size;
+}
+
+TEST (a_large_record_begins_a_message_of_its_own)
+{
+    static uint8_t body [200000];
+    outbox_t outbox;
+    zmq_msg_t frame;
+    outbox_init (&outbox, WEFT_OUTBOX_MAX);
+    for (uint64_t id = 1; id <= 3; id += 2) {
+        put_record (&outbox, id, 4000);
+        wire_write_reply (outbox_open_record (&outbox), id + 1, WEFT_OK, body, sizeof body, false, NULL);
+        outbox_close_record (&outbox, NULL);
+    }
+    put_record (&outbox, 5, 4000);
+    CHECK_INT (take_all (&outbox, 1, 5), 5);
+
+    wire_write_reply (outbox_open_record (&outbox), 1, WEFT_OK, body, sizeof body, false, NULL); /* alone, as it is */
+    outbox_close_record (&outbox, NULL);
+    const size_t alone = take_one (&outbox);
+    put_attached (&outbox, 1, 5000);
+    wire_write_reply (outbox_open_record (&outbox), 2, WEFT_OK, body, sizeof body, false, NULL);
+    outbox_close_record (&outbox, NULL);
+    CHECK (take_one (&outbox) < 100);
+    CHECK_INT (take_one (&outbox), alone);
+
+    CHECK (zmq_msg_init_size (&frame, 100000) == 0); /* and one that was passed on whole gets no company */
+    outbox_adopt (&outbox, &frame, NULL);
+    put_record (&outbox, 2, 4000);
+    CHECK_INT (take_one (&outbox), 100000);
+    CHECK_INT (take_all (&outbox, 2, 2), 1);
+    outbox_fini (&outbox);
+}
+
 TEST (a_message_is_closed_at_the_frame_limit)
 {
     outbox_t outbox;

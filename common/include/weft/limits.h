@@ -23,6 +23,7 @@
 #define WEFT_BODY_INLINE_MAX 4096              /* larger bodies travel as attachments */
 #define WEFT_ENVELOPE_MAX (32 * 1024)          /* a REQUEST through a broker, but for its body; INVALID beyond */
 #define WEFT_BATCH_MAX (16 * 1024)             /* a records frame is closed when it passes this */
+#define WEFT_COMPANY_MAX (64 * 1024)           /* a records frame of several records; one that would pass this begins another */
 #define WEFT_ROUTING_ID_MAX 32                 /* peers with longer ones are ignored */
 #define WEFT_NESTING_MAX 16                    /* INVALID beyond */
 #define WEFT_ELEMENTS_MAX 65536                /* per body or record, INVALID beyond */
