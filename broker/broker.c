@@ -68,6 +68,7 @@ broker_t *broker_new (const broker_settings_t *settings, int64_t now_us, uint64_
     arena_init (&self->arena, WEFT_DECODED_MAX);
     buffer_init (&self->body, SIZE_MAX);
     buffer_init (&self->map, SIZE_MAX);
+    slim_init (&self->slim);
     buffer_init (&self->nowhere, SIZE_MAX);
     const bool watches = chains_init (&self->watches_by_id, WATCH_CHAINS, seed + 5);
     const bool calls = calls_init (&self->calls, (uint32_t) self->settings.calls_max, seed);
@@ -98,6 +99,7 @@ void broker_destroy (broker_t **broker)
     arena_fini (&self->arena);
     buffer_fini (&self->body);
     buffer_fini (&self->map);
+    slim_fini (&self->slim);
     buffer_fini (&self->nowhere);
     free (self);
 }
@@ -489,6 +491,20 @@ static bool greeted (const peer_t *peer, unsigned kind)
     return peer->role != ROLE_STRANGER || kind == WIRE_HELLO || kind == 0 || kind >= WIRE_KINDS;
 }
 
+/*  Puts the record that is written anew in the place of this one. False: out of memory. */
+static __attribute__ ((noinline)) bool slim_record (broker_t *self, wire_record_t *record, zmq_msg_t **frame,
+                                                    zmq_msg_t **attachment)
+{
+    peer_end_run (self); /* which may view the one before */
+    if (!slim_down (&self->slim, record))
+        return false;
+    *record = self->slim.record;
+    *frame = NULL;
+    if (self->slim.attached)
+        *attachment = &self->slim.body;
+    return true;
+}
+
 void broker_on_message (broker_t *self, peer_t *peer, message_t *message, int64_t now_us)
 {
     message_cursor_t cursor = message_cursor (message);
@@ -505,6 +521,10 @@ void broker_on_message (broker_t *self, peer_t *peer, message_t *message, int64_
         fault = NULL;
         if (greeted (peer, record.kind)) {
             frame = message_is_lone (&cursor, &record) ? &message->frames [0] : NULL; /* which may be moved out */
+            if (record.size > WEFT_ENVELOPE_MAX && slim_is_due (&record) && !slim_record (self, &record, &frame, &attachment)) {
+                peer_doom (self, peer, "no memory for what it sent");
+                break;
+            }
             fault = on_record (self, peer, &record, frame, attachment);
         } else if (!told && record.kind != WIRE_REFUSED && record.kind != WIRE_GOODBYE) {
             peer_refuse (self, peer, WEFT_INVALID, "say HELLO first");
@@ -512,6 +532,7 @@ void broker_on_message (broker_t *self, peer_t *peer, message_t *message, int64_
         }
     }
     peer_end_run (self);
+    slim_clear (&self->slim);
     if (fault)
         broker_on_fault (self, peer, fault, now_us);
 }

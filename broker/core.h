@@ -20,6 +20,7 @@
 #include "outbox.h"
 #include "registry.h"
 #include "rows.h"
+#include "slim.h"
 
 typedef enum { ROLE_STRANGER, ROLE_CLIENT, ROLE_WORKER, ROLE_BROKER } role_t;
 
@@ -82,6 +83,7 @@ struct broker {
     arena_t arena;              /* for answers in the making */
     buffer_t body;              /* of a reply or item of our own */
     buffer_t map;               /* options or info in the making */
+    slim_t slim;                /* a record that was too large to be passed on as it was */
     buffer_t nowhere;           /* what is written to the doomed */
     run_t run;
 };

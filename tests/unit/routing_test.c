@@ -912,3 +912,86 @@ TEST (a_worker_that_could_not_read_a_call_is_lost_with_what_it_holds)
     CHECK (broker_next_doomed (broker) == NULL);
     finish ();
 }
+
+/*  A map with one entry of `size` bytes. */
+static mp_reader_t long_map (buffer_t *map, size_t size)
+{
+    static uint8_t filling [WEFT_FRAME_MAX];
+    buffer_init (map, SIZE_MAX);
+    mp_write_map (map, 1);
+    mp_write_text (map, "x");
+    mp_write_bin (map, filling, size);
+    return mp_reader (map->data, map->size);
+}
+
+TEST (a_large_body_that_came_embedded_is_attached_when_it_is_passed_on)
+{
+    static uint8_t body [WEFT_BODY_MAX];
+    buffer_t map, *out;
+    start ();
+    peer_t *worker = worker_of (1, "Arith", 1), *caller = client_with ("json");
+    body [0] = 'a', body [sizeof body - 1] = 'z';
+    const mp_reader_t options = long_map (&map, 30000);
+    out = records ();
+    for (uint64_t id = 1; id <= 2; id++) /* as large as its frame may be with the codec: at once, and from the queue */
+        wire_write_request_raw (out, id, text_of ("Arith.Add"), 5000, body, id == 1 ? sizeof body : 100000, false, options);
+    say (caller, out);
+    for (uint64_t id = 1; id <= 2; id++) {
+        const wire_record_t *request = only (worker, WIRE_REQUEST);
+        CHECK (request->attached && request->size < 31000);
+        CHECK_INT (request->body_size, id == 1 ? sizeof body : 100000);
+        CHECK_INT (request->body [0], 'a');
+        out = records ();
+        if (id == 1)
+            wire_write_item (out, request->id, 0, body, sizeof body, false);
+        wire_write_reply_raw (out, request->id, WEFT_OK, body, sizeof body, false, options);
+        say (worker, out);
+        CHECK_INT (listen_to (caller), id == 1 ? 2 : 1);
+        if (id == 1) {
+            const wire_record_t *item = next (WIRE_ITEM);
+            CHECK (item->attached && item->size < 100);
+            CHECK_INT (item->body [sizeof body - 1], 'z');
+        }
+        const wire_record_t *reply = next (WIRE_REPLY);
+        CHECK (reply->attached && reply->size < 31000);
+        CHECK_INT (reply->id, id);
+        CHECK_INT (reply->body [sizeof body - 1], 'z');
+    }
+    buffer_fini (&map);
+    finish ();
+}
+
+TEST (an_info_longer_than_any_should_be_is_left_out)
+{
+    buffer_t map, *out;
+    zmq_msg_t *attachment;
+    const char *fault;
+    wire_record_t record;
+    message_t message;
+    start ();
+    peer_t *worker = worker_of (1, "Arith", 3), *caller = client ();
+    const mp_reader_t info = long_map (&map, 100000);
+    for (uint64_t id = 1; id <= 3; id++)
+        say_call (caller, id, "Arith.Add", 1000);
+    CHECK_INT (listen_to (worker), 3);
+    out = records ();
+    for (uint64_t id = 1; id <= 3; id++) /* with neighbours */
+        wire_write_reply_raw (out, next (WIRE_REQUEST)->id, WEFT_APP_ERROR, "1", 1, id == 3, id > 1 ? info : mp_reader (NULL, 0));
+    message_init (&message);
+    message_add_bytes (&message, out->data, out->size);
+    message_add_bytes (&message, "attached", 8);
+    broker_on_message (broker, worker, &message, now_us);
+    message_clear (&message);
+    CHECK (broker_take (broker, caller, &message, now_us));
+    message_cursor_t cursor = message_cursor (&message);
+    for (uint64_t id = 1; id <= 3; id++) {
+        CHECK_INT (message_next (&cursor, &record, &attachment, &fault), 1);
+        CHECK_INT (record.id, id);
+        CHECK_INT (record.status, WEFT_APP_ERROR);
+        CHECK_INT (mp_left (&record.extra), 0);
+        CHECK_INT (record.body_size, id == 3 ? 8 : 1);
+    }
+    message_fini (&message);
+    buffer_fini (&map);
+    finish ();
+}

@@ -21,7 +21,8 @@
 #define WEFT_FRAME_MAX (16 * 1024 * 1024 + 65536) /* (default) the connection closes beyond */
 #define WEFT_BODY_MAX (16 * 1024 * 1024)       /* (default) TOO_LARGE beyond */
 #define WEFT_BODY_INLINE_MAX 4096              /* larger bodies travel as attachments */
-#define WEFT_ENVELOPE_MAX (32 * 1024)          /* a REQUEST through a broker, but for its body; INVALID beyond */
+#define WEFT_BODY_EMBEDDED_MAX (64 * 1024)     /* those that are not are attached by a broker beyond */
+#define WEFT_ENVELOPE_MAX (32 * 1024)          /* a record through a broker, but for its body: INVALID beyond; a REPLY's info is left out */
 #define WEFT_BATCH_MAX (16 * 1024)             /* a records frame is closed when it passes this */
 #define WEFT_COMPANY_MAX (64 * 1024)           /* a records frame of several records; one that would pass this begins another */
 #define WEFT_ROUTING_ID_MAX 32                 /* peers with longer ones are ignored */
