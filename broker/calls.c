@@ -130,6 +130,7 @@ bool calls_hold (calls_t *self, call_t *call, const wire_record_t *record, zmq_m
         call->has_attachment = true;
     }
     self->bytes += call->bytes;
+    call->caller->bytes += call->bytes;
     return true;
 }
 
@@ -144,6 +145,8 @@ void calls_drop_held (calls_t *self, call_t *call)
     if (call->bytes == 0)
         return;
     self->bytes -= call->bytes;
+    if (call->caller)
+        call->caller->bytes -= call->bytes;
     call->bytes = 0;
     if (call->has_frame)
         zmq_msg_close (&call->frame);
@@ -159,6 +162,7 @@ void calls_abandon (calls_t *self, call_t *call)
     list_remove (&call->caller->calls, &call->caller_node);
     chains_remove (&self->by_client, &call->chain);
     deadlines_cancel (&self->due, &call->due);
+    call->caller->bytes -= call->bytes;
     call->caller = NULL;
 }
 

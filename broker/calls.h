@@ -28,6 +28,7 @@ typedef struct {
     list_t calls;        /* its open calls, oldest first */
     uint64_t serial;     /* never used twice */
     uint64_t highest_id; /* of all it ever used */
+    size_t bytes;        /* held by its queued calls */
 } caller_t;
 
 struct call {

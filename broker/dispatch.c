@@ -127,6 +127,11 @@ server_t *lane_server (lane_t *self)
 
 /*  Flows -------------------------------------------------------------------------------------------------------- */
 
+static uint64_t flow_hash (const dispatch_t *self, const lane_t *lane, const caller_t *caller)
+{
+    return chains_hash (&self->flows, caller->serial, (uintptr_t) lane);
+}
+
 static flow_t *flow_find (const dispatch_t *self, const lane_t *lane, const caller_t *caller, uint64_t hash)
 {
     for (chain_node_t *node = chains_first (&self->flows, hash); node; node = chains_match (node->next, hash)) {
@@ -137,9 +142,15 @@ static flow_t *flow_find (const dispatch_t *self, const lane_t *lane, const call
     return NULL;
 }
 
+size_t dispatch_waiting (const dispatch_t *self, const lane_t *lane, const caller_t *caller)
+{
+    const flow_t *flow = flow_find (self, lane, caller, flow_hash (self, lane, caller));
+    return flow ? flow->calls.count : 0;
+}
+
 static flow_t *flow_open (dispatch_t *self, lane_t *lane, const caller_t *caller)
 {
-    const uint64_t hash = chains_hash (&self->flows, caller->serial, (uintptr_t) lane);
+    const uint64_t hash = flow_hash (self, lane, caller);
     flow_t *flow = flow_find (self, lane, caller, hash);
     if (flow)
         return flow;

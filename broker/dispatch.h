@@ -88,6 +88,9 @@ server_t *lane_server (lane_t *self);
 /*  Puts a call (which holds its request) at the end of its client's flow. False when out of memory. */
 bool dispatch_queue (dispatch_t *self, lane_t *lane, call_t *call, int64_t now_us);
 
+/*  The calls that wait there for this caller. */
+size_t dispatch_waiting (const dispatch_t *self, const lane_t *lane, const caller_t *caller);
+
 /*  Takes a queued call out of its flow. */
 void dispatch_unqueue (dispatch_t *self, call_t *call);
 

@@ -274,6 +274,13 @@ static bool plan_route (broker_t *self, const peer_t *peer, const wire_record_t 
     return true;
 }
 
+/*  Of whatever there is not enough for all, a client may take more only while it leaves as much free as it then has: so whoever has
+ *  nothing finds room, however much others ask for. */
+static bool is_fair (size_t own, size_t more, size_t held, size_t max)
+{
+    return held + own + more <= max;
+}
+
 /*  In the time that all calls that are open now take, some will be free again of whatever there are too many of. */
 static bool come_back (broker_t *self, refusal_t *refusal)
 {
@@ -299,23 +306,34 @@ static bool admissible (broker_t *self, const peer_t *peer, const wire_record_t 
                 self->settings.client_calls_max);
         return come_back (self, refusal);
     }
-    return true;
-}
-
-static bool has_room (broker_t *self, lane_t *lane, size_t size, refusal_t *refusal)
-{
-    if (lane->queued >= self->settings.service_queue_max) {
-        refuse (refusal, WEFT_OVERLOADED, "%zu calls wait already; the limit is %zu", lane->queued,
-                self->settings.service_queue_max);
-        refusal->retry_after_ms = outflow_ms (&lane->outflow, lane->served, lane->queued, self->now_us);
-        return false;
-    }
-    if (self->calls.bytes + size > self->settings.memory_max) {
-        refuse (refusal, WEFT_OVERLOADED, "waiting calls fill the broker's memory of %zu bytes",
-                self->settings.memory_max);
+    if (!is_fair (peer->caller.calls.count, 1, self->calls.open.count, self->settings.calls_max)) {
+        refuse (refusal, WEFT_OVERLOADED, "the broker holds %u calls, %zu of them for this client; the limit is %zu, half of it for one alone",
+                self->calls.open.count, peer->caller.calls.count, self->settings.calls_max);
         return come_back (self, refusal);
     }
     return true;
+}
+
+static bool lane_has_room (broker_t *self, lane_t *lane, const caller_t *caller, refusal_t *refusal)
+{
+    const size_t max = self->settings.service_queue_max;
+    const size_t own = 2 * lane->queued < max ? 0 : dispatch_waiting (&self->dispatch, lane, caller); /* when it matters */
+
+    if (is_fair (own, 1, lane->queued, max))
+        return true;
+    refuse (refusal, WEFT_OVERLOADED, "%zu calls wait already, %zu of them for this client; the limit is %zu, half of it for one alone",
+            lane->queued, own, max);
+    refusal->retry_after_ms = outflow_ms (&lane->outflow, lane->served, lane->queued, self->now_us);
+    return false;
+}
+
+static bool memory_has_room (broker_t *self, const caller_t *caller, size_t size, refusal_t *refusal)
+{
+    if (is_fair (caller->bytes, size, self->calls.bytes, self->settings.memory_max))
+        return true;
+    refuse (refusal, WEFT_OVERLOADED, "waiting calls fill the broker's memory of %zu bytes, or this client's share of it",
+            self->settings.memory_max);
+    return come_back (self, refusal);
 }
 
 /*  Gives the call to a worker that has room, or lets it wait for one. False: it can do neither. */
@@ -327,7 +345,8 @@ static bool place (broker_t *self, call_t *call, const plan_t *plan, const wire_
     if (server)
         return forward (self, call, worker_of_server (server), record, frame, attachment)
                || refuse (refusal, WEFT_OVERLOADED, NO_MEMORY);
-    if (!has_room (self, plan->lane, record->size + (attachment ? zmq_msg_size (attachment) : 0), refusal))
+    const size_t size = record->size + (attachment ? zmq_msg_size (attachment) : 0);
+    if (!lane_has_room (self, plan->lane, call->caller, refusal) || !memory_has_room (self, call->caller, size, refusal))
         return false;
     if (!calls_hold (&self->calls, call, record, frame, attachment) || !join_lane (self, plan->lane, call))
         return refuse (refusal, WEFT_OVERLOADED, NO_MEMORY);
@@ -393,12 +412,7 @@ static void route (broker_t *self, peer_t *peer, const wire_record_t *record, co
                                     : self->now_us + (int64_t) record->remaining_ms * 1000;
     call_t *call = calls_open (&self->calls, &peer->caller, record->id, self->now_us, deadline_us);
     if (!call) {
-        if (self->calls.open.count < self->settings.calls_max)
-            refuse (&refusal, WEFT_OVERLOADED, NO_MEMORY);
-        else {
-            refuse (&refusal, WEFT_OVERLOADED, "the broker holds %u calls and takes no more", self->calls.open.count);
-            come_back (self, &refusal);
-        }
+        refuse (&refusal, WEFT_OVERLOADED, NO_MEMORY);
         reject (self, peer, record->id, &refusal);
         return;
     }
@@ -430,7 +444,7 @@ static void route_early (broker_t *self, call_t *call)
     if (known && plan.lane == &self->early)
         return;
     dispatch_unqueue (&self->dispatch, call);
-    if (!known || !has_room (self, plan.lane, 0, &refusal)) {
+    if (!known || !lane_has_room (self, plan.lane, call->caller, &refusal)) {
         turn_down (self, call, &refusal);
         return;
     }
@@ -662,7 +676,7 @@ static void set_back (broker_t *self, lane_t *lane)
 
     while ((call = lane_first (lane))) {
         dispatch_unqueue (&self->dispatch, call);
-        if (has_room (self, &self->early, 0, &refusal) && !join_lane (self, &self->early, call))
+        if (lane_has_room (self, &self->early, call->caller, &refusal) && !join_lane (self, &self->early, call))
             refuse (&refusal, WEFT_OVERLOADED, NO_MEMORY);
         if (!call->flow)
             turn_down (self, call, &refusal);

@@ -42,14 +42,14 @@
 #define WEFT_LABELS_MAX 32            /* per worker */
 #define WEFT_SCHEMA_MAX (64 * 1024)   /* a type, written as MessagePack */
 
-/*  Broker (defaults). OVERLOADED beyond, unless said otherwise. */
+/*  Broker (defaults). OVERLOADED beyond, unless said otherwise. Of those marked (shared) a client may take as much as it leaves free. */
 #define WEFT_BROKER_PEERS_MAX 20000          /* connections; REFUSED beyond */
-#define WEFT_BROKER_CALLS_MAX 100000         /* routed calls queued or in flight, in all */
-#define WEFT_BROKER_SERVICE_QUEUE_MAX 10000  /* calls queued per service */
+#define WEFT_BROKER_CALLS_MAX 100000         /* routed calls queued or in flight, in all (shared) */
+#define WEFT_BROKER_SERVICE_QUEUE_MAX 10000  /* calls queued per service (shared) */
 #define WEFT_BROKER_SERVICES_MAX 20000       /* known; the longest unused is forgotten, REFUSED if none is */
 #define WEFT_BROKER_CLIENT_CALLS_MAX 20000   /* open calls per client */
 #define WEFT_BROKER_WATCHES_MAX 1024         /* per client */
-#define WEFT_BROKER_MEMORY_MAX (1024LL * 1024 * 1024) /* bodies held for queued calls */
+#define WEFT_BROKER_MEMORY_MAX (1024LL * 1024 * 1024) /* bodies held for queued calls (shared) */
 #define WEFT_OUTBOX_MAX (64 * 1024 * 1024)   /* waiting for one peer that does not read; it is dropped beyond */
 
 /*  Worker (defaults). */
