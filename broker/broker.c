@@ -59,6 +59,7 @@ broker_t *broker_new (const broker_settings_t *settings, int64_t now_us, uint64_
     self->early.shed.off = true;
     membership_pause (self, GRACE_FRESH);
     list_init (&self->held);
+    list_init (&self->changed);
     list_init (&self->peers);
     list_init (&self->dirty);
     list_init (&self->doomed);

@@ -63,6 +63,7 @@ struct broker {
     int64_t early_look_us;      /* when to look for them again */
     uint64_t early_seen;        /* registrations at the last look */
     deadlines_t leases;
+    list_t changed;             /* workers whose beats said something new in this turn */
     list_t peers, dirty, doomed;
     int64_t now_us;             /* of the event being handled */
     int64_t started_us, ticked_us;

@@ -46,6 +46,7 @@ static void end_worker (broker_t *self, worker_t *worker, const char *why)
 {
     ((peer_t *) worker->owner)->worker = NULL;
     deadlines_cancel (&self->leases, &worker->due);
+    list_remove (&self->changed, &worker->changed);
     worker->server.closed = true;
     routing_worker_lost (self, worker);
     registry_part (&self->registry, worker);
@@ -197,9 +198,17 @@ const char *membership_beat (broker_t *self, peer_t *peer, const wire_record_t *
     if (!recovered && !capacity_changed && !felt)
         return NULL;
     worker_weigh (worker);
-    announce (self, worker);
+    if (!list_linked (&worker->changed)) /* however often it changes its mind, all are told once a turn */
+        list_push (&self->changed, &worker->changed);
     routing_serve (self, worker);
     return NULL;
+}
+
+static void announce_changed (broker_t *self)
+{
+    list_node_t *node;
+    while ((node = list_pop (&self->changed)))
+        announce (self, CONTAINER_OF (node, worker_t, changed));
 }
 
 void membership_draining (broker_t *self, peer_t *peer)
@@ -290,6 +299,7 @@ void membership_tick (broker_t *self)
         }
         set_timer (self, worker);
     }
+    announce_changed (self);
 }
 
 void membership_retime (broker_t *self)

@@ -77,6 +77,7 @@ struct worker {
     uint64_t cores, pid, capacity;
     wire_load_t load;           /* of its last beat */
     int64_t since_us;
+    list_node_t changed;        /* in broker->changed: watchers are to be told */
 };
 
 typedef struct {

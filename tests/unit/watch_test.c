@@ -446,3 +446,28 @@ TEST (a_long_list_ends_with_its_watch)
     CHECK_INT (read_list (caller, 6, NULL), 4);
     finish ();
 }
+
+TEST (a_worker_that_changes_its_mind_without_end_is_told_of_once_a_turn)
+{
+    buffer_t *out;
+    start ();
+    peer_t *worker = worker_of (1, "Arith", 1), *caller = client (), *gone = worker_of (2, "Geo", 1);
+    watch (caller, 5, "Arith");
+    listen_to (caller);
+    out = records ();
+    for (uint64_t i = 1; i <= 1001; i++)
+        wire_write_beat (out, i, &(wire_load_t){0, 4 + i % 2, 0, 0});
+    say (worker, out);
+    check_silent (caller);
+    broker_tick (broker, now_us);
+    CHECK_INT (only_item (caller, 5).workers [0].capacity, 5);
+    CHECK_INT (listen_to (worker), 1001); /* each is answered */
+    broker_tick (broker, now_us);
+    check_silent (caller);
+
+    wire_write_beat (out, 1, &(wire_load_t){0, 7, 0, 0}); /* who changes and goes in one turn is gone */
+    say (gone, out);
+    lose (gone);
+    broker_tick (broker, now_us);
+    finish ();
+}
