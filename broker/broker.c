@@ -515,6 +515,7 @@ void broker_on_message (broker_t *self, peer_t *peer, message_t *message, int64_
     bool told = false; /* once a message is enough */
 
     self->now_us = now_us;
+    self->dear = 0;
     self->counters.messages++;
     while (!frame && !fault && !list_linked (&peer->doomed)
            && message_next (&cursor, &record, &attachment, &fault) > 0) {

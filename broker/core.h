@@ -73,6 +73,7 @@ struct broker {
     int64_t parted_us;          /* when the last of the clients went since */
     size_t callers;             /* clients that have not said GOODBYE */
     bool pressed;               /* some outbox is full: it wants to be taken before more comes in */
+    size_t dear;                /* records of the message being handled that cost much more than a call does */
     broker_counters_t counters;
     outflow_t outflow;          /* of all calls that are open */
     int64_t outflow_us;         /* when its next measure begins */
@@ -121,6 +122,13 @@ static inline bool broker_has_others (const broker_t *self)
 static inline bool broker_is_parting (const broker_t *self)
 {
     return self->stopping && !self->draining;
+}
+
+/*  Counts a record that costs more than a call does, the more the larger the mesh is. False: too many are in this message, which is worked
+ *  through as a whole while all others wait. */
+static inline bool broker_affords (broker_t *self)
+{
+    return ++self->dear <= WEFT_BROKER_DEAR_MAX;
 }
 
 /*  The connection is of no use any more. */

@@ -131,6 +131,8 @@ const char *membership_register (broker_t *self, peer_t *peer, const wire_record
         refuse (&refusal, WEFT_INVALID, "REGISTER is for workers");
     else if (self->stopping)
         refuse (&refusal, WEFT_DRAINING, "the broker is stopping");
+    else if (!broker_affords (self))
+        refuse (&refusal, WEFT_OVERLOADED, "more than %d registrations in one message", WEFT_BROKER_DEAR_MAX);
     else if (!deadlines_reserve (&self->leases, self->registry.workers.count + 1))
         refuse (&refusal, WEFT_OVERLOADED, "the broker is out of memory");
     else

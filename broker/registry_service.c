@@ -391,6 +391,18 @@ static bool describe_self (ask_t *self, describe_reply *reply)
     return true;
 }
 
+/*  What is answered from all that is registered takes long: a few of these, and then it is others' turn. */
+static bool is_affordable (ask_t *self)
+{
+    self->broker->pressed = true;
+    if (broker_affords (self->broker))
+        return true;
+    self->broker->counters.overloaded++;
+    refuse (&self->refusal, WEFT_OVERLOADED, "more than %d requests of weft.Registry in one message", WEFT_BROKER_DEAR_MAX);
+    self->refusal.retry_after_ms = OUTFLOW_MIN_MS;
+    return false;
+}
+
 static bool serve (ask_t *self, text_t name)
 {
     if (self->codec != CODEC_MSGPACK && self->codec != CODEC_JSON)
@@ -399,7 +411,7 @@ static bool serve (ask_t *self, text_t name)
         return refuse (&self->refusal, WEFT_DEADLINE_EXCEEDED, "no time was left when the call came");
     for (size_t i = 0; i < METHOD_COUNT; i++)
         if (text_is (name, methods [i].name))
-            return methods [i].serve (self);
+            return (methods [i].serve == on_watch || is_affordable (self)) && methods [i].serve (self);
     return refuse (&self->refusal, WEFT_UNIMPLEMENTED,
                    "weft.Registry has no method \"%.*s\"; it has: Describe, Drain, List, Watch", QUOTED (name));
 }
@@ -414,5 +426,5 @@ void registry_service_request (broker_t *self, peer_t *peer, const wire_record_t
     ask.codec = options->codec.size ? codec_find (options->codec) : peer->codec;
     arena_reset (&self->arena);
     if (!serve (&ask, name))
-        peer_fail (self, peer, record->id, ask.refusal.status, WEFT_EXECUTED_NO, 0, ask.refusal.text);
+        peer_turn_down (self, peer, record->id, &ask.refusal, 0);
 }

@@ -577,3 +577,53 @@ TEST (h9_a_service_of_many_workers_can_be_described)
     CHECK (reply.worker_count > 1000);
     finish ();
 }
+
+/*  What one message may cost ------------------------------------------------------------------------------------- */
+
+TEST (of_requests_about_all_that_is_registered_one_message_may_hold_a_few)
+{
+    wire_info_t info;
+    start ();
+    worker_of (1, "Arith", 1);
+    peer_t *caller = client ();
+    CHECK (!broker_pressed (broker));
+    for (int round = 0; round < 2; round++) {
+        buffer_t *out = records ();
+        for (uint64_t id = 1; id <= 100; id++)
+            wire_write_request (out, id, text_of (id % 2 ? "weft.Registry.List" : "weft.Registry.Describe"), 1000, NULL, 0, false, NULL);
+        say (caller, out);
+        CHECK (broker_pressed (broker)); /* others before more of it */
+        CHECK_INT (listen_to (caller), 100);
+        for (uint64_t id = 1; id <= WEFT_BROKER_DEAR_MAX; id++)
+            CHECK_INT (next (WIRE_REPLY)->status, WEFT_OK);
+        for (uint64_t id = WEFT_BROKER_DEAR_MAX + 1; id <= 100; id++) {
+            const wire_record_t *reply = next (WIRE_REPLY);
+            check_reply (reply, id, WEFT_OVERLOADED, 0, "more than 32 requests of weft.Registry in one message");
+            CHECK (wire_read_info (reply->extra, &info) && info.retry_after_ms > 0);
+        }
+    }
+    finish ();
+}
+
+TEST (one_message_may_register_a_few_times)
+{
+    start ();
+    peer_t *worker = greeted_worker ();
+    buffer_t *out = records ();
+    for (uint64_t i = 1; i <= WEFT_BROKER_DEAR_MAX + 8; i++) {
+        wire_write_register_begin (out, uuid (1), i, 1);
+        write_service (out, i % 2 ? "Arith" : "Geo", 0);
+        wire_write_register_end (out, (const char *[]){NULL}, 1, NULL, "h", 1, 2);
+    }
+    say (worker, out);
+    CHECK_INT (listen_to (worker), WEFT_BROKER_DEAR_MAX + 8);
+    for (int i = 0; i < WEFT_BROKER_DEAR_MAX; i++)
+        next (WIRE_BEAT_OK);
+    for (int i = 0; i < 8; i++) {
+        wire_refused_t refused;
+        CHECK (wire_read_refused (next (WIRE_REFUSED), &refused));
+        CHECK_INT (refused.status, WEFT_OVERLOADED);
+    }
+    CHECK_INT (list (client (), "Geo").workers [0].incarnation, WEFT_BROKER_DEAR_MAX);
+    finish ();
+}

@@ -49,6 +49,7 @@
 #define WEFT_BROKER_SERVICES_MAX 20000       /* known; the longest unused is forgotten, REFUSED if none is */
 #define WEFT_BROKER_CLIENT_CALLS_MAX 20000   /* open calls per client */
 #define WEFT_BROKER_WATCHES_MAX 1024         /* per client */
+#define WEFT_BROKER_DEAR_MAX 32              /* of REGISTER, and of weft.Registry's List, Describe and Drain, in one message */
 #define WEFT_BROKER_MEMORY_MAX (1024LL * 1024 * 1024) /* bodies held for queued calls (shared) */
 #define WEFT_OUTBOX_MAX (64 * 1024 * 1024)   /* waiting for one peer that does not read; it is dropped beyond */
 
