@@ -201,6 +201,11 @@ const void *peer_routing_id (const peer_t *peer, size_t *size)
     return peer->routing_id;
 }
 
+void peer_hang_up (peer_t *peer)
+{
+    peer->hung_up = true;
+}
+
 /*  Sending ------------------------------------------------------------------------------------------------------ */
 
 buffer_t *peer_open_record (broker_t *self, peer_t *peer)
@@ -459,6 +464,8 @@ static const char *on_record (broker_t *self, peer_t *peer, const wire_record_t 
         case WIRE_HELLO:
             return on_hello (self, peer, record);
         case WIRE_REQUEST:
+            if (peer->hung_up)
+                return NULL;
             return routing_request (self, peer, record, frame, attachment);
         case WIRE_REPLY:
             routing_reply (self, peer, record, frame, attachment);

@@ -100,4 +100,8 @@ broker_gauges_t broker_gauges (const broker_t *self);
 void **peer_shell (peer_t *peer);
 const void *peer_routing_id (const peer_t *peer, size_t *size);
 
+/*  Its connection is gone, but what came over it may not all have been heard yet: that counts until broker_on_lost, but for requests,
+ *  whose replies nobody would get. */
+void peer_hang_up (peer_t *peer);
+
 #endif

@@ -31,6 +31,7 @@ struct peer {
     char name [WEFT_PEER_NAME_MAX + 1];
     role_t role;
     bool parted;                /* it said GOODBYE, or was sent to another broker by one */
+    bool hung_up;               /* nothing that is sent to it arrives */
     codec_t codec;
     outbox_t outbox;
     caller_t caller;            /* as one who calls */

@@ -110,6 +110,7 @@ static void link_lost (loop_t *self, link_t *link)
         return;
     link->lost_us = self->now_us;
     list_push (&self->lost, &link->lost);
+    peer_hang_up (link->peer);
 }
 
 static void link_end (loop_t *self, link_t *link)

@@ -360,6 +360,23 @@ TEST (a_lost_client_has_its_calls_dropped_and_cancelled)
     finish ();
 }
 
+TEST (what_a_client_asked_for_before_it_hung_up_is_not_begun)
+{
+    start ();
+    peer_t *worker = worker_of (1, "Arith", 2), *caller = client ();
+    say_call (caller, 1, "Arith.Add", 5000);
+    const uint64_t id = only (worker, WIRE_REQUEST)->id;
+    peer_hang_up (caller);
+    say_call (caller, 2, "Arith.Add", 5000);
+    say_call (caller, 3, "weft.Registry.List", 5000);
+    check_silent (worker);
+    check_silent (caller);
+    say_cancel (caller, 1); /* what else it said counts */
+    CHECK_INT (only (worker, WIRE_CANCEL)->id, id);
+    lose (caller);
+    finish ();
+}
+
 static void say_keyed_call (peer_t *peer, uint64_t id)
 {
     const wire_options_t options = {.request_key = text_of ("order 66")};
