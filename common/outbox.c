@@ -26,7 +26,7 @@ static void rewind_all (outbox_t *self)
     self->records.max = self->max;
     self->attachment_count = self->attachment_bytes = self->part_count = 0;
     self->taken_records = self->taken_attachments = self->taken_parts = 0;
-    self->open_records = self->open_attachments = 0;
+    self->open_records = self->open_attachments = self->open_bytes = 0;
 }
 
 void outbox_clear (outbox_t *self)
@@ -74,6 +74,7 @@ static void close_part (outbox_t *self, size_t records_end)
     }
     self->open_records = records_end;
     self->open_attachments = self->attachment_count;
+    self->open_bytes = 0;
     self->parts [self->part_count++] = (outbox_part_t){self->open_records, self->open_attachments};
 }
 
@@ -90,6 +91,7 @@ static void add_attachment (outbox_t *self, zmq_msg_t *attachment)
     zmq_msg_init (frame);
     zmq_msg_move (frame, attachment);
     self->attachment_bytes += size;
+    self->open_bytes += size;
 }
 
 /*  A frame that was passed on whole gets company: its record becomes an ordinary one. */
@@ -143,7 +145,7 @@ void outbox_close_message (outbox_t *self, zmq_msg_t *attachment)
     if (attachment)
         add_attachment (self, attachment);
     if (self->records.size - self->open_records >= WEFT_BATCH_MAX
-        || self->attachment_count - self->open_attachments == ATTACHMENTS_MAX)
+        || self->attachment_count - self->open_attachments == ATTACHMENTS_MAX || self->open_bytes >= WEFT_MESSAGE_BYTES_MAX)
         close_part (self, self->records.size);
 }
 

@@ -22,6 +22,7 @@ typedef struct {
     size_t part_count, part_capacity;
     size_t taken_records, taken_attachments, taken_parts;
     size_t open_records, open_attachments; /* where the open one begins */
+    size_t open_bytes;      /* of its attachments */
     size_t record_at;       /* where the record begins that is being written */
     size_t max;             /* bytes in all */
     bool failed;            /* over max or out of memory: drop the peer */

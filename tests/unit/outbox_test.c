@@ -135,6 +135,21 @@ TEST (a_message_is_closed_at_the_frame_limit)
     outbox_fini (&outbox);
 }
 
+TEST (a_message_is_closed_when_its_attachments_are_large)
+{
+    outbox_t outbox;
+    outbox_init (&outbox, WEFT_OUTBOX_MAX);
+    for (uint64_t id = 1; id <= 20; id++)
+        put_attached (&outbox, id, 300000);
+    CHECK_INT (take_all (&outbox, 1, 20), 5); /* 4 pass 1 MiB */
+    put_attached (&outbox, 1, 5000000);
+    CHECK (outbox_full (&outbox));
+    for (uint64_t id = 2; id <= 20; id++)
+        put_attached (&outbox, id, 5000);
+    CHECK_INT (take_all (&outbox, 1, 20), 2);
+    outbox_fini (&outbox);
+}
+
 /*  A frame that holds reply `id`, alone. */
 static void lone_frame (zmq_msg_t *frame, uint64_t id)
 {
