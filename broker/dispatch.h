@@ -29,6 +29,7 @@ typedef struct lane {
     list_t flows;           /* of clients that have calls here, the next one first */
     list_t idle, spare;     /* offers */
     size_t well;            /* servers that are neither closed nor stuck */
+    bool had_well;          /* there were some since the last time that there were none */
     size_t queued;
     uint64_t served;        /* calls that queued here and left for a server */
     shed_t shed;

@@ -24,8 +24,9 @@ static void announce_to (broker_t *self, service_t *service, worker_t *worker)
 {
     watch_push (self, service, worker);
     routing_service_changed (self, service);
-    if (service->lane.well > 0 || service->lane.queued == 0)
+    if (service->lane.well > 0 || !service->lane.had_well)
         return;
+    service->lane.had_well = false; /* those that are stuck were passed over while there was a better one: now they are as good as any */
     for (list_node_t *node = list_first (&service->members); node; node = list_after (&service->members, node))
         routing_serve (self, CONTAINER_OF (node, member_t, node)->worker);
 }

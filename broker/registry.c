@@ -267,6 +267,7 @@ static void member_join (registry_t *self, member_t *member, worker_t *worker)
     members_push (service, member);
     service->open += !worker->draining;
     service->lane.well += worker->well;
+    service->lane.had_well |= worker->well;
     offer_join (&member->offer, &worker->server, &service->lane);
     routes_add (&self->routes, &service->methods, member->contract);
 }
@@ -451,8 +452,11 @@ void worker_weigh (worker_t *self)
     if (self->parted || well == self->well)
         return;
     self->well = well;
-    for (uint32_t i = 0; i < self->member_count; i++)
-        self->members [i].service->lane.well += well ? 1 : (size_t) -1;
+    for (uint32_t i = 0; i < self->member_count; i++) {
+        lane_t *lane = &self->members [i].service->lane;
+        lane->well += well ? 1 : (size_t) -1;
+        lane->had_well |= well;
+    }
 }
 
 worker_t *registry_worker (const registry_t *self, text_t uuid)

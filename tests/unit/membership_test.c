@@ -239,6 +239,21 @@ TEST (a_stuck_worker_gets_nothing_new_while_another_takes_calls)
     finish ();
 }
 
+TEST (a_stuck_worker_gets_calls_once_nobody_else_is_there_though_none_waited_then)
+{
+    start ();
+    peer_t *stuck = worker_of (1, "Arith", 8), *caller = client ();
+    get_stuck (stuck, 1);
+    peer_t *other = worker_of (2, "Arith", 1);
+    listen_to (stuck);
+    say_call (caller, 1, "Arith.Add", 60000); /* which shows that the stuck one takes none now */
+    say_reply (other, only (other, WIRE_REQUEST)->id);
+    lose (other);
+    say_call (caller, 2, "Arith.Add", 60000);
+    only (stuck, WIRE_REQUEST);
+    finish ();
+}
+
 TEST (a_stuck_worker_that_goes_on_gets_calls_again)
 {
     start ();
