@@ -288,10 +288,28 @@ int wire_next (mp_reader_t *reader, wire_record_t *record, const char **fault)
     return next_any (reader, record, fault);
 }
 
+/*  A map of str to str. */
+static bool read_texts (mp_reader_t *reader, mp_reader_t *map)
+{
+    map_walk_t walk;
+    text_t text;
+
+    if (mp_peek (reader) != MP_MAP || !read_whole (reader, map))
+        return false;
+    map_begin (&walk, *map);
+    while (map_next (&walk, &text))
+        if (!read_text (&walk.reader, &text))
+            return false;
+    return map_end (&walk);
+}
+
+/*  Those that nobody here asks for are checked as well: a broker passes them on to who may ask. */
 bool wire_read_options (mp_reader_t extra, wire_options_t *options)
 {
     map_walk_t walk;
     text_t key;
+    int64_t priority;
+    uint64_t hops;
     *options = (wire_options_t){0};
     if (!map_begin (&walk, extra))
         return false;
@@ -306,12 +324,15 @@ bool wire_read_options (mp_reader_t extra, wire_options_t *options)
             read_text_or_bin (&walk.reader, &options->request_key);
         else if (text_is (key, "trace"))
             read_text (&walk.reader, &options->trace);
-        else if (text_is (key, "meta") && mp_peek (&walk.reader) == MP_MAP)
-            read_whole (&walk.reader, &options->meta);
-        else if (text_is (key, "meta"))
-            return false;
-        else if (text_is (key, "credit"))
+        else if (text_is (key, "meta")) {
+            if (!read_texts (&walk.reader, &options->meta))
+                return false;
+        } else if (text_is (key, "credit"))
             mp_read_uint (&walk.reader, &options->credit);
+        else if (text_is (key, "priority"))
+            mp_read_int (&walk.reader, &priority);
+        else if (text_is (key, "hops"))
+            mp_read_uint (&walk.reader, &hops);
         else
             mp_skip (&walk.reader);
     }

@@ -979,6 +979,42 @@ TEST (an_info_that_one_more_would_make_malformed_stays_as_it_is)
     finish ();
 }
 
+/*  Says a request whose one option `key` is a map of "a" to a number, or a number below 0. */
+static void say_with_option (peer_t *peer, uint64_t id, const char *key, bool map)
+{
+    buffer_t options, *out = records ();
+    buffer_init (&options, 1000);
+    mp_write_map (&options, 1);
+    mp_write_text (&options, key);
+    if (map) {
+        mp_write_map (&options, 1);
+        mp_write_text (&options, "a");
+    }
+    mp_write_int (&options, -5);
+    wire_write_request_raw (out, id, text_of ("Arith.Add"), 1000, "1", 1, false, mp_reader (options.data, options.size));
+    buffer_fini (&options);
+    say (peer, out);
+}
+
+TEST (options_that_a_worker_could_not_read_are_not_passed_on)
+{
+    start ();
+    peer_t *worker = worker_of (1, "Arith", 4), *caller = client ();
+    static const char *const keys [] = {"codec", "worker", "key", "request_key", "trace", "meta", "priority", "hops", "credit"};
+    for (size_t i = 0; i < 9; i++) {
+        say_with_option (caller, i + 1, keys [i], true);
+        check_refused (caller, WEFT_INVALID, "malformed REQUEST: its options");
+    }
+    say_with_option (caller, 10, "hops", false);
+    check_refused (caller, WEFT_INVALID, "malformed REQUEST: its options");
+    check_silent (worker);
+    say_with_option (caller, 11, "priority", false);
+    say_with_option (caller, 12, "else", true);
+    CHECK_INT (listen_to (worker), 2);
+    check_silent (caller);
+    finish ();
+}
+
 TEST (a_worker_that_could_not_read_a_call_is_lost_with_what_it_holds)
 {
     start ();
