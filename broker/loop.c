@@ -566,6 +566,7 @@ static bool open_sockets (loop_t *self, config_error_t *error)
     self->router = transport_socket (self->context, ZMQ_ROUTER, (size_t) self->config.body_max + 65536);
     if (!self->router)
         return false;
+    zmq_setsockopt (self->router, ZMQ_SNDHWM, &(int){WEFT_BROKER_PIPE_MAX}, sizeof (int));
     transport_set_beat (self->router, self->config.transport_beat_ms);
     self->monitor = transport_monitor_open (self->context, self->router);
     if (!self->monitor)

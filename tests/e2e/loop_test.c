@@ -179,6 +179,50 @@ TEST (a_client_that_does_not_read_disturbs_nobody_and_is_evicted)
     mesh_destroy (&mesh);
 }
 
+/*  Asks for its bytes back, and does not read them. False: the broker hung up. */
+static bool ask_for_echo (raw_t *self, uint64_t id)
+{
+    static char body [100 * 1024];
+    uint8_t head [5] = {0xc6}; /* bytes as MessagePack */
+    zmq_msg_t frame;
+    buffer_t request;
+
+    mp_put32 (head + 1, sizeof body);
+    buffer_init (&request, 1024);
+    wire_write_request (&request, id, text_of ("Echo.Echo"), WIRE_NO_DEADLINE, NULL, 0, true, NULL);
+    CHECK (zmq_msg_init_size (&frame, sizeof head + sizeof body) == 0);
+    memcpy (zmq_msg_data (&frame), head, sizeof head);
+    memcpy ((char *) zmq_msg_data (&frame) + sizeof head, body, sizeof body);
+    const bool sent = zmq_send (self->socket, request.data, request.size, ZMQ_SNDMORE) > 0
+                      && zmq_msg_send (&frame, self->socket, 0) > 0;
+    zmq_msg_close (&frame);
+    buffer_fini (&request);
+    return sent;
+}
+
+/*  One reply after the other, so that each is a message of its own: 600 are 60 MB. */
+TEST (what_a_client_does_not_read_fills_its_outbox_before_much_is_in_its_pipe)
+{
+    const int few = 1, none = 0, soon_ms = 500;
+    mesh_t *mesh = mesh_new ();
+    process_t *broker = mesh_broker (mesh, NULL, "--outbox-max", "256KiB", "--body-max", "128KiB", NULL);
+    mesh_worker (mesh, "--concurrency", "1", NULL);
+    weft_client_t *client = client_of (mesh);
+    await_workers (client, "Arith", 1);
+    raw_t deaf = raw_open (NULL);
+    CHECK (zmq_setsockopt (deaf.socket, ZMQ_RCVHWM, &few, sizeof few) == 0);
+    CHECK (zmq_setsockopt (deaf.socket, ZMQ_SNDTIMEO, &soon_ms, sizeof soon_ms) == 0);
+    CHECK (zmq_setsockopt (deaf.socket, ZMQ_HEARTBEAT_IVL, &none, sizeof none) == 0);
+    CHECK (zmq_connect (deaf.socket, mesh_endpoint (mesh)) == 0);
+    raw_hello (&deaf);
+    for (uint64_t id = 1; id <= 600 && ask_for_echo (&deaf, id); id++)
+        check_add_call (client, WEFT_VIA_BROKER, 1, 2);
+    process_said (broker, "does not read what is sent to it");
+    raw_close (&deaf);
+    weft_client_destroy (&client);
+    mesh_destroy (&mesh);
+}
+
 /*  Keeps the broker busy with messages that take it long and say nothing. */
 enum { POURERS = 4 };
 typedef struct {

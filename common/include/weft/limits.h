@@ -53,6 +53,7 @@
 #define WEFT_BROKER_DEAR_MAX 32              /* of REGISTER, and of weft.Registry's List, Describe and Drain, in one message */
 #define WEFT_BROKER_MEMORY_MAX (1024LL * 1024 * 1024) /* bodies held for queued calls (shared) */
 #define WEFT_OUTBOX_MAX (64 * 1024 * 1024)   /* waiting for one peer that does not read; it is dropped beyond */
+#define WEFT_BROKER_PIPE_MAX 128             /* messages that libzmq has for one peer; further ones wait in its outbox */
 
 /*  Worker (defaults). */
 #define WEFT_WORKER_QUEUE_MAX 10000      /* calls not yet begun; OVERLOADED beyond */
