@@ -563,7 +563,7 @@ static bool open_sockets (loop_t *self, config_error_t *error)
     self->context = transport_context_acquire ();
     if (!self->context || !open_signals (self))
         return false;
-    self->router = transport_socket (self->context, ZMQ_ROUTER, (size_t) self->config.body_max + 65536);
+    self->router = transport_socket (self->context, ZMQ_ROUTER, (size_t) self->config.body_max + WEFT_FRAME_ROOM);
     if (!self->router)
         return false;
     zmq_setsockopt (self->router, ZMQ_SNDHWM, &(int){WEFT_BROKER_PIPE_MAX}, sizeof (int));

@@ -128,7 +128,7 @@ static bool start_parts (weft_client_t *self, const char *brokers, const weft_cl
         .seed = seed,
         .reach = can_reach,
         .pool = &self->pool};
-    if (!sockets_init (&self->sockets, seed))
+    if (!sockets_init (&self->sockets, channel.body_max, seed))
         return refuse ("cannot open sockets: %s%s", strerror (errno), "");
     if (!channel_init (&self->channel, &channel, clock_now_us ()))
         return refuse ("%s%s", "out of memory", "");

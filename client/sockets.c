@@ -71,7 +71,7 @@ static watched_t *of_alias (sockets_t *self, uint64_t alias)
 /*  Opens a socket with its monitor, both watched. */
 static bool open_socket (sockets_t *self, watched_t *watched, int type)
 {
-    watched->socket = transport_socket (self->context, type, 0);
+    watched->socket = transport_socket (self->context, type, self->frame_max);
     watched->monitor = watched->socket ? transport_monitor_open (self->context, watched->socket) : NULL;
     self->check |= watched->source | MONITOR_OF (watched->source);
     return watched->monitor && watch_fd (self, transport_descriptor (watched->socket), watched->source) &&
@@ -94,7 +94,7 @@ static void close_socket (sockets_t *self, watched_t *watched, int linger_ms)
 
 /*  Life. */
 
-bool sockets_init (sockets_t *self, uint64_t seed)
+bool sockets_init (sockets_t *self, size_t body_max, uint64_t seed)
 {
     *self = (sockets_t){.epoll = epoll_create1 (EPOLL_CLOEXEC),
                         .wake = transport_wake_open (),
@@ -103,6 +103,7 @@ bool sockets_init (sockets_t *self, uint64_t seed)
                         .brokers = {{.source = BROKER, .alias = CHANNEL_BROKER},
                                     {.source = OTHER_BROKER, .alias = CHANNEL_OTHER_BROKER}},
                         .workers = {.source = WORKERS},
+                        .frame_max = (body_max > WEFT_BODY_MAX ? body_max : WEFT_BODY_MAX) + WEFT_FRAME_ROOM,
                         .armed_us = DEADLINES_NEVER};
     table_init (&self->stuck, seed);
     deadlines_init (&self->stuck_due);

@@ -26,14 +26,16 @@ typedef struct {
     int epoll, wake, timer;
     int nudge;                          /* ends the background thread's sleep, and nobody else's */
     unsigned check;                     /* bits of sources */
+    size_t frame_max;
     table_t aliases;                    /* address → alias of the connection that is made there */
     table_t stuck;                      /* alias → the message that its peer had no room for */
     deadlines_t stuck_due;              /* when they are tried again */
     int64_t armed_us;                   /* when `timer` goes off */
 } sockets_t;
 
-/*  False: out of memory, descriptors or sockets. */
-bool sockets_init (sockets_t *self, uint64_t seed);
+/*  `body_max`: of a reply; what is over that only is answered for, and does not close the connection. False: out of memory, descriptors
+ *  or sockets. */
+bool sockets_init (sockets_t *self, size_t body_max, uint64_t seed);
 
 /*  Closes all; what was sent last has `linger_ms` to leave. */
 void sockets_fini (sockets_t *self, int linger_ms);

@@ -25,7 +25,6 @@
 #define LINGER_MS         1000
 #define TOLD_MS           250     /* for abandoned handlers to see that nobody waits, and leave */
 #define COMPLAIN_US       10000000 /* between two warnings that there is no broker */
-#define FRAME_ROOM        65536   /* a frame is a body and a little more */
 
 struct weft_worker {
     /* as made */
@@ -349,7 +348,7 @@ static bool open_all (weft_worker_t *self, char *error)
     const session_options_t options = session_options (self);
     /* what is over our own limit only is answered, not hung up on */
     const size_t body_max = self->options.body_max > WEFT_BODY_MAX ? self->options.body_max : WEFT_BODY_MAX;
-    const size_t frame_max = body_max + FRAME_ROOM;
+    const size_t frame_max = body_max + WEFT_FRAME_ROOM;
 
     if (!session_init (&self->turns.session, &options) || !(self->context = transport_context_acquire ()))
         return wrong (error, "out of memory");

@@ -351,6 +351,31 @@ TEST (a_body_over_the_limit_is_too_large_and_nothing_is_lost)
     trio_destroy (&trio);
 }
 
+TEST (bodies_over_the_usual_limit_pass_where_everybody_takes_them)
+{
+    const int limit = 32 << 20;
+    mesh_t *mesh = mesh_new ();
+    mesh_broker (mesh, NULL, "--body-max", "33554432", NULL);
+    mesh_worker (mesh, "--body-max", "33554432", NULL);
+    weft_client_t *client = weft_client_new (mesh_endpoint (mesh), &(weft_client_options_t){.body_max = (size_t) limit});
+    const weft_bytes sent = {calloc (1, (size_t) limit), (size_t) limit - 100};
+    CHECK (client && sent.data);
+    FOR_BOTH_ROUTES (via)
+    {
+        const weft_call_options_t options = {.via = via, .timeout_ms = 30000};
+        weft_bytes got;
+        weft_call_t *call = NULL;
+        weft_client_call (client, "Echo.Echo", WEFT_IN (weft_bytes, &sent), &options, &call);
+        check_outcome (call, WEFT_OK, WEFT_EXECUTED_YES);
+        CHECK_INT (weft_call_read (call, WEFT_OUT (weft_bytes, &got)), WEFT_OK);
+        CHECK (got.size == sent.size && memcmp (got.data, sent.data, got.size) == 0);
+        weft_call_destroy (&call);
+    }
+    free ((void *) (uintptr_t) sent.data);
+    weft_client_destroy (&client);
+    mesh_destroy (&mesh);
+}
+
 static void *sum_up (void *arg)
 {
     weft_client_t *client = ((void **) arg) [0];

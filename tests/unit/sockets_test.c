@@ -24,7 +24,7 @@ static void set_up (int listener_type)
 {
     size_t size = sizeof address;
     call_pool_init (&pool, 10);
-    CHECK (sockets_init (&sockets, 1));
+    CHECK (sockets_init (&sockets, 10000, 1));
     listener = transport_socket (sockets.context, listener_type, 0);
     CHECK (zmq_bind (listener, "tcp://127.0.0.1:*") == 0);
     CHECK (zmq_getsockopt (listener, ZMQ_LAST_ENDPOINT, address, &size) == 0);

@@ -18,7 +18,8 @@
 
 /*  Frames and values. */
 #define WEFT_MESSAGE_FRAMES_MAX 64             /* per message; the rest is dropped, INVALID */
-#define WEFT_FRAME_MAX (16 * 1024 * 1024 + 65536) /* (default) the connection closes beyond */
+#define WEFT_FRAME_ROOM 65536                  /* a frame is a body and a little more */
+#define WEFT_FRAME_MAX (16 * 1024 * 1024 + WEFT_FRAME_ROOM) /* (default) the connection closes beyond */
 #define WEFT_BODY_MAX (16 * 1024 * 1024)       /* (default) TOO_LARGE beyond */
 #define WEFT_BODY_INLINE_MAX 4096              /* larger bodies travel as attachments */
 #define WEFT_BODY_EMBEDDED_MAX (64 * 1024)     /* those that are not are attached by a broker beyond */
