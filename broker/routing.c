@@ -307,7 +307,8 @@ static bool admissible (broker_t *self, const peer_t *peer, const wire_record_t 
         return come_back (self, refusal);
     }
     if (!is_fair (peer->caller.calls.count, 1, self->calls.open.count, self->settings.calls_max)) {
-        refuse (refusal, WEFT_OVERLOADED, "the broker holds %u calls, %zu of them for this client; the limit is %zu, half of it for one alone",
+        refuse (refusal, WEFT_OVERLOADED,
+                "the broker holds %u calls, %zu of them for this client; the limit is %zu, half of it for one alone",
                 self->calls.open.count, peer->caller.calls.count, self->settings.calls_max);
         return come_back (self, refusal);
     }
@@ -321,8 +322,9 @@ static bool lane_has_room (broker_t *self, lane_t *lane, const caller_t *caller,
 
     if (is_fair (own, 1, lane->queued, max))
         return true;
-    refuse (refusal, WEFT_OVERLOADED, "%zu calls wait already, %zu of them for this client; the limit is %zu, half of it for one alone",
-            lane->queued, own, max);
+    refuse (refusal, WEFT_OVERLOADED,
+            "%zu calls wait already, %zu of them for this client; the limit is %zu, half of it for one alone", lane->queued,
+            own, max);
     refusal->retry_after_ms = outflow_ms (&lane->outflow, lane->served, lane->queued, self->now_us);
     return false;
 }

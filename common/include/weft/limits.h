@@ -25,7 +25,7 @@
 #define WEFT_BODY_EMBEDDED_MAX (64 * 1024)     /* those that are not are attached by a broker beyond */
 #define WEFT_ENVELOPE_MAX (32 * 1024)          /* a record through a broker, but for its body: INVALID beyond; a REPLY's info is left out */
 #define WEFT_BATCH_MAX (16 * 1024)             /* a records frame is closed when it passes this */
-#define WEFT_MESSAGE_BYTES_MAX (1024 * 1024)   /* a message is closed when its attachments pass this: what waits in a pipe is counted in messages */
+#define WEFT_MESSAGE_BYTES_MAX (1024 * 1024)   /* of attachments; a message is closed when it passes this */
 #define WEFT_COMPANY_MAX (64 * 1024)           /* a records frame of several records; one that would pass this begins another */
 #define WEFT_ROUTING_ID_MAX 32                 /* peers with longer ones are ignored */
 #define WEFT_NESTING_MAX 16                    /* INVALID beyond */
