@@ -432,7 +432,10 @@ int process_id (const process_t *self)
 
 void process_signal (process_t *self, int signal_number)
 {
+    siginfo_t stopped;
     CHECK (!self->ended && kill (self->pid, signal_number) == 0);
+    if (signal_number == SIGSTOP) /* its threads go on for a moment */
+        CHECK (waitid (P_PID, (id_t) self->pid, &stopped, WSTOPPED | WNOWAIT) == 0);
 }
 
 size_t process_descriptors (const process_t *self)

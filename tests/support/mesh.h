@@ -51,7 +51,7 @@ void process_said (process_t *self, const char *text);
 const char *process_ready_word (const process_t *self, int index);
 #define process_uuid(self) process_ready_word (self, 2)
 
-void process_signal (process_t *self, int signal_number);
+void process_signal (process_t *self, int signal_number); /* SIGSTOP: and waits until it has stopped */
 int process_id (const process_t *self);
 
 /*  How many descriptors it has open. */
