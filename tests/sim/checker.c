@@ -536,6 +536,13 @@ void checker_begins (process_t *worker, int64_t number, int64_t now_us)
     summary.runs++;
 }
 
+void checker_takes (int64_t number, int64_t takes_us)
+{
+    record_t *record = load_record (number);
+    if (record)
+        record->takes_us = takes_us;
+}
+
 void checker_ends (process_t *worker, int64_t number)
 {
     (void) worker;
@@ -953,6 +960,22 @@ static void check_fate (record_t *record)
                   weft_status_str (record->status));
 }
 
+/*  Where the time went. Parts under a millisecond are not told. */
+static void check_ledger (const record_t *record, const weft_call_t *call)
+{
+    const weft_ledger_t ledger = weft_call_ledger (call);
+    const int64_t took_us = world.now_us - record->started_us, parts_us = ledger.earlier_us + ledger.client_queue_us
+        + ledger.broker_queue_us + ledger.worker_queue_us + ledger.handler_us;
+    const bool ran_once = record->status == WEFT_OK && record->runs == 1 && !record->options.request_key
+                          && record->options.balance != WEFT_BALANCE_BROADCAST;
+    if (ledger.total_us > took_us || ledger.total_us < took_us - LATE_US - record->client->lag_us || parts_us > ledger.total_us)
+        violated ("call %lld took %lld us, and its ledger says %lld us, %lld us of them by part", (long long) record->number,
+                  (long long) took_us, (long long) ledger.total_us, (long long) parts_us);
+    if (ran_once && record->takes_us >= 2 * MS && ledger.handler_us < record->takes_us - 1 * MS)
+        violated ("a handler took %lld us for call %lld, and its ledger says %lld us", (long long) record->takes_us,
+                  (long long) record->number, (long long) ledger.handler_us);
+}
+
 void checker_outcome (record_t *record, weft_call_t *call)
 {
     if (record->ended)
@@ -986,6 +1009,7 @@ void checker_outcome (record_t *record, weft_call_t *call)
         violated ("call %lld ended with %s, executed no, but an attempt of it was lost", (long long) record->number,
                   weft_status_str (record->status));
     check_fate (record);
+    check_ledger (record, call);
     const bool no_room = profile.crowded
                          && (record->status == WEFT_OVERLOADED
                              || (record->status == WEFT_DEADLINE_EXCEEDED && record->turned_down)); /* and began again late */

@@ -58,6 +58,7 @@ void checker_worker_starts (process_t *worker, const char *uuid);
 void checker_worker_ends (process_t *worker);
 void checker_worker_reads (process_t *worker, end_t *end, message_t *message, int64_t transit_us);
 void checker_worker_bounds (size_t in_flight);
+void checker_takes (int64_t number, int64_t takes_us); /* what began takes so long */
 void checker_client_starts (process_t *client, int64_t budget); /* in thousandths of a retry */
 void checker_client_calls (process_t *client);
 void checker_client_sends (process_t *client, uint64_t alias, message_t *message);

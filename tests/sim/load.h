@@ -36,6 +36,7 @@ struct record {
     /* what was seen on its way */
     int runs;
     uint64_t ran_at [RUNS_MAX]; /* worker and life */
+    int64_t takes_us;           /* the last of these; of those that take a thread's time */
     int64_t transit_us;         /* all messages that carried it, together */
     int64_t may_begin_until_us; /* as the worker was told */
     uint64_t client_alias;      /* sent last over this */

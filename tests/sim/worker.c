@@ -132,6 +132,7 @@ static void occupy (model_t *self, lane_of_executor_t *lane, weft_request_t *req
     lane->steps_left = takes_us > 2 * MS ? LOOKS : 0;
     lane->step_us = takes_us / (lane->steps_left + 1);
     checker_begins (self->process, number, process_now_us (self->process));
+    checker_takes (number, takes_us);
     world_at (world.now_us + lane->step_us, step, self->process, lane->tag);
 }
 
