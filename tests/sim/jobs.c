@@ -22,7 +22,7 @@ int64_t job_items (int64_t number)
 /*  Some streams have items of more than one credit; not where a broker has little room for what leaves. */
 size_t job_item_pad (int64_t number, int64_t index)
 {
-    return !profile.outbox_max && number % 3 == 0 && (number + index) % 5 == 0 ? 3 * WEFT_STREAM_CREDIT_BYTES : 0;
+    return !profile.outbox_max && number % 11 == 0 && (number + index) % 5 == 0 ? WEFT_STREAM_CREDIT_BYTES : 0;
 }
 
 /*  msgpack: the array's first element; JSON: the first digits. */

@@ -165,7 +165,7 @@ static void call_once (process_t *client)
         choose_stream (record);
     record->strict = strict;
     record->may_run_again = job_is_idempotent (record->kind);
-    record->pad_size = chance (profile.big_per_mille) ? (size_t) between (4000, PAD_MAX) : (size_t) roll (40);
+    record->pad_size = chance (profile.big_per_mille) ? (size_t) between (4000, chance (50) ? PAD_MAX : 5000) : (size_t) roll (40);
     start (record);
 }
 
