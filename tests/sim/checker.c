@@ -968,7 +968,9 @@ static void check_ledger (const record_t *record, const weft_call_t *call)
         + ledger.broker_queue_us + ledger.worker_queue_us + ledger.handler_us;
     const bool ran_once = record->status == WEFT_OK && record->runs == 1 && !record->options.request_key
                           && record->options.balance != WEFT_BALANCE_BROADCAST;
-    if (ledger.total_us > took_us || ledger.total_us < took_us - LATE_US - record->client->lag_us || parts_us > ledger.total_us)
+    const bool told_late = took_us - ledger.total_us > LATE_US + record->client->lag_us
+                           && record->client->stalled_until_us <= record->started_us;
+    if (ledger.total_us > took_us || told_late || parts_us > ledger.total_us)
         violated ("call %lld took %lld us, and its ledger says %lld us, %lld us of them by part", (long long) record->number,
                   (long long) took_us, (long long) ledger.total_us, (long long) parts_us);
     if (ran_once && record->takes_us >= 2 * MS && ledger.handler_us < record->takes_us - 1 * MS)
