@@ -14,6 +14,7 @@
 `lost` are calls without an outcome, `wrong` everything else, one line each.
 """
 
+import bisect
 import collections
 
 KINDS = ["Once", "Safe", "Keyed", "Fail", "Fast", "FastOnce", "Hang", "Items", "Hedged", "SafeItems"]
@@ -139,7 +140,7 @@ class History:
         self.behind = (0, 0)       # from when until when what is sent to workers may lie unread: its age is not known
         self.all_hear = True       # nobody stands still, and no connection is cut
         self.killed_pids = set()   # workers whose handlers need not have ended
-        self._by_number, self._runs_of = {}, collections.defaultdict(list)
+        self._by_number, self._runs_of, self._longest = {}, collections.defaultdict(list), {}
 
     def say_wrong(self, text):
         self.wrong.append(text)
@@ -220,13 +221,23 @@ class History:
             self._runs_of[run.number].append(run)
         for call in self.calls:
             call.runs = self._runs_of.get(call.number, [])
+        for client, stalls in self.stalls.items():
+            stalls.sort()
+            self._longest[client] = max(gap for _, gap in stalls)
 
     # What must be true
 
     def slack(self, client, since, until):
         """How much later than it should something may come, in microseconds, because the machine had no time for it: three
         processes are on the way, and each may have been kept from running as long as this client was at that time."""
-        return 3 * max((gap for at, gap in self.stalls[client] if at < until and at + gap > since), default=0)
+        stalls, longest, worst = self.stalls[client], self._longest.get(client, 0), 0
+        for i in range(bisect.bisect_left(stalls, (until,)) - 1, -1, -1):
+            at, gap = stalls[i]
+            if at + longest <= since:
+                break
+            if at + gap > since:
+                worst = max(worst, gap)
+        return 3 * worst
 
     def judge(self):
         for number, runs in self._runs_of.items():
@@ -297,7 +308,8 @@ class History:
         """Of two attempts one was too late: it is told, if it takes its time."""
         for run in call.runs:
             since = max(call.end, run.begin)
-            if run.end and not run.cancelled and run.end > since + TOLD_US + self.slack(call.client, since, run.end):
+            late = run.end - since - TOLD_US if run.end and not run.cancelled else 0
+            if late > 0 and late > self.slack(call.client, since, run.end):
                 self.say_wrong("%s was over, and a run of it went on for %d ms without being told" % (
                     call, (run.end - since) / 1000))
 
