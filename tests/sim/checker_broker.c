@@ -148,11 +148,14 @@ static int64_t suspect_us (void)
     return (ttl_us + beat_us) / 2;
 }
 
-/*  The broker had a turn since. */
-static void check_suspect (const seen_t *at, const record_t *call)
+/*  When it was given out, as its time that is left tells (it may leave later), and the broker had a turn since. */
+static void check_suspect (const seen_t *at, const record_t *call, const wire_record_t *record)
 {
     const broker_view_t *view = &broker_views [at->broker];
-    const int64_t silent_us = view->turn_us - at->beat_us;
+    const bool timed = call && record->remaining_ms != WIRE_NO_DEADLINE;
+    const int64_t given_us = timed ? call->broker_us + call->broker_time_us - record->remaining_ms * 1000LL : 0;
+    const int64_t heard_us = at->beat_us > view->late_us ? at->beat_us : view->late_us; /* after a stall silence begins anew */
+    const int64_t silent_us = (given_us < view->turn_us ? given_us : view->turn_us) - heard_us;
     const bool excused = view->late_us && world.now_us - view->late_us < profile.ttl_ms * MS; /* it was the broker that did not listen */
     if (at->beat_us && call && !call->broker_for_one && silent_us > suspect_us () + TURN_US && !excused && !network_was_full ())
         violated ("the broker sends call %lld to a worker that is silent for %lld ms", (long long) call->number,
@@ -249,7 +252,7 @@ void checker_broker_sends (end_t *end, message_t *message)
         if (record.kind != WIRE_REQUEST)
             continue;
         check_stuck (at, call);
-        check_suspect (at, call);
+        check_suspect (at, call, &record);
         checker_note_id (record.id);
         if (call)
             call->worker_connection = end->number; /* the last one it was given to */

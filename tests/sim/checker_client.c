@@ -160,7 +160,7 @@ static void attempts_lost (const process_t *client, uint64_t alias, int64_t lost
             if (record->open [i].alias == alias) {
                 record->unsure |= lost_us != 0 && !record->open [i].kept;
                 record->given_up |= !lost_us;
-                record->left = lost_us != 0;
+                record->left = lost_us && !record->open [i].kept;
                 close_attempt (record, i);
             }
         if (lost_us && record->client_alias == alias && record->open_count == 0)

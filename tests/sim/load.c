@@ -150,7 +150,8 @@ static void choose_stream (record_t *record)
     options->request_key = NULL;
     if (!strict && !profile.gentle && chance (400))
         options->timeout_ms = 0;
-    options->window = strict || profile.gentle ? 8 : (int) between (1, 20);
+    const bool far = weather.delay_us + weather.jitter_us > 50 * MS; /* then there is no time to ask for more again and again */
+    options->window = strict || profile.gentle ? (profile.gentle && far ? 32 : 8) : (int) between (1, 20);
 }
 
 static void start (record_t *record);
