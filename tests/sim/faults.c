@@ -9,6 +9,7 @@
 #define BACK_US (1 * S)
 
 profile_t profile;
+bool profile_rolling_only;
 
 static bool striking;
 static int64_t slow_until_us;
@@ -51,7 +52,21 @@ static void draw_bounds (void)
     profile.outbox_max = bound (low, 70000, 300000, 0);
     profile.calls_max = bound (low, 3, 60, 1000);
     profile.worker_queue_max = (int) bound (low, 1, 20, 1000);
-    profile.concurrency = (int) between (profile.gentle ? 3 : 1, 4);
+    profile.concurrency = (int) (profile.gentle ? between (3, 8) : between (1, 4));
+}
+
+/*  How far apart the calls of a client must be that nobody has to turn one down while a worker is away: the others are busy for
+ *  60 % of the time then, with all the attempts that there may be. A call has a lane of its worker while it runs, and room in the
+ *  worker's window, which has two for each lane, while it is on its way or a stream as well. */
+static int64_t sustained_gap_us (void)
+{
+    const int64_t lanes = (int64_t) profile.concurrency * (profile.workers - 1);
+    const int64_t runs_us = profile.handler_us / 2, trip_us = 2 * weather.delay_us + weather.jitter_us;
+    const int64_t flows_us = (2 * trip_us + 30 * MS) * profile.stream_per_mille / 1000;
+    const int64_t stays_us = (runs_us + trip_us + flows_us) / 2;
+    const int64_t busy_us = runs_us > stays_us ? runs_us : stays_us;
+    const int64_t attempts_per_mille = (1000 + profile.backup_per_mille / 2) * 1000 / (1000 - profile.follow_per_mille);
+    return busy_us * attempts_per_mille / 1000 * profile.clients / lanes * 10 / 6;
 }
 
 static void draw_load (void)
@@ -74,15 +89,12 @@ static void draw_load (void)
     profile.stuck_per_mille = gentle ? 0 : sometimes (20);
     profile.follow_per_mille = sometimes (300);
     profile.stream_per_mille = gentle ? 100 : sometimes (300);
-    profile.handler_us = gentle && chance (400) ? 400 * MS : handlers_us [roll (6)];
+    /* some outlast what a drained worker waits for its callers, 1 s; none the shortest TTL, or the worker would pass for stuck */
+    profile.handler_us = gentle && chance (400) ? (chance (500) ? 400 : 1400) * MS : handlers_us [roll (6)];
     profile.handler_timeout_us = !gentle && chance (300) ? between (20, 500) * MS + 2 * profile.handler_us : 0;
     profile.call_gap_us = between (5, 80) * MS;
-    /* by those that are there while one is not: as many calls as they run at once, or have room for while some are on their way */
-    const int64_t trip_us = 2 * weather.delay_us + weather.jitter_us;
-    const int64_t way_us = trip_us / 2 > profile.handler_us ? trip_us / 2 : profile.handler_us;
-    const int64_t sustained_us = gentle ? way_us * profile.clients / (profile.concurrency * (profile.workers - 1)) : 0;
-    if (profile.call_gap_us < sustained_us)
-        profile.call_gap_us = sustained_us;
+    if (gentle && profile.call_gap_us < sustained_gap_us ())
+        profile.call_gap_us = sustained_gap_us ();
 }
 
 /*  Two brokers know nothing of each other's workers, so whoever starts must find them all at the first, and nobody may be cut off.
@@ -115,7 +127,7 @@ void profile_draw (void)
 {
     static const int64_t ttls_ms [] = {1500, 3000, 10000};
     memset (&profile, 0, sizeof profile);
-    profile.gentle = chance (125);
+    profile.gentle = chance (125) || profile_rolling_only;
     profile.crowded = !profile.gentle && chance (300);
     profile.workers = (int) between (profile.gentle ? 2 : 1, 4);
     profile.clients = (int) between (1, 3);

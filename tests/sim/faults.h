@@ -52,6 +52,7 @@ typedef struct {
     bool crowded;           /* some bound is low enough to be met */
 } profile_t;
 extern profile_t profile;
+extern bool profile_rolling_only; /* no other run is wanted */
 
 /*  Draws the profile of this seed. */
 void profile_draw (void);

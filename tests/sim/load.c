@@ -230,7 +230,8 @@ static void next_call (void *arg, uint64_t tag)
         return;
     if (can_call (client))
         call_once (client);
-    const int64_t gap_us = !calm ? profile.call_gap_us : strict ? 100 * MS : 300 * MS;
+    const int64_t calm_us = strict ? 100 * MS : 300 * MS; /* or less often, if slow handlers leave no room */
+    const int64_t gap_us = !calm || (profile.gentle && profile.call_gap_us > calm_us) ? profile.call_gap_us : calm_us;
     world_at (world.now_us + between (1, 2 * gap_us), next_call, client, tag);
 }
 

@@ -276,13 +276,18 @@ static total_t run_many (uint64_t first, uint64_t last, unsigned jobs)
     return total;
 }
 
+static const char *rolling_option (void)
+{
+    return profile_rolling_only ? " --rolling" : "";
+}
+
 /*  The last lines of a seed's trace: in a process of its own, which may crash. */
 static void show_last (uint64_t seed, const char *program, int lines)
 {
     char line [600];
     char command [600];
-    snprintf (command, sizeof command, "'%s' --seed %llu --trace 2>&1 | tail -n %d", program, (unsigned long long) seed,
-              lines);
+    snprintf (command, sizeof command, "'%s' --seed %llu%s --trace 2>&1 | tail -n %d", program, (unsigned long long) seed,
+              rolling_option (), lines);
     FILE *output = popen (command, "r");
     while (output && fgets (line, sizeof line, output))
         fputs (line, stdout);
@@ -313,7 +318,7 @@ static void log_line (weft_log_level_t level, const char *message, const char *f
 
 static int usage (void)
 {
-    fputs ("usage: weft-sim [--seeds A..B] [--jobs N] [--tail LINES] | --seed N [--trace]\n", stderr);
+    fputs ("usage: weft-sim [--rolling] [--seeds A..B] [--jobs N] [--tail LINES] | [--rolling] --seed N [--trace]\n", stderr);
     return 2;
 }
 
@@ -347,7 +352,7 @@ static int many (uint64_t first, uint64_t last, unsigned jobs, int tail, const c
     printf ("seed %llu failed; its last events:\n", (unsigned long long) total.failed);
     fflush (stdout);
     show_last (total.failed, program, tail);
-    printf ("to see all of it: tests/sim/run --seed %llu --trace\n", (unsigned long long) total.failed);
+    printf ("to see all of it: tests/sim/run --seed %llu%s --trace\n", (unsigned long long) total.failed, rolling_option ());
     return 1;
 }
 
@@ -362,6 +367,8 @@ int main (int argc, char **argv)
         const char *value = i + 1 < argc ? argv [i + 1] : "";
         if (strcmp (argv [i], "--trace") == 0)
             wanted = true;
+        else if (strcmp (argv [i], "--rolling") == 0)
+            profile_rolling_only = true;
         else if ((strcmp (argv [i], "--seeds") == 0 && sscanf (value, "%llu..%llu", &first, &last) == 2)
                  || (strcmp (argv [i], "--seed") == 0 && sscanf (value, "%llu", &seed) == 1)
                  || (strcmp (argv [i], "--jobs") == 0 && sscanf (value, "%u", &jobs) == 1)
