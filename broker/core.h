@@ -5,6 +5,7 @@
  *      broker.c            peers, HELLO, the turn: what came in goes to whom it concerns; the clock's work
  *      membership.c        REGISTER, BEAT, DRAINING, GOODBYE: workers come and go
  *      routing.c           REQUEST, REPLY, ITEM, CREDIT, CANCEL: calls pass through
+ *      admission.c         is there room for one more?
  *      watch.c             what changed is pushed to who watches
  *      registry_service.c  the methods of weft.Registry */
 
@@ -200,6 +201,15 @@ void routing_service_changed (broker_t *self, service_t *service);
 
 /*  All that is queued is handed back with DRAINING. */
 void routing_drain (broker_t *self);
+
+/*  admission.c. Each says why not, and when to come back. May this call be open here at all? */
+bool admission_call (broker_t *self, const peer_t *peer, const wire_record_t *record, refusal_t *refusal);
+
+/*  May one more call of this client wait in the lane? */
+bool admission_lane (broker_t *self, lane_t *lane, const caller_t *caller, refusal_t *refusal);
+
+/*  And its `size` bytes in memory? */
+bool admission_memory (broker_t *self, const caller_t *caller, size_t size, refusal_t *refusal);
 
 /*  watch.c */
 void watch_open (broker_t *self, peer_t *peer, uint64_t id, codec_t codec, text_t name, int64_t deadline_us);
