@@ -2,6 +2,7 @@
 
 #include "loop.h"
 #include "deadlines.h"
+#include "descriptors.h"
 #include "list.h"
 #include "log.h"
 #include "sleeper.h"
@@ -23,7 +24,6 @@
 #define RETRY_MAX_US      64000
 #define LINGER_MS         500               /* for the last words */
 #define LOST_US           20000             /* how long a lost peer's last messages are read before it counts as lost */
-#define SWEEP_US          1000000           /* between two looks for connections that say nothing */
 #define OF_ROUTER         1u                /* marks of what wakes us */
 #define OF_OTHERS         2u                /* the monitor, signals */
 #define COMPLAIN_US       1000000           /* between two warnings that there is no room */
@@ -40,13 +40,6 @@ typedef struct {
     list_node_t lost;
 } link_t;
 
-/*  A descriptor, as the monitor tells of it. */
-typedef struct {
-    link_t *link;           /* NULL: nothing was said yet */
-    bool open;
-    int64_t opened_us;
-} descriptor_t;
-
 struct loop {
     config_t config;
     loop_reload_fn *reload;
@@ -58,8 +51,7 @@ struct loop {
     int signals;
     sleeper_t sleeper;
     table_t links;          /* by routing id */
-    descriptor_t *descriptors;
-    size_t descriptor_count;
+    descriptors_t descriptors; /* whose is which: links */
     list_t lost;            /* links whose connection is gone, in order of time */
     deadlines_t stuck;      /* links whose pipe is full */
     zmq_msg_t routing_id;
@@ -71,8 +63,6 @@ struct loop {
     bool stopping, done;
     int64_t stop_us;        /* when draining ends */
     int64_t complain_us;    /* no warning before */
-    bool silent;            /* perhaps some connection has said nothing yet */
-    int64_t sweep_us;       /* when to look for those */
     int64_t now_us;
 };
 
@@ -83,29 +73,10 @@ static const void *link_id (const link_t *link, size_t *size)
     return peer_routing_id (link->peer, size);
 }
 
-static descriptor_t *descriptor (loop_t *self, int fd)
-{
-    if (fd < 0)
-        return NULL;
-    if ((size_t) fd >= self->descriptor_count) {
-        const size_t count = (size_t) fd * 2 + 64;
-        descriptor_t *grown = realloc (self->descriptors, count * sizeof *grown);
-        if (!grown)
-            return NULL;
-        memset (grown + self->descriptor_count, 0, (count - self->descriptor_count) * sizeof *grown);
-        self->descriptors = grown;
-        self->descriptor_count = count;
-    }
-    return &self->descriptors [fd];
-}
-
 /*  Its end is near: see end_lost. */
 static void link_lost (loop_t *self, link_t *link)
 {
-    descriptor_t *at = descriptor (self, link->fd);
-
-    if (at && at->link == link)
-        at->link = NULL;
+    descriptors_release (&self->descriptors, link->fd, link, self->now_us);
     if (list_linked (&link->lost))
         return;
     link->lost_us = self->now_us;
@@ -117,10 +88,8 @@ static void link_end (loop_t *self, link_t *link)
 {
     size_t size;
     const void *id = link_id (link, &size);
-    descriptor_t *at = descriptor (self, link->fd);
 
-    if (at && at->link == link)
-        at->link = NULL;
+    descriptors_release (&self->descriptors, link->fd, link, self->now_us);
     table_take (&self->links, id, size);
     list_remove (&self->lost, &link->lost);
     deadlines_cancel (&self->stuck, &link->retry);
@@ -132,43 +101,48 @@ static void link_end (loop_t *self, link_t *link)
     free (link);
 }
 
+static void on_event (loop_t *self, const transport_event_t *event)
+{
+    descriptor_t *at = descriptors_find (&self->descriptors, event->fd);
+
+    if (event->kind != TRANSPORT_ACCEPTED && event->kind != TRANSPORT_LOST)
+        return;
+    if (at) {
+        at->open = false;
+        if (at->owner)
+            link_lost (self, at->owner);
+    }
+    if (event->kind == TRANSPORT_ACCEPTED)
+        descriptors_opened (&self->descriptors, event->fd, self->now_us);
+}
+
 static void watch_connections (loop_t *self)
 {
     transport_event_t event;
 
-    while (transport_monitor_next (self->monitor, &event)) {
-        descriptor_t *at = descriptor (self, event.fd);
-        if (!at)
-            continue;
-        if (event.kind == TRANSPORT_ACCEPTED) {
-            at->open = self->silent = true;
-            at->opened_us = self->now_us;
-        } else if (event.kind == TRANSPORT_LOST) {
-            at->open = false;
-            if (at->link)
-                link_lost (self, at->link);
-        }
+    while (transport_monitor_next (self->monitor, &event))
+        on_event (self, &event);
+}
+
+static void close_silent (loop_t *self)
+{
+    int fd;
+
+    if (self->now_us < descriptors_next_us (&self->descriptors))
+        return;
+    watch_connections (self);
+    while ((fd = descriptors_take_silent (&self->descriptors, self->now_us)) >= 0) {
+        log_debug ("connection closed: it said nothing", log_int ("fd", fd));
+        transport_hang_up (fd);
     }
 }
 
-/*  Whoever connects and says nothing would hold a descriptor for ever, and count as nobody. */
-static void close_silent (loop_t *self)
+static void hang_up (loop_t *self, const link_t *link)
 {
-    if (!self->silent || self->now_us < self->sweep_us)
-        return;
-    self->silent = false;
-    self->sweep_us = self->now_us + SWEEP_US;
-    for (size_t fd = 0; fd < self->descriptor_count; fd++) {
-        descriptor_t *at = &self->descriptors [fd];
-        if (!at->open || at->link)
-            continue;
-        self->silent = true;
-        if (self->now_us - at->opened_us < WEFT_SILENCE_MS * 1000)
-            continue;
-        log_debug ("connection closed: it said nothing", log_int ("fd", (int64_t) fd));
-        at->open = false;
-        transport_hang_up ((int) fd);
-    }
+    watch_connections (self); /* descriptors are used again */
+    const descriptor_t *at = descriptors_find (&self->descriptors, link->fd);
+    if (at && at->open && at->owner == link)
+        transport_hang_up (link->fd);
 }
 
 /*  Who is not admitted still hears why. */
@@ -191,7 +165,7 @@ static void turn_away (loop_t *self, const void *id, size_t size, int fd)
 static link_t *link_open (loop_t *self, const void *id, size_t size, int fd)
 {
     zmq_msg_t *frame = &self->in.frames [0];
-    descriptor_t *at = descriptor (self, fd);
+    descriptor_t *at = descriptors_find (&self->descriptors, fd);
     link_t *link = calloc (1, sizeof *link);
 
     if (link)
@@ -206,7 +180,7 @@ static link_t *link_open (loop_t *self, const void *id, size_t size, int fd)
     link->fd = fd;
     *peer_shell (link->peer) = link;
     if (at)
-        at->link = link;
+        at->owner = link;
     if (at && !at->open)
         link_lost (self, link); /* it spoke and was gone before we heard of it */
     return link;
@@ -229,9 +203,9 @@ static link_t *link_find (loop_t *self)
     watch_connections (self); /* descriptors are used again: what was there before comes first */
     if (link)
         link_end (self, link); /* it chose its routing id, and is back on another connection */
-    descriptor_t *at = descriptor (self, fd);
-    if (at && at->link)
-        link_end (self, at->link);
+    const descriptor_t *at = descriptors_find (&self->descriptors, fd);
+    if (at && at->owner)
+        link_end (self, at->owner);
     return link_open (self, id, size, fd);
 }
 
@@ -289,10 +263,7 @@ static void drop_doomed (loop_t *self)
     peer_t *peer;
     while ((peer = broker_next_doomed (self->broker))) {
         link_t *link = *peer_shell (peer);
-        watch_connections (self);
-        const descriptor_t *at = descriptor (self, link->fd);
-        if (at && at->open && at->link == link)
-            transport_hang_up (link->fd);
+        hang_up (self, link);
         link_end (self, link);
     }
 }
@@ -306,7 +277,8 @@ static void link_hold (loop_t *self, link_t *link)
     if (!held || !deadlines_set (&self->stuck, &link->retry, self->now_us + RETRY_US)) {
         free (held);
         message_clear (&self->out);
-        link_lost (self, link); /* it would miss something */
+        hang_up (self, link); /* it would miss something */
+        link_lost (self, link);
         return;
     }
     message_init (held);
@@ -442,8 +414,8 @@ static int64_t next_us (const loop_t *self)
 
     if (self->stopping && self->stop_us < next_us)
         next_us = self->stop_us;
-    if (self->silent && self->sweep_us < next_us)
-        next_us = self->sweep_us;
+    if (descriptors_next_us (&self->descriptors) < next_us)
+        next_us = descriptors_next_us (&self->descriptors);
     if (deadlines_next (&self->stuck) < next_us)
         next_us = deadlines_next (&self->stuck);
     return next_us;
@@ -587,6 +559,7 @@ loop_t *loop_new (config_t *config, loop_reload_fn *reload, void *arg, config_er
         return NULL;
     }
     self->config = *config;
+    descriptors_init (&self->descriptors);
     *config = (config_t){0};
     self->reload = reload;
     self->reload_arg = arg;
@@ -642,7 +615,7 @@ void loop_destroy (loop_t **loop)
     close_sockets (self);
     table_fini (&self->links);
     deadlines_fini (&self->stuck);
-    free (self->descriptors);
+    descriptors_fini (&self->descriptors);
     zmq_msg_close (&self->routing_id);
     message_fini (&self->in);
     message_fini (&self->out);
