@@ -26,7 +26,7 @@ FATES = {  # SEMANTICS.md's table
     "DEADLINE_EXCEEDED": {"no", "maybe"}, "HANDLER_TIMEOUT": {"yes"}, "CONNECT_TIMEOUT": {"no"},
     "NO_SERVICE": {"no"}, "NO_WORKERS": {"no"}, "UNIMPLEMENTED": {"no"}, "PERMISSION_DENIED": {"no"},
     "UNAUTHENTICATED": {"no"}, "OVERLOADED": {"no"}, "TOO_LARGE": {"no", "yes"}, "DRAINING": {"no"},
-    "WORKER_LOST": {"maybe"}, "BROKER_LOST": {"no", "maybe"}, "SHUTDOWN": {"no", "maybe"}, "INTERNAL": {"maybe"},
+    "WORKER_LOST": {"no", "maybe"}, "BROKER_LOST": {"no", "maybe"}, "SHUTDOWN": {"no", "maybe"}, "INTERNAL": {"maybe"},
 }
 CERTAIN = {"OK", "APP_ERROR", "HANDLER_TIMEOUT"}  # it ran, whatever came before
 HEDGES_SAVED = 101  # that the budget begins with

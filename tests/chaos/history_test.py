@@ -95,6 +95,12 @@ class History(unittest.TestCase):
         self.assertEqual(self.judge(calls, excuses=[(["WORKER_LOST"], 0, 850000)]).wrong, [])
         self.is_wrong("WORKER_LOST", calls, excuses=[(["WORKER_LOST"], 0, 700000)])
 
+    def test_a_loss_of_what_had_not_left(self):
+        one = number(1, ONCE)
+        calls, excuses = [call(one, "WORKER_LOST", "no")], [(["WORKER_LOST"],)]
+        self.assertEqual(self.judge(calls, excuses=excuses).wrong, [])
+        self.is_wrong("executed no, but ran", calls, [run(one)], excuses=excuses)
+
     def test_yes_that_never_ran(self):
         self.is_wrong("never ran", [call(number(1, ONCE))])
 

@@ -20,39 +20,46 @@ SAMPLE_S = 5
 RESTLESS = 0.25      # of the time: brokers are restarted, too
 WARM = 0.3           # of the time that a process is watched: caches fill, pools grow to what the traffic needs
 REMEMBERED = ("--replies-max", "500", "--replies-bytes-max", "2097152", "--replies-age-ms", "20000")  # by then it is full
-SLOPE_MAX_KB_H = 2048
+HEAP_SLOPE_MAX_KB_H = 512
 FDS_MORE = 8
 CONNECT_US = 1_500_000  # calls wait for a connection for a little longer
 MS, S = 1000, 1_000_000
 
 
-class Witness:
-    """A process that lives all the time."""
+Sample = collections.namedtuple("Sample", "at rss_kb heap_kb fds")
 
-    def __init__(self, process):
-        self.process, self.samples = process, []
+
+class Witness:
+    """A process that lives all the time. What it holds is what it allocated and did not free. Its RSS is more: libc keeps what was
+    freed, for each of many threads, and between what lives long and what does not."""
+
+    def __init__(self, process, heap):
+        self.process, self.heap, self.samples = process, heap, []
 
     def look(self):
         with open("/proc/%d/status" % self.process.pid) as file:
             rss_kb = next(int(line.split()[1]) for line in file if line.startswith("VmRSS"))
-        self.samples.append((time.monotonic(), rss_kb, self.process.descriptors()))
+        self.samples.append(Sample(time.monotonic(), rss_kb, self.heap.get(0) // 1024, self.process.descriptors()))
 
     def settled(self):
         return self.samples[int(len(self.samples) * WARM):] or self.samples
 
-    def slope_kb_h(self):
+    def slope_per_h(self, what):
         """Of the straight line through the samples."""
-        points = [(at, rss) for at, rss, _ in self.settled()]
+        points = [(sample.at, getattr(sample, what)) for sample in self.settled()]
         mean_x, mean_y = (sum(column) / len(points) for column in zip(*points))
         below = sum((x - mean_x) ** 2 for x, _ in points)
         return 3600 * sum((x - mean_x) * (y - mean_y) for x, y in points) / below if below else 0.0
 
+    def _memory(self, what):
+        quarters = [getattr(self.samples[(len(self.samples) - 1) * i // 4], what) for i in range(5)]
+        return "%s kB, %+6.0f kB/h" % (" ".join("%6d" % kb for kb in quarters), self.slope_per_h(what))
+
     def line(self):
-        fds = [fds for _, _, fds in self.settled()]
-        quarters = [self.samples[(len(self.samples) - 1) * i // 4][1] for i in range(5)]
-        return "%-10s  RSS %s kB, a quarter of its %.0f s apart, %+.0f kB/h once warm  fds %d to %d, at last %d" % (
-            self.process.name, " ".join("%6d" % rss for rss in quarters), self.samples[-1][0] - self.samples[0][0],
-            self.slope_kb_h(), min(fds), max(fds), fds[-1])
+        fds = [sample.fds for sample in self.settled()]
+        return "%-10s a quarter of %.0f s apart: holds %s; RSS %s; fds %d to %d, at last %d" % (
+            self.process.name, self.samples[-1].at - self.samples[0].at, self._memory("heap_kb"), self._memory("rss_kb"),
+            min(fds), max(fds), fds[-1])
 
 
 class Soak:
@@ -65,18 +72,28 @@ class Soak:
                       self.replace_client]
         mesh = self.mesh
         mesh.timeout_ms = 8000
-        mesh.broker()
-        for worker in [mesh.worker(*REMEMBERED, wait=False) for _ in range(4)]:
+        self.watched = 0
+        self.broker = self._watched(mesh.broker)
+        self.worker = self._watched(mesh.worker, *REMEMBERED)
+        for worker in [mesh.worker(*REMEMBERED, wait=False) for _ in range(3)]:
             mesh.worker_ready(worker)
-        self.first_worker = mesh.workers[0]
-        self.first = mesh.client(rate=250)
+        self.client = self._watched(mesh.client, rate=250)
         self.slow = mesh.client(rate=150, kinds="0011234455887799", slow_ms=100)
         self.hanging = mesh.client(rate=2, kinds="6")
         self.short_lived = mesh.client(rate=100)
         for client in list(mesh.clients):
             client.await_ready()
-        mesh.await_lists(clients=[self.first])
-        self.witnesses = [Witness(process) for process in (mesh.brokers[0], self.first_worker, self.first)]
+        mesh.await_lists(clients=[self.client.process])
+
+    def _watched(self, start, *flags, **how):
+        """Starts a process, and somebody to look at it."""
+        self.watched += 1
+        heap = self.mesh.control("heap-%d" % self.watched)
+        process = start(*flags, wrapper=self.mesh.preload("heap"), environment={"WEFT_CHAOS_HEAP": heap.path}, **how)
+        return Witness(process, heap)
+
+    def witnesses(self):
+        return [self.broker, self.worker, self.client]
 
     def kill_worker(self):
         victim = self.dice.choice(self.mesh.workers[1:])
@@ -127,9 +144,8 @@ class Soak:
         self._check_last_words(old)
         self.mesh.processes.remove(old)
         self.mesh.brokers.remove(old)
-        self.mesh.broker()
+        self.broker = self._watched(self.mesh.broker)
         self.mesh.await_listed(len(self.mesh.workers))
-        self.witnesses[0] = Witness(self.mesh.brokers[-1])
 
     def reset_all(self):
         """For clients and workers this is a broker that went and came back; to the broker it is as if all workers had died, and clients
@@ -169,7 +185,7 @@ class Soak:
         self.look()
 
     def look(self):
-        for witness in self.witnesses:
+        for witness in self.witnesses():
             witness.look()
 
 
@@ -190,11 +206,11 @@ def main():
     except stage.Broken as error:
         past = soak.mesh.history
         past.say_wrong(str(error))
-    for witness in soak.witnesses:
-        slope = witness.slope_kb_h()
-        if options.minutes >= 20 and slope > SLOPE_MAX_KB_H:
-            past.say_wrong("%s grows by %.0f kB/h" % (witness.process.name, slope))
-        fds = [fds for _, _, fds in witness.settled()]
+    for witness in soak.witnesses():
+        slope = witness.slope_per_h("heap_kb")
+        if options.minutes >= 20 and slope > HEAP_SLOPE_MAX_KB_H:
+            past.say_wrong("%s holds more and more, by %.0f kB/h" % (witness.process.name, slope))
+        fds = [sample.fds for sample in witness.settled()]
         if fds and fds[-1] > fds[0] + FDS_MORE:
             past.say_wrong("%s holds %d descriptors, %d before" % (witness.process.name, fds[-1], fds[0]))
     idle = {event.__name__ for event in soak.usual} - set(soak.events)
@@ -213,7 +229,7 @@ def main():
         " ".join("%s:%d" % pair for pair in kinds.most_common()), sum(call.items() for call in past.calls), past.hedged,
         past.retried, past.late))
     print("events: " + " ".join("%s:%d" % pair for pair in sorted(soak.events.items())))
-    for witness in soak.witnesses:
+    for witness in soak.witnesses():
         print(witness.line())
     print("lost %d, wrong %d" % (past.lost, len(past.wrong)))
     soak.mesh.clean(options.keep if past.wrong else None)
