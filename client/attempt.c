@@ -632,14 +632,13 @@ void call_fail (channel_t *self, weft_call_t *call, outcome_t *outcome)
     call->unreached |= call->direct && outcome->status == WEFT_CONNECT_TIMEOUT;
     const retry_question_t question = question_of (self, call, outcome);
     const retry_verdict_t verdict = retry_decide (&question);
-    const bool free = retry_is_free (&question);
-    int64_t delay_us = free && verdict == RETRY_OTHER ? 0 : retry_backoff_us (call->attempts, &self->dice);
+    int64_t delay_us = retry_delay_us (&question, verdict, &self->dice);
     if (delay_us < outcome->retry_after_us)
         delay_us = outcome->retry_after_us;
     if (verdict == RETRY_END || self->now_us + delay_us >= call->deadline_us ||
         (call->tried_count == CALL_TRIED_MAX && call->settings.via != WEFT_VIA_AUTO) ||
         (verdict == RETRY_SAME && !call->worker [0] && outcome->executed != WEFT_EXECUTED_NO) ||
-        (!free && !retry_budget_take (&self->budget, self->now_us))) {
+        (!retry_is_free (&question) && !retry_budget_take (&self->budget, self->now_us))) {
         call_end (self, call, outcome);
         return;
     }

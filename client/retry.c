@@ -65,10 +65,15 @@ bool retry_is_free (const retry_question_t *question)
     return question->status == WEFT_DRAINING || (!question->left && question->status != WEFT_OVERLOADED);
 }
 
-int64_t retry_backoff_us (int attempts, dice_t *dice)
+int64_t retry_delay_us (const retry_question_t *question, retry_verdict_t verdict, dice_t *dice)
 {
+    const bool lost_again =
+        (question->status == WEFT_WORKER_LOST || question->status == WEFT_BROKER_LOST) && question->attempts > 1;
     int64_t bound_us = BACKOFF_FIRST_US;
-    for (int i = 1; i < attempts && bound_us < BACKOFF_MAX_US; i++)
+
+    if (verdict == RETRY_OTHER && retry_is_free (question) && !lost_again)
+        return 0;
+    for (int i = 1; i < question->attempts && bound_us < BACKOFF_MAX_US; i++)
         bound_us *= 2;
     if (bound_us > BACKOFF_MAX_US)
         bound_us = BACKOFF_MAX_US;

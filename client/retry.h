@@ -3,8 +3,7 @@
  *  retry.h - may this call be tried again, where, and after how long?
  *
  *  A retry must be safe (what happened to the last attempt), sensible (another try may end otherwise) and
- *  affordable (one budget for all retries of a client). Hedged calls, when they come, draw on the same
- *  budget. */
+ *  affordable (one budget for all retries of a client). Second attempts (hedge.h) draw on the same budget. */
 
 #ifndef RETRY_H_INCLUDED
 #define RETRY_H_INCLUDED
@@ -46,11 +45,12 @@ typedef enum { RETRY_END, RETRY_SAME, RETRY_OTHER } retry_verdict_t;
 
 retry_verdict_t retry_decide (const retry_question_t *question);
 
-/*  True if this retry costs the budget nothing, and need not wait: it was handed back or never left, so it
- *  adds no load. What did not fit behind all that waits for a peer does. */
+/*  True if this retry costs the budget nothing: it was handed back or never left, so it adds no load. What did not fit behind all that
+ *  waits for a peer does. */
 bool retry_is_free (const retry_question_t *question);
 
-/*  How long to wait before attempt number `attempts` + 1: anything up to a bound that doubles. */
-int64_t retry_backoff_us (int attempts, dice_t *dice);
+/*  How long to wait before it. What is free goes elsewhere at once; but connections are often lost together, and after the second time
+ *  one may as well wait until that is known of all. Else anything up to a bound that doubles. */
+int64_t retry_delay_us (const retry_question_t *question, retry_verdict_t verdict, dice_t *dice);
 
 #endif

@@ -740,6 +740,34 @@ TEST (what_had_not_left_yet_when_its_connection_was_lost_goes_elsewhere_at_once_
     stage_end ();
 }
 
+/*  As of a client that stood still for so long that its workers gave it up. */
+TEST (what_had_not_left_yet_survives_the_loss_of_all_connections)
+{
+    static const char *const workers [4] = {"w1", "w2", "w3", "w4"};
+    uint64_t aliases [4];
+    stage_begin_listed (NULL, 4);
+    for (int i = 0; i < 4; i++) {
+        const weft_call_options_t named = {.via = WEFT_VIA_DIRECT, .worker = workers [i]};
+        weft_call_t *first = stage_call ("Test.Get", &named);
+        aliases [i] = stage_connect (workers [i]);
+        stage_reply (aliases [i], stage_request ("Test.Get")->id, 1);
+        stage_free (first);
+    }
+    weft_call_t *call = start_unsent ("Test.Set", &direct);
+    for (int i = 0; i < 4; i++)
+        channel_link (&stage.channel, aliases [i], TRANSPORT_LOST, WEFT_OK, stage.now_us);
+    CHECK (!stage_done (call));
+    stage_forget ();
+    stage_pass (30 * STAGE_MS);
+    const uint64_t alias = stage_connect (NULL);
+    const stage_record_t *request = stage_request ("Test.Set");
+    CHECK (request && request->alias == alias);
+    stage_reply (alias, request->id, 3);
+    CHECK_INT (stage_result (call), 3);
+    stage_free (call);
+    stage_end ();
+}
+
 TEST (routed_calls_need_no_place_among_the_watched_services)
 {
     stage_begin_listed (NULL, 1);

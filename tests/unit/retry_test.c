@@ -126,15 +126,31 @@ TEST (the_budget_is_a_fifth_of_the_calls_and_ten_a_second)
     CHECK_INT (take_all (&budget, INT64_MAX / 2), 1000); /* no more is ever saved up */
 }
 
+TEST (what_is_free_goes_elsewhere_at_once_unless_losses_come_together)
+{
+    retry_question_t question = after (WEFT_WORKER_LOST, WEFT_EXECUTED_NO);
+    dice_t dice;
+    dice_init (&dice, 1);
+    question.left = false;
+    CHECK_INT (retry_delay_us (&question, RETRY_OTHER, &dice), 0);
+    CHECK (retry_delay_us (&question, RETRY_SAME, &dice) > 0);
+    question.attempts = 2;
+    CHECK (retry_delay_us (&question, RETRY_OTHER, &dice) > 0);
+    question.status = WEFT_DRAINING;
+    CHECK_INT (retry_delay_us (&question, RETRY_OTHER, &dice), 0);
+}
+
 TEST (backoff_grows_jitters_and_stays_bounded)
 {
+    retry_question_t question = after (WEFT_WORKER_LOST, WEFT_EXECUTED_NO);
     dice_t dice;
     dice_init (&dice, 1);
     int64_t longest [12] = {0};
     bool differs = false;
     for (int attempts = 1; attempts < 12; attempts++)
         for (int i = 0; i < 200; i++) {
-            const int64_t us = retry_backoff_us (attempts, &dice);
+            question.attempts = attempts;
+            const int64_t us = retry_delay_us (&question, RETRY_OTHER, &dice);
             CHECK (us >= 0 && us <= 500000);
             differs = differs || (longest [attempts] && us != longest [attempts]);
             if (us > longest [attempts])
