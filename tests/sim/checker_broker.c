@@ -20,6 +20,7 @@ typedef struct {
     int broker;                     /* which of them has it */
     bool calls;                     /* a client that has said HELLO in time, and not GOODBYE */
     int64_t beat_us;                /* when the broker read the last beat of a worker; 0: it is none */
+    bool registered;                /* the broker has said so */
     uint64_t progress;              /* as the last beat said */
     unsigned still;                 /* beats since it moved */
     bool stuck;                     /* and nothing more can run there */
@@ -116,7 +117,7 @@ void checker_broker_reads (process_t *broker, end_t *end, message_t *message, in
             at->draining_us = at->open = 0;
             at->beat_us = end_peer (end)->port && end_peer (end)->port->process->role == ROLE_OF_WORKER ? world.now_us : 0;
             at->well_us = world.now_us;
-            at->stuck = false;
+            at->registered = at->stuck = false;
             at->still = 0;
             at->progress = 0;
         } else if (record.kind == WIRE_BEAT)
@@ -245,6 +246,9 @@ void checker_broker_sends (end_t *end, message_t *message)
     record_t *call;
 
     for (walk_t walker = checker_walk (message); checker_next (&walker, &record, &call);) {
+        at->registered |= record.kind == WIRE_BEAT_OK;
+        if (record.kind == WIRE_REFUSED && !at->registered)
+            at->beat_us = 0;
         if (record.kind == WIRE_REPLY) {
             check_early (end, &record);
             check_wait (end, &record);
