@@ -103,17 +103,14 @@ static void link_end (loop_t *self, link_t *link)
 
 static void on_event (loop_t *self, const transport_event_t *event)
 {
-    descriptor_t *at = descriptors_find (&self->descriptors, event->fd);
+    link_t *lost = NULL;
 
-    if (event->kind != TRANSPORT_ACCEPTED && event->kind != TRANSPORT_LOST)
-        return;
-    if (at) {
-        at->open = false;
-        if (at->owner)
-            link_lost (self, at->owner);
-    }
     if (event->kind == TRANSPORT_ACCEPTED)
-        descriptors_opened (&self->descriptors, event->fd, self->now_us);
+        lost = descriptors_opened (&self->descriptors, event->fd, self->now_us);
+    else if (event->kind == TRANSPORT_LOST)
+        lost = descriptors_closed (&self->descriptors, event->fd);
+    if (lost)
+        link_lost (self, lost);
 }
 
 static void watch_connections (loop_t *self)
@@ -137,25 +134,27 @@ static void close_silent (loop_t *self)
     }
 }
 
-static void hang_up (loop_t *self, const link_t *link)
+static void hang_up (loop_t *self, int fd, const link_t *link /* NULL: nobody's */)
 {
-    watch_connections (self); /* descriptors are used again */
-    const descriptor_t *at = descriptors_find (&self->descriptors, link->fd);
-    if (at && at->open && at->owner == link)
-        transport_hang_up (link->fd);
+    watch_connections (self);
+    if (descriptors_holds (&self->descriptors, fd, link))
+        transport_hang_up (fd);
 }
 
-/*  Who is not admitted still hears why. */
+/*  Who is not admitted still hears why, or is hung up on if there is no room even for that. */
 static void turn_away (loop_t *self, const void *id, size_t size, int fd)
 {
     buffer_t refused;
+    bool told = false;
 
     buffer_init (&refused, 1024);
     wire_write_refused (&refused, WEFT_OVERLOADED, "the broker takes no more connections");
     if (!refused.failed && message_add_bytes (&self->out, refused.data, refused.size))
-        (void) transport_send (self->router, id, size, &self->out);
+        told = transport_send (self->router, id, size, &self->out) == 0 || errno == EHOSTUNREACH;
     message_clear (&self->out);
     buffer_fini (&refused);
+    if (!told)
+        hang_up (self, fd, NULL);
     if (self->now_us < self->complain_us)
         return; /* it may try as often as it likes */
     self->complain_us = self->now_us + COMPLAIN_US;
@@ -181,7 +180,7 @@ static link_t *link_open (loop_t *self, const void *id, size_t size, int fd)
     *peer_shell (link->peer) = link;
     if (at)
         at->owner = link;
-    if (at && !at->open)
+    if (fd >= 0 && (!at || !at->open))
         link_lost (self, link); /* it spoke and was gone before we heard of it */
     return link;
 }
@@ -263,7 +262,7 @@ static void drop_doomed (loop_t *self)
     peer_t *peer;
     while ((peer = broker_next_doomed (self->broker))) {
         link_t *link = *peer_shell (peer);
-        hang_up (self, link);
+        hang_up (self, link->fd, link);
         link_end (self, link);
     }
 }
@@ -277,7 +276,7 @@ static void link_hold (loop_t *self, link_t *link)
     if (!held || !deadlines_set (&self->stuck, &link->retry, self->now_us + RETRY_US)) {
         free (held);
         message_clear (&self->out);
-        hang_up (self, link); /* it would miss something */
+        hang_up (self, link->fd, link); /* it would miss something */
         link_lost (self, link);
         return;
     }

@@ -293,9 +293,22 @@ void attempt_taken_back (channel_t *self, attempt_t *attempt)
     start_waiting (self, call, CALL_CONNECTING);
 }
 
+/*  Its worker was not asked, and may yet be. */
+static void note_stayed (weft_call_t *call, const endpoint_t *endpoint)
+{
+    call->stayed++;
+    for (size_t i = call->tried_count; endpoint && i-- > 0;)
+        if (call->tried [i] == endpoint->hash)
+            call->tried [i] = call->tried [--call->tried_count];
+}
+
 void attempt_failed (channel_t *self, attempt_t *attempt, outcome_t *outcome)
 {
+    const bool sent = attempt->request.id != 0;
+    const endpoint_t *endpoint = attempt->endpoint;
     outcome->left = leave_link (self, attempt);
+    if (sent && !outcome->left)
+        note_stayed (attempt->call, endpoint);
     if (!attempt->call->hedged || !hedge_goes_on (self, attempt, outcome))
         call_fail (self, attempt->call, outcome);
 }
@@ -582,7 +595,8 @@ static retry_question_t question_of (channel_t *self, const weft_call_t *call, o
                               .idempotent = call_is_idempotent (self, call),
                               .offered = is_offered (self, call),
                               .keyed = call->request_key.size > 0,
-                              .attempts = call->attempts};
+                              .attempts = call->attempts,
+                              .stayed = call->stayed};
 }
 
 /*  Its worker may have run it, was to be asked by the request key what came of that, and could not be. */
@@ -697,7 +711,7 @@ static void give_up (channel_t *self, weft_call_t *call, outcome_t *outcome)
     if (call->state == CALL_BACKOFF)
         count_earlier (self, call);
     for (size_t i = 0; i < call->part_count; i++)
-        sent = sent || call->parts [i]->attempts > 0;
+        sent = sent || call->parts [i]->attempts > call->parts [i]->stayed;
     outcome->executed = sent ? WEFT_EXECUTED_MAYBE : WEFT_EXECUTED_NO;
     call_stop (self, call, outcome);
 }

@@ -71,7 +71,7 @@ static weft_executed_t executed_with_parts (const weft_call_t *call, const weft_
     for (size_t i = 0; i < call->part_count; i++) {
         const weft_call_t *other = call->parts [i];
         perhaps = perhaps ||
-                  (other->state == CALL_ENDED ? other->executed != WEFT_EXECUTED_NO : other->attempts > 0);
+                  (other->state == CALL_ENDED ? other->executed != WEFT_EXECUTED_NO : other->attempts > other->stayed);
     }
     return part->executed == WEFT_EXECUTED_NO && perhaps ? WEFT_EXECUTED_MAYBE : part->executed;
 }
@@ -95,6 +95,6 @@ void part_ended (channel_t *self, weft_call_t *part)
                                .code = part->code,
                                .text = weft_call_text (part)};
     call->direct = part->direct;
-    call->attempts = part->attempts;
+    call->attempts = part->attempts - part->stayed;
     call_end (self, call, &outcome);
 }

@@ -339,7 +339,7 @@ int64_t weft_call_code (const weft_call_t *self)
 
 int weft_call_attempts (const weft_call_t *self)
 {
-    return self->attempts;
+    return self->attempts - self->stayed;
 }
 
 const char *weft_call_worker (const weft_call_t *self)

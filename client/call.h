@@ -94,6 +94,7 @@ struct weft_call {
     call_state_t state;
     weft_executed_t executed_before; /* by earlier attempts: NO or MAYBE */
     int attempts;           /* sent */
+    int stayed;             /* of those, that never left this process: their connection was lost before */
     size_t tried_count;
     int64_t connect_by_us;  /* 0: not waiting */
     struct discovery *discovery; /* LISTING: whose list */

@@ -48,7 +48,7 @@ static bool is_passing (const retry_question_t *question)
 
 retry_verdict_t retry_decide (const retry_question_t *question)
 {
-    if (question->mode == WEFT_RETRY_FAILFAST || question->attempts >= WEFT_ATTEMPTS_MAX ||
+    if (question->mode == WEFT_RETRY_FAILFAST || question->attempts - question->stayed >= WEFT_ATTEMPTS_MAX ||
         question->executed == WEFT_EXECUTED_YES || !is_passing (question))
         return RETRY_END;
     const retry_verdict_t next = question->mode == WEFT_RETRY_FAILTRY ? RETRY_SAME : RETRY_OTHER;
@@ -67,11 +67,9 @@ bool retry_is_free (const retry_question_t *question)
 
 int64_t retry_delay_us (const retry_question_t *question, retry_verdict_t verdict, dice_t *dice)
 {
-    const bool lost_again =
-        (question->status == WEFT_WORKER_LOST || question->status == WEFT_BROKER_LOST) && question->attempts > 1;
     int64_t bound_us = BACKOFF_FIRST_US;
 
-    if (verdict == RETRY_OTHER && retry_is_free (question) && !lost_again)
+    if (verdict == RETRY_OTHER && retry_is_free (question) && question->stayed <= 1)
         return 0;
     for (int i = 1; i < question->attempts && bound_us < BACKOFF_MAX_US; i++)
         bound_us *= 2;

@@ -39,6 +39,7 @@ typedef struct {
     bool offered;       /* some worker has this method, says the list: another may, if this one has not */
     bool keyed;         /* it carries a request key */
     int attempts;       /* sent so far */
+    int stayed;         /* of those, that never left: they do not count against the most that there may be */
 } retry_question_t;
 
 typedef enum { RETRY_END, RETRY_SAME, RETRY_OTHER } retry_verdict_t;
@@ -49,8 +50,8 @@ retry_verdict_t retry_decide (const retry_question_t *question);
  *  waits for a peer does. */
 bool retry_is_free (const retry_question_t *question);
 
-/*  How long to wait before it. What is free goes elsewhere at once; but connections are often lost together, and after the second time
- *  one may as well wait until that is known of all. Else anything up to a bound that doubles. */
+/*  How long to wait before such a retry. What is free goes elsewhere at once; but connections are often lost together, and after the
+ *  second time one may as well wait until that is known of all. Else anything up to a bound that doubles. */
 int64_t retry_delay_us (const retry_question_t *question, retry_verdict_t verdict, dice_t *dice);
 
 #endif

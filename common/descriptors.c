@@ -39,12 +39,31 @@ static bool grow (descriptors_t *self, size_t least)
     return true;
 }
 
-void descriptors_opened (descriptors_t *self, int fd, int64_t now_us)
+void *descriptors_closed (descriptors_t *self, int fd)
 {
+    descriptor_t *at = descriptors_find (self, fd);
+    void *owner = at ? at->owner : NULL;
+
+    if (at)
+        *at = (descriptor_t){0};
+    return owner;
+}
+
+void *descriptors_opened (descriptors_t *self, int fd, int64_t now_us)
+{
+    void *owner = descriptors_closed (self, fd);
+
     if (fd < 0 || ((size_t) fd >= self->count && !grow (self, (size_t) fd)))
-        return;
+        return NULL;
     self->all [fd] = (descriptor_t){.open = true, .since_us = now_us};
     self->silent = true;
+    return owner;
+}
+
+bool descriptors_holds (const descriptors_t *self, int fd, const void *owner)
+{
+    const descriptor_t *at = descriptors_find (self, fd);
+    return at && at->open && at->owner == owner;
 }
 
 void descriptors_release (descriptors_t *self, int fd, const void *owner, int64_t now_us)

@@ -34,11 +34,15 @@ typedef struct {
 void descriptors_init (descriptors_t *self);
 void descriptors_fini (descriptors_t *self);
 
-/*  What the monitor says. Without memory one may stay unknown. */
-void descriptors_opened (descriptors_t *self, int fd, int64_t now_us);
+/*  What the monitor says. Each returns whose connection is no more by that; NULL: nobody's. Without memory one may stay unknown. */
+void *descriptors_opened (descriptors_t *self, int fd, int64_t now_us);
+void *descriptors_closed (descriptors_t *self, int fd);
 
 /*  NULL: it is unknown, as -1 is. Valid until the next one is opened. */
 descriptor_t *descriptors_find (const descriptors_t *self, int fd);
+
+/*  Is it open, and that owner's (NULL: nobody's)? Only then may one hang up there. */
+bool descriptors_holds (const descriptors_t *self, int fd, const void *owner);
 
 /*  It is nobody's any more, if it is open and was this owner's. */
 void descriptors_release (descriptors_t *self, int fd, const void *owner, int64_t now_us);

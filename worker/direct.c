@@ -90,9 +90,9 @@ static void claim (direct_t *self, direct_peer_t *peer, int fd, int64_t now_us)
 {
     descriptor_t *at = descriptors_find (&self->descriptors, fd);
 
-    if (!at)
+    if (fd < 0)
         return;
-    if (!at->open || (at->owner && !came_after (peer, at->owner))) {
+    if (!at || !at->open || (at->owner && !came_after (peer, at->owner))) {
         set_lost (self, peer, now_us);
         return;
     }
@@ -102,12 +102,9 @@ static void claim (direct_t *self, direct_peer_t *peer, int fd, int64_t now_us)
     peer->fd = fd;
 }
 
-/*  Only if it is open, and this peer's (NULL: nobody's). */
-static void hang_up_at (direct_t *self, int fd, const direct_peer_t *peer)
+static void hang_up_at (direct_t *self, int fd, const direct_peer_t *peer /* NULL: nobody's */)
 {
-    const descriptor_t *at = descriptors_find (&self->descriptors, fd);
-
-    if (at && at->open && at->owner == peer)
+    if (descriptors_holds (&self->descriptors, fd, peer))
         transport_hang_up (fd);
 }
 
@@ -176,17 +173,14 @@ static direct_peer_t *sender_of (direct_t *self, zmq_msg_t *routing_id, message_
 
 static void on_event (direct_t *self, const transport_event_t *event, int64_t now_us)
 {
-    descriptor_t *at = descriptors_find (&self->descriptors, event->fd);
+    direct_peer_t *lost = NULL;
 
-    if (event->kind != TRANSPORT_ACCEPTED && event->kind != TRANSPORT_LOST)
-        return;
-    if (at) {
-        at->open = false;
-        if (at->owner)
-            set_lost (self, at->owner, now_us);
-    }
     if (event->kind == TRANSPORT_ACCEPTED)
-        descriptors_opened (&self->descriptors, event->fd, now_us);
+        lost = descriptors_opened (&self->descriptors, event->fd, now_us);
+    else if (event->kind == TRANSPORT_LOST)
+        lost = descriptors_closed (&self->descriptors, event->fd);
+    if (lost)
+        set_lost (self, lost, now_us);
 }
 
 void direct_events (direct_t *self, int64_t now_us)

@@ -252,11 +252,10 @@ void stage_list (uint64_t id, uint64_t previous, uint64_t revision, bool full, c
 uint64_t stage_connect (const char *worker)
 {
     char address [64];
+    snprintf (address, sizeof address, "tcp://%s:1", worker);
     const channel_command_t *command = stage_command (CHANNEL_CONNECT);
     CHECK (command);
-    snprintf (address, sizeof address, "tcp://%s:1", worker ? worker : "");
-    if (worker)
-        CHECK_STR (command->address, address);
+    CHECK_STR (command->address, address);
     const uint64_t alias = command->alias;
     stage_link (alias, TRANSPORT_READY);
     const stage_record_t *hello = stage_record (WIRE_HELLO);

@@ -67,7 +67,7 @@ const stage_record_t *stage_request (const char *method); /* the next REQUEST of
 const channel_command_t *stage_command (channel_command_kind_t kind);
 void stage_forget (void); /* all that was said */
 
-/*  The next CONNECT is to that worker (NULL: whichever): it is answered with READY and WELCOME; its alias. */
+/*  The next CONNECT is to that worker: it is answered with READY and WELCOME; its alias. */
 uint64_t stage_connect (const char *worker);
 
 /*  Calls. The argument is one number. */

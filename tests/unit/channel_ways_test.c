@@ -741,10 +741,14 @@ TEST (what_had_not_left_yet_when_its_connection_was_lost_goes_elsewhere_at_once_
 }
 
 /*  As of a client that stood still for so long that its workers gave it up. */
-TEST (what_had_not_left_yet_survives_the_loss_of_all_connections)
+static void lose (uint64_t alias)
+{
+    channel_link (&stage.channel, alias, TRANSPORT_LOST, WEFT_OK, stage.now_us);
+}
+
+static weft_call_t *start_among_four (uint64_t aliases [4])
 {
     static const char *const workers [4] = {"w1", "w2", "w3", "w4"};
-    uint64_t aliases [4];
     stage_begin_listed (NULL, 4);
     for (int i = 0; i < 4; i++) {
         const weft_call_options_t named = {.via = WEFT_VIA_DIRECT, .worker = workers [i]};
@@ -753,19 +757,46 @@ TEST (what_had_not_left_yet_survives_the_loss_of_all_connections)
         stage_reply (aliases [i], stage_request ("Test.Get")->id, 1);
         stage_free (first);
     }
-    weft_call_t *call = start_unsent ("Test.Set", &direct);
-    for (int i = 0; i < 4; i++)
-        channel_link (&stage.channel, aliases [i], TRANSPORT_LOST, WEFT_OK, stage.now_us);
+    return start_unsent ("Test.Set", &direct);
+}
+
+static void answer_over_a_new_connection (weft_call_t *call)
+{
     CHECK (!stage_done (call));
     stage_forget ();
-    stage_pass (30 * STAGE_MS);
-    const uint64_t alias = stage_connect (NULL);
+    stage_pass (600 * STAGE_MS);
+    CHECK_INT (call->state, CALL_CONNECTING);
+    const uint64_t alias = call->attempt.request.link->alias;
+    stage_link (alias, TRANSPORT_READY);
+    stage_welcome (alias);
     const stage_record_t *request = stage_request ("Test.Set");
     CHECK (request && request->alias == alias);
     stage_reply (alias, request->id, 3);
     CHECK_INT (stage_result (call), 3);
     stage_free (call);
     stage_end ();
+}
+
+TEST (what_had_not_left_yet_survives_the_loss_of_all_connections_together)
+{
+    uint64_t aliases [4];
+    weft_call_t *call = start_among_four (aliases);
+    for (int i = 0; i < 4; i++)
+        lose (aliases [i]);
+    answer_over_a_new_connection (call);
+}
+
+TEST (what_had_not_left_yet_survives_the_loss_of_one_connection_after_the_other)
+{
+    uint64_t aliases [4];
+    weft_call_t *call = start_among_four (aliases);
+    for (int i = 0; i < 4; i++) {
+        stage.now_us += 100 * STAGE_MS;
+        channel_tick (&stage.channel, stage.now_us);
+        CHECK_INT (call->state, CALL_SENT);
+        lose (call->attempt.request.link->alias);
+    }
+    answer_over_a_new_connection (call);
 }
 
 TEST (routed_calls_need_no_place_among_the_watched_services)

@@ -30,8 +30,25 @@ TEST (one_that_is_opened_again_is_nobodys)
     CHECK (descriptors_find (&all, 700)->open && !descriptors_find (&all, 700)->owner);
     CHECK (!descriptors_find (&all, 699)->open);
     descriptors_find (&all, 700)->owner = &owner;
-    descriptors_opened (&all, 700, SECOND);
-    CHECK (descriptors_find (&all, 700)->open && !descriptors_find (&all, 700)->owner);
+    CHECK (descriptors_holds (&all, 700, &owner) && !descriptors_holds (&all, 700, NULL));
+    CHECK (descriptors_opened (&all, 700, SECOND) == &owner);
+    CHECK (descriptors_holds (&all, 700, NULL));
+    descriptors_fini (&all);
+}
+
+TEST (one_that_is_closed_tells_whose_it_was)
+{
+    descriptors_t all;
+    int owner;
+    descriptors_init (&all);
+    CHECK (!descriptors_closed (&all, 5) && !descriptors_closed (&all, -1));
+    descriptors_opened (&all, 5, 0);
+    CHECK (!descriptors_closed (&all, 5));
+    descriptors_opened (&all, 5, 0);
+    descriptors_find (&all, 5)->owner = &owner;
+    CHECK (descriptors_closed (&all, 5) == &owner);
+    CHECK (!descriptors_holds (&all, 5, NULL) && !descriptors_holds (&all, 5, &owner) && !descriptors_closed (&all, 5));
+    CHECK (!descriptors_holds (&all, 1000000, NULL));
     descriptors_fini (&all);
 }
 

@@ -242,6 +242,21 @@ TEST (one_that_spoke_and_was_gone_is_lost_and_its_descriptor_let_alone)
     tear_down ();
 }
 
+/*  As for want of memory when it was opened: its end would not be heard of either. */
+TEST (one_whose_descriptor_is_not_known_is_lost)
+{
+    set_up (8);
+    const int fd = caller ();
+    connect_there (fd);
+    say_hello (fd);
+    settle (fd);
+    descriptors_fini (&direct.descriptors);
+    CHECK (read_one ());
+    CHECK_INT (direct.lost.count, 1);
+    close (fd);
+    tear_down ();
+}
+
 TEST (one_that_cannot_be_let_in_and_is_gone_has_its_descriptor_let_alone)
 {
     int ends [2];

@@ -84,6 +84,8 @@ TEST (three_attempts_are_the_most)
     CHECK_INT (retry_decide (&question), RETRY_OTHER);
     question.attempts = WEFT_ATTEMPTS_MAX;
     CHECK_INT (retry_decide (&question), RETRY_END);
+    question.stayed = 1;
+    CHECK_INT (retry_decide (&question), RETRY_OTHER);
 }
 
 TEST (work_handed_back_costs_no_budget)
@@ -132,12 +134,11 @@ TEST (what_is_free_goes_elsewhere_at_once_unless_losses_come_together)
     dice_t dice;
     dice_init (&dice, 1);
     question.left = false;
+    question.stayed = 1;
     CHECK_INT (retry_delay_us (&question, RETRY_OTHER, &dice), 0);
     CHECK (retry_delay_us (&question, RETRY_SAME, &dice) > 0);
-    question.attempts = 2;
+    question.attempts = question.stayed = 2;
     CHECK (retry_delay_us (&question, RETRY_OTHER, &dice) > 0);
-    question.status = WEFT_DRAINING;
-    CHECK_INT (retry_delay_us (&question, RETRY_OTHER, &dice), 0);
 }
 
 TEST (backoff_grows_jitters_and_stays_bounded)

@@ -183,7 +183,8 @@ WEFT_EXPORT void weft_call_destroy (weft_call_t **self);
 
 /*  Of a call that is done; texts and bodies are valid until it is destroyed. `text` is one line about a
  *  failure, "" when OK. `code` is the application's. `worker` is the UUID of who answered or was tried
- *  last, "" if nobody or unknown. `sequence` increases from call to call of one client. */
+ *  last, "" if nobody or unknown. `attempts` is how often the call left this process. `sequence` increases from call to call of one
+ *  client. */
 WEFT_EXPORT weft_status_t weft_call_status (const weft_call_t *self);
 WEFT_EXPORT weft_executed_t weft_call_executed (const weft_call_t *self);
 WEFT_EXPORT weft_origin_t weft_call_origin (const weft_call_t *self);
