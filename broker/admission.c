@@ -1,8 +1,9 @@
 /* SPDX-License-Identifier: MPL-2.0
  *
- *  admission.c - is there room for one more call, and for whom?
+ *  admission.c - may one more call come in?
  *
- *  Three things run out: places for calls that are open, places in a queue, and memory for what waits there. */
+ *  Not while the broker stops, nor with a body or options over the limits, nor without time. And three things run out: places for calls
+ *  that are open, places in a queue, and memory for what waits there; of each, nobody gets so much that others find none. */
 
 #include "core.h"
 
