@@ -30,8 +30,7 @@ Sample = collections.namedtuple("Sample", "at rss_kb heap_kb fds")
 
 
 class Witness:
-    """A process that lives all the time. What it holds is what it allocated and did not free. Its RSS is more: libc keeps what was
-    freed, for each of many threads, and between what lives long and what does not."""
+    """A process that lives all the time. What it holds is what it allocated and did not free: see shims/heap.c."""
 
     def __init__(self, process, heap):
         self.process, self.heap, self.samples = process, heap, []
@@ -57,9 +56,9 @@ class Witness:
 
     def line(self):
         fds = [sample.fds for sample in self.settled()]
-        return "%-10s a quarter of %.0f s apart: holds %s; RSS %s; fds %d to %d, at last %d" % (
-            self.process.name, self.samples[-1].at - self.samples[0].at, self._memory("heap_kb"), self._memory("rss_kb"),
-            min(fds), max(fds), fds[-1])
+        return "%-10s each %.0f s: holds %s, once %d kB; RSS %s; fds %d to %d, at last %d" % (
+            self.process.name, (self.samples[-1].at - self.samples[0].at) / 4, self._memory("heap_kb"), self.heap.get(1) // 1024,
+            self._memory("rss_kb"), min(fds), max(fds), fds[-1])
 
 
 class Soak:
@@ -72,7 +71,7 @@ class Soak:
                       self.replace_client]
         mesh = self.mesh
         mesh.timeout_ms = 8000
-        self.watched = 0
+        self.heaps = 0
         self.broker = self._watched(mesh.broker)
         self.worker = self._watched(mesh.worker, *REMEMBERED)
         for worker in [mesh.worker(*REMEMBERED, wait=False) for _ in range(3)]:
@@ -87,8 +86,8 @@ class Soak:
 
     def _watched(self, start, *flags, **how):
         """Starts a process, and somebody to look at it."""
-        self.watched += 1
-        heap = self.mesh.control("heap-%d" % self.watched)
+        self.heaps += 1
+        heap = self.mesh.control("heap-%d" % self.heaps)
         process = start(*flags, wrapper=self.mesh.preload("heap"), environment={"WEFT_CHAOS_HEAP": heap.path}, **how)
         return Witness(process, heap)
 

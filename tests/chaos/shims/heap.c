@@ -1,12 +1,13 @@
 /* SPDX-License-Identifier: MPL-2.0
  *
  *  heap.c - what a process holds, for LD_PRELOAD: the first int64 in the file that WEFT_CHAOS_HEAP names is the number of bytes that it
- *  has allocated and not freed, all the time. What libc keeps of what was freed, for each thread and between what lives long, is in its
- *  RSS, and not in this. */
+ *  has allocated and not freed, all the time, and the second the most that it ever was. What libc keeps of what was freed, for each
+ *  thread and between what lives long, is in its RSS, and not in this. */
 
 #include <errno.h>
 #include <fcntl.h>
 #include <malloc.h>
+#include <stdbool.h>
 #include <stdint.h>
 #include <stdlib.h>
 #include <sys/mman.h>
@@ -20,24 +21,31 @@ extern void *__libc_realloc (void *, size_t);
 extern void *__libc_memalign (size_t, size_t);
 extern void __libc_free (void *);
 
-static int64_t before; /* that is held when there is no file yet */
-static int64_t *held = &before;
+typedef struct {
+    int64_t held, most;
+} heap_t;
+
+static heap_t before; /* there is a file */
+static heap_t *heap = &before;
 
 __attribute__ ((constructor)) static void map_file (void)
 {
     const char *path = getenv ("WEFT_CHAOS_HEAP");
     const int fd = path ? open (path, O_RDWR | O_CLOEXEC) : -1;
-    int64_t *page = fd < 0 ? MAP_FAILED : mmap (NULL, sizeof *page, PROT_READ | PROT_WRITE, MAP_SHARED, fd, 0);
+    heap_t *page = fd < 0 ? MAP_FAILED : mmap (NULL, sizeof *page, PROT_READ | PROT_WRITE, MAP_SHARED, fd, 0);
     if (page == MAP_FAILED)
         abort (); /* a heap that never grows shows nothing */
     close (fd);
     *page = before;
-    held = page;
+    heap = page;
 }
 
 static void count (int64_t bytes)
 {
-    __atomic_fetch_add (held, bytes, __ATOMIC_RELAXED);
+    const int64_t held = __atomic_add_fetch (&heap->held, bytes, __ATOMIC_RELAXED);
+    int64_t most = __atomic_load_n (&heap->most, __ATOMIC_RELAXED);
+    while (held > most && !__atomic_compare_exchange_n (&heap->most, &most, held, true, __ATOMIC_RELAXED, __ATOMIC_RELAXED)) {
+    }
 }
 
 static void *counted (void *block)
