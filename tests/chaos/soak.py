@@ -21,6 +21,8 @@ RESTLESS = 0.25      # of the time: brokers are restarted, too
 WARM = 0.3           # of the time that a process is watched: caches fill, pools grow to what the traffic needs
 REMEMBERED = ("--replies-max", "500", "--replies-bytes-max", "2097152", "--replies-age-ms", "20000")  # by then it is full
 HEAP_SLOPE_MAX_KB_H = 512
+PROGRAM_KB = 8192    # of an RSS: the programs themselves, and the libraries
+KEPT_TIMES_MAX = 4   # what libc keeps, of the most that was ever held
 FDS_MORE = 8
 CONNECT_US = 1_500_000  # calls wait for a connection for a little longer
 MS, S = 1000, 1_000_000
@@ -50,6 +52,12 @@ class Witness:
         below = sum((x - mean_x) ** 2 for x, _ in points)
         return 3600 * sum((x - mean_x) * (y - mean_y) for x, y in points) / below if below else 0.0
 
+    def most_kb(self):
+        return self.heap.get(1) // 1024
+
+    def rss_is_too_large(self):
+        return self.samples[-1].rss_kb > PROGRAM_KB + KEPT_TIMES_MAX * self.most_kb()
+
     def _memory(self, what):
         quarters = [getattr(self.samples[(len(self.samples) - 1) * i // 4], what) for i in range(5)]
         return "%s kB, %+6.0f kB/h" % (" ".join("%6d" % kb for kb in quarters), self.slope_per_h(what))
@@ -57,7 +65,7 @@ class Witness:
     def line(self):
         fds = [sample.fds for sample in self.settled()]
         return "%-10s each %.0f s: holds %s, once %d kB; RSS %s; fds %d to %d, at last %d" % (
-            self.process.name, (self.samples[-1].at - self.samples[0].at) / 4, self._memory("heap_kb"), self.heap.get(1) // 1024,
+            self.process.name, (self.samples[-1].at - self.samples[0].at) / 4, self._memory("heap_kb"), self.most_kb(),
             self._memory("rss_kb"), min(fds), max(fds), fds[-1])
 
 
@@ -209,6 +217,9 @@ def main():
         slope = witness.slope_per_h("heap_kb")
         if options.minutes >= 20 and slope > HEAP_SLOPE_MAX_KB_H:
             past.say_wrong("%s holds more and more, by %.0f kB/h" % (witness.process.name, slope))
+        if witness.rss_is_too_large():
+            past.say_wrong("%s has an RSS of %d kB, and never held more than %d kB" % (
+                witness.process.name, witness.samples[-1].rss_kb, witness.most_kb()))
         fds = [sample.fds for sample in witness.settled()]
         if fds and fds[-1] > fds[0] + FDS_MORE:
             past.say_wrong("%s holds %d descriptors, %d before" % (witness.process.name, fds[-1], fds[0]))
