@@ -114,6 +114,15 @@ static void end_now (process_t *process)
     process_kill (process, true);
 }
 
+/*  Not all is well yet while somebody takes his time who was told to stop. */
+static void await_leavers (void)
+{
+    const int64_t by_us = world.now_us + LEAVE_US;
+    for (int i = 0; i < world.process_count && !world.failed && world.now_us < by_us; i++)
+        while (world.processes [i].leaving && !world.failed && world.now_us < by_us)
+            world_run (world.now_us + 1 * S);
+}
+
 static void storm (void)
 {
     world_run (world.now_us + START_US);
@@ -121,6 +130,7 @@ static void storm (void)
     world_run (world.now_us + profile.active_us);
     faults_heal ();
     load_calm ();
+    await_leavers ();
     world_run (world.now_us + SETTLE_US);
 }
 
