@@ -46,10 +46,55 @@ static void link_lost (model_t *self, peer_link_t *link)
     list_push (&self->lost, &link->lost);
 }
 
-static void look_at_queue (const process_t *process, const model_t *self)
+static void look_at_lane (const lane_t *lane)
+{
+    checker_broker_lane (lane->queued);
+    for (list_node_t *node = list_first (&lane->flows); node; node = list_after (&lane->flows, node))
+        checker_broker_flow (CONTAINER_OF (node, flow_t, node)->calls.count);
+}
+
+static void look_at_lanes (const broker_t *broker)
+{
+    const service_t *service;
+    const worker_t *worker;
+    size_t position = 0;
+    look_at_lane (&broker->early);
+    while ((service = table_next (&broker->registry.services, &position)))
+        look_at_lane (&service->lane);
+    position = 0;
+    while ((worker = table_next (&broker->registry.workers, &position)))
+        look_at_lane (&worker->lane);
+}
+
+static void look_at_caller (const caller_t *caller)
+{
+    size_t largest = 0;
+    for (list_node_t *node = list_first (&caller->calls); node; node = list_after (&caller->calls, node)) {
+        const call_t *call = CONTAINER_OF (node, call_t, caller_node);
+        largest = call->bytes > largest ? call->bytes : largest;
+    }
+    checker_broker_caller (caller->calls.count, caller->bytes, largest);
+}
+
+/*  What it holds of all that has a bound. */
+static void look_at_bounds (const broker_t *broker)
+{
+    const broker_gauges_t gauges = broker_gauges (broker);
+    checker_broker_bounds (gauges.calls, gauges.queued_bytes);
+    look_at_lanes (broker);
+    for (list_node_t *node = list_first (&broker->peers); node; node = list_after (&broker->peers, node)) {
+        const peer_t *peer = CONTAINER_OF (node, peer_t, node);
+        look_at_caller (&peer->caller);
+        checker_broker_outbox (outbox_bytes (&peer->outbox));
+    }
+}
+
+/*  After each thing that may have changed it. */
+static void look (const process_t *process, const model_t *self)
 {
     const service_t *service = registry_service (&self->broker->registry, text_of (JOB_SERVICE));
     checker_broker_queue (process, service ? service->lane.queued : 0);
+    look_at_bounds (self->broker);
 }
 
 /*  link_end */
@@ -125,7 +170,7 @@ static bool receive_all (process_t *process, model_t *self)
         if (link) {
             checker_broker_reads (process, end, &self->in, transit_us);
             broker_on_message (self->broker, link->peer, &self->in, self->now_us);
-            look_at_queue (process, self);
+            look (process, self);
         }
         message_clear (&self->in);
     }
@@ -215,15 +260,13 @@ static void turn (process_t *process)
     watch_connections (self);
     const bool empty = receive_all (process, self);
     end_lost (self, empty);
-    look_at_queue (process, self);
+    look (process, self);
     broker_tick (self->broker, self->now_us);
-    look_at_queue (process, self);
+    look (process, self);
     flush_all (self);
     drop_doomed (self);
-    look_at_queue (process, self);
+    look (process, self);
     checker_broker_turn (process, broker_counters (self->broker)->expired);
-    const broker_gauges_t gauges = broker_gauges (self->broker);
-    checker_broker_bounds (gauges.workers, gauges.queued, gauges.calls);
     self->more = !empty;
     if (self->stopping && (broker_drained (self->broker) || self->now_us >= self->stop_us)) { /* check_stopped */
         checker_broker_leaves (process, self->now_us - (self->stop_us - STOP_US));
@@ -259,6 +302,7 @@ static void start (process_t *process)
         .service_queue_max = profile.service_queue_max,
         .client_calls_max = profile.client_calls_max,
         .outbox_max = profile.outbox_max,
+        .memory_max = profile.memory_max,
     };
     snprintf (settings.uuid, sizeof settings.uuid, "b0000000-0000-4000-8000-%04x%08llx", process->number,
               (unsigned long long) process->lives);

@@ -21,6 +21,7 @@
  *                        no key, and the budget of retries pays; when it ends, whoever still has it is told
  *      losses            a call does not outlive the connection that it was on until its deadline
  *      bounds            what is held stays under its caps
+ *      shares            nobody has more of what a broker has room for than it left free
  *      after the storm   registry and lists are right in a stated time, and then every call succeeds
  *      in the end        nothing is left, in any table */
 
@@ -51,7 +52,11 @@ void checker_broker_reads (process_t *broker, end_t *end, message_t *message, in
 void checker_broker_sends (end_t *end, message_t *message);
 void checker_broker_lost (const end_t *end);
 void checker_broker_leaves (const process_t *broker, int64_t told_us); /* it was told to, so long ago */
-void checker_broker_bounds (size_t workers, size_t queued, size_t calls);
+void checker_broker_bounds (size_t calls, size_t queued_bytes);
+void checker_broker_lane (size_t queued);
+void checker_broker_flow (size_t queued); /* of one client, in a lane */
+void checker_broker_caller (size_t calls, size_t queued_bytes, size_t largest); /* ... of these in one call */
+void checker_broker_outbox (size_t bytes);
 void checker_broker_queue (const process_t *broker, size_t queued_for_all); /* after each thing that may have changed it */
 void checker_broker_turn (const process_t *broker, uint64_t expired);
 void checker_worker_starts (process_t *worker, const char *uuid);

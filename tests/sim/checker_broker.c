@@ -282,16 +282,6 @@ void checker_broker_leaves (const process_t *broker, int64_t told_us)
                       (long long) told_us / 1000);
 }
 
-void checker_broker_bounds (size_t workers, size_t queued, size_t calls)
-{
-    if (calls > profile.broker_calls_max)
-        violated ("the broker holds %zu calls, over its limit of %zu", calls, profile.broker_calls_max);
-    /* one lane for the service, one for those who came too early, one for each worker that is registered (also one that is no more) */
-    const size_t lanes = 2 + workers;
-    if (queued > lanes * profile.service_queue_max)
-        violated ("%zu calls are queued; the limit of a lane is %zu", queued, profile.service_queue_max);
-}
-
 #define SLACK_US (3 * MS) /* of turns */
 
 /*  A worker has expired: is it one of many that fell silent at once, or was it the broker that did not listen? */

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MPL-2.0
  *
  *  checker_inside.h - what the checker's own files share: checker.c (workers, outcomes, what is left in the end), checker_broker.c
- *  (what a broker hears, decides and says), checker_client.c (the attempts that a client makes of a call). */
+ *  (what a broker hears, decides and says), checker_bounds.c (what it holds), checker_client.c (the attempts that a client makes of a call). */
 
 #ifndef CHECKER_INSIDE_H_INCLUDED
 #define CHECKER_INSIDE_H_INCLUDED

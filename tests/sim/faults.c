@@ -49,7 +49,7 @@ static void draw_bounds (void)
     profile.broker_calls_max = bound (low, 4, 60, 2000);
     profile.service_queue_max = bound (low, 1, 30, 1000);
     profile.client_calls_max = bound (low, 2, 40, 1000);
-    profile.outbox_max = bound (low, 70000, 300000, 0);
+    profile.outbox_max = bound (low, 24000, 80000, 0);
     profile.calls_max = bound (low, 3, 60, 1000);
     profile.worker_queue_max = (int) bound (low, 1, 20, 1000);
     profile.concurrency = (int) (profile.gentle ? between (3, 8) : between (1, 4));
@@ -145,6 +145,7 @@ void profile_draw (void)
     draw_load ();
     if (!profile.gentle && chance (100))
         draw_hedging ();
+    profile.memory_max = bound (profile.crowded, 4000, 60000, WEFT_BROKER_MEMORY_MAX);
     slow_until_us = hanging_until_us = 0;
     striking = false;
 }

@@ -45,7 +45,7 @@ typedef struct {
     int64_t handler_us;     /* usually, at most */
     /* settings of the cores */
     int64_t ttl_ms, refresh_us, handler_timeout_us;
-    size_t broker_calls_max, service_queue_max, client_calls_max, outbox_max, calls_max;
+    size_t broker_calls_max, service_queue_max, client_calls_max, outbox_max, memory_max, calls_max;
     int concurrency, worker_queue_max;
     bool same_ports;        /* a worker that is started again listens where the last one did */
     bool no_direct;         /* workers have no direct endpoints */
