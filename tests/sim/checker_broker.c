@@ -21,6 +21,7 @@ typedef struct {
     bool calls;                     /* a client that has said HELLO in time, and not GOODBYE */
     int64_t beat_us;                /* when the broker read the last beat of a worker; 0: it is none */
     bool registered;                /* the broker has said so */
+    int64_t over_us;                /* when that registration ended, by GOODBYE or silence; 0: it has not, or nobody can say */
     uint64_t progress;              /* as the last beat said */
     unsigned still;                 /* beats since it moved */
     bool stuck;                     /* and nothing more can run there */
@@ -114,7 +115,7 @@ void checker_broker_reads (process_t *broker, end_t *end, message_t *message, in
         else if (record.kind == WIRE_DRAINING && !at->draining_us)
             at->draining_us = world.now_us;
         else if (record.kind == WIRE_REGISTER) { /* what it held before is no longer the broker's business */
-            at->draining_us = at->open = 0;
+            at->draining_us = at->over_us = at->open = 0;
             at->beat_us = end_peer (end)->port && end_peer (end)->port->process->role == ROLE_OF_WORKER ? world.now_us : 0;
             at->well_us = world.now_us;
             at->registered = at->stuck = false;
@@ -126,6 +127,7 @@ void checker_broker_reads (process_t *broker, end_t *end, message_t *message, in
             at->calls = !broker->leaving && end_peer (end)->port && end_peer (end)->port->process->role == ROLE_OF_CLIENT;
         else if (record.kind == WIRE_GOODBYE) {
             at->beat_us = 0;
+            at->over_us = world.now_us;
             at->calls = false;
         }
     }
@@ -161,6 +163,14 @@ static void check_suspect (const seen_t *at, const record_t *call, const wire_re
     if (at->beat_us && call && !call->broker_for_one && silent_us > suspect_us () + TURN_US && !excused && !network_was_full ())
         violated ("the broker sends call %lld to a worker that is silent for %lld ms", (long long) call->number,
                   (long long) silent_us / 1000);
+}
+
+/*  What was given out in the turn in which the broker learnt it may still be behind it. */
+static void check_over (const seen_t *at, const record_t *call)
+{
+    if (at->over_us && world.now_us - at->over_us > (network_was_full () ? 10 * S : 0))
+        violated ("the broker sends call %lld to a worker whose registration ended %lld ms ago", call ? (long long) call->number : 0,
+                  (long long) (world.now_us - at->over_us) / 1000);
 }
 
 static record_t *call_of_reply (const end_t *end, uint64_t id)
@@ -257,6 +267,7 @@ void checker_broker_sends (end_t *end, message_t *message)
             continue;
         check_stuck (at, call);
         check_suspect (at, call, &record);
+        check_over (at, call);
         checker_note_id (record.id);
         if (call)
             call->worker_connection = end->number; /* the last one it was given to */
@@ -284,8 +295,26 @@ void checker_broker_leaves (const process_t *broker, int64_t told_us)
 
 #define SLACK_US (3 * MS) /* of turns */
 
+static bool may_have_expired (const process_t *broker, const seen_t *at)
+{
+    return at->broker == broker->number && at->beat_us && !at->lost_us && world.now_us - at->beat_us >= profile.ttl_ms * MS;
+}
+
+/*  So many of those that are silent have expired, and the others may go as well; only if all of them have is it known who they are. */
+static void end_silent (const process_t *broker, uint64_t expired)
+{
+    uint64_t silent = 0;
+    for (size_t i = 0; i < seen_count; i++)
+        silent += may_have_expired (broker, &seen [i]);
+    for (size_t i = 0; i < seen_count; i++)
+        if (may_have_expired (broker, &seen [i])) {
+            seen [i].beat_us = 0;
+            seen [i].over_us = silent == expired && !profile.hostiles ? world.now_us : 0; /* theirs are not counted */
+        }
+}
+
 /*  A worker has expired: is it one of many that fell silent at once, or was it the broker that did not listen? */
-static void check_expiry (const process_t *broker)
+static void check_expiry (const process_t *broker, uint64_t expired)
 {
     const int64_t ttl_us = profile.ttl_ms * MS, beat_us = ttl_us * 3 / 10;
     const broker_view_t *view = &broker_views [broker->number];
@@ -315,9 +344,7 @@ static void check_expiry (const process_t *broker)
     if (at_once && usual && world.now_us - hush_us < ttl_us - SLACK_US)
         violated ("a worker expires though %zu of %zu fell silent at once, %lld ms ago", silent, workers,
                   (long long) (world.now_us - first_us) / 1000);
-    for (size_t i = 0; i < seen_count; i++)
-        if (seen [i].broker == broker->number && world.now_us - seen [i].beat_us >= ttl_us)
-            seen [i].beat_us = 0; /* it is this one, or may go as well */
+    end_silent (broker, expired);
 }
 
 /*  Of the broker's own life: what was before is of no interest. */
@@ -376,7 +403,7 @@ void checker_broker_turn (const process_t *broker, uint64_t expired)
     if (world.now_us - view->turn_us > profile.ttl_ms * MS / 2)
         view->late_us = world.now_us;
     if (expired > view->expired)
-        check_expiry (broker);
+        check_expiry (broker, expired - view->expired);
     check_expired (broker, view);
     view->expired = expired;
     view->turn_us = world.now_us;
