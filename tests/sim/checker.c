@@ -279,6 +279,19 @@ static void check_fate (record_t *record)
                   weft_status_str (record->status));
 }
 
+/*  Nobody who had it is said to be lost unless that was heard: from the network, or from themselves. */
+static void check_loss (const record_t *record, weft_call_t *call)
+{
+    const bool of_worker = record->status == WEFT_WORKER_LOST, of_broker = record->status == WEFT_BROKER_LOST;
+    if (record->executed != WEFT_EXECUTED_MAYBE || record->options.balance == WEFT_BALANCE_BROADCAST || record->original)
+        return;
+    if ((!of_worker && !of_broker) || (of_broker ? record->lost_broker : record->lost_worker))
+        return;
+    if (!checker_client_lost_now (record->client, of_broker)) /* what had not left yet may be lost as well, if an earlier attempt may have run */
+        violated ("call %lld ended with %s, and its client heard of no such loss: %s", (long long) record->number,
+                  weft_status_str (record->status), weft_call_text (call));
+}
+
 /*  Where the time went. Parts under a millisecond are not told. */
 static void check_ledger (const record_t *record, const weft_call_t *call)
 {
@@ -330,6 +343,7 @@ void checker_outcome (record_t *record, weft_call_t *call)
         violated ("call %lld ended with %s, executed no, but an attempt of it was lost", (long long) record->number,
                   weft_status_str (record->status));
     check_fate (record);
+    check_loss (record, call);
     check_ledger (record, call);
     const bool no_room = profile.crowded
                          && (record->status == WEFT_OVERLOADED

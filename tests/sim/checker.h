@@ -19,7 +19,7 @@
  *      stuck workers     get nothing while another is well
  *      two at most       a call is open at one worker at a time; at two workers, if it asked for that, its method is idempotent, it has
  *                        no key, and the budget of retries pays; when it ends, whoever still has it is told
- *      losses            a call does not outlive the connection that it was on until its deadline
+ *      losses            a call does not outlive the connection that it was on until its deadline, and none is said to be lost without one
  *      bounds            what is held stays under its caps
  *      shares            nobody has more of what a broker has room for than it left free
  *      after the storm   registry and lists are right in a stated time, and then every call succeeds
@@ -70,6 +70,7 @@ void checker_client_sends (process_t *client, uint64_t alias, message_t *message
 void checker_client_keeps (process_t *client, uint64_t alias, message_t *message, bool keeps); /* there is no room for what it sends */
 void checker_client_reads (process_t *client, uint64_t alias, message_t *message);
 void checker_client_lost (process_t *client, uint64_t alias);
+void checker_client_gone (process_t *client, uint64_t alias); /* the network takes nothing more for it */
 void checker_client_leaves (process_t *client, uint64_t alias); /* by itself */
 void checker_client_hears (process_t *client, const char *worker, const char *state);
 void checker_client_bounds (process_t *client, size_t open);

@@ -31,6 +31,7 @@ typedef struct {
         int64_t number;
     } requests [REQUESTS_MAX];      /* which call each was for */
     int64_t started_us, budget, calls, hedges, retries;
+    int64_t loss_us [2];            /* when it last heard of the loss of a worker's connection, of a broker's */
 } client_view_t;
 
 static client_view_t *views [PROCESSES_MAX];
@@ -57,6 +58,7 @@ void checker_client_starts (process_t *client, int64_t budget)
     client_view_t *view = views [client->index];
     view->told_count = view->link_count = 0;
     memset (view->requests, 0, sizeof view->requests);
+    memset (view->loss_us, 0, sizeof view->loss_us);
     view->started_us = world.now_us;
     view->budget = budget;
     view->calls = view->hedges = view->retries = 0;
@@ -147,6 +149,23 @@ static void attempt_sent (process_t *client, client_view_t *view, record_t *reco
     record->open [record->open_count].kept = false;
     record->open [record->open_count].alias = alias;
     record->open [record->open_count++].id = id;
+}
+
+/*  The network says, or who is there, that whatever was sent over that connection is answered by nobody. */
+static void note_loss (const process_t *client, uint64_t alias)
+{
+    views [client->index]->loss_us [channel_is_broker (alias)] = world.now_us;
+    for (int64_t number = 1; number <= load_count (); number++) {
+        record_t *record = load_record (number);
+        for (int i = 0; record->client == client && record->call && i < record->open_count; i++)
+            if (record->open [i].alias == alias)
+                *(channel_is_broker (alias) ? &record->lost_broker : &record->lost_worker) = true;
+    }
+}
+
+bool checker_client_lost_now (const process_t *client, bool broker)
+{
+    return views [client->index]->loss_us [broker] == world.now_us;
 }
 
 /*  Whatever was open over that connection is not any more. `lost_us`: when its client heard that, or 0. */
@@ -254,6 +273,8 @@ static void note_answer (const client_view_t *view, uint64_t alias, const wire_r
     wire_info_t info = wire_info_none ();
     if (call && record->status == WEFT_OVERLOADED)
         call->turned_down = true;
+    if (call && record->status == WEFT_WORKER_LOST)
+        call->lost_worker = true; /* whether that is so is judged where it is said */
     for (int i = 0; call && i < call->open_count; i++) {
         if (call->open [i].alias != alias || call->open [i].id != record->id)
             continue;
@@ -278,13 +299,22 @@ void checker_client_reads (process_t *client, uint64_t alias, message_t *message
         else if (record.kind == WIRE_REPLY) {
             note_answer (view, alias, &record);
             attempt_over (view, alias, record.id);
-        } else if (record.kind == WIRE_GOODBYE || record.kind == WIRE_REFUSED)
+        } else if (record.kind == WIRE_GOODBYE || record.kind == WIRE_REFUSED) {
+            note_loss (client, alias);
             attempts_lost (client, alias, 0);
+        }
     }
+}
+
+void checker_client_gone (process_t *client, uint64_t alias)
+{
+    note_loss (client, alias);
+    attempts_lost (client, alias, 0);
 }
 
 void checker_client_lost (process_t *client, uint64_t alias)
 {
+    note_loss (client, alias);
     attempts_lost (client, alias, world.now_us);
 }
 

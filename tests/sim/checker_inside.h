@@ -26,6 +26,9 @@ void checker_note_id (uint64_t id);
 /*  When a broker heard that this connection is lost; 0: it did not. */
 int64_t checker_broker_lost_us (uint64_t connection);
 
+/*  Does this client hear just now that a connection to a broker, or to a worker, is lost? */
+bool checker_client_lost_now (const process_t *client, bool broker);
+
 void checker_brokers_begin (void);
 void checker_brokers_end (void);
 void checker_clients_end (void);

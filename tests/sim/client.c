@@ -159,7 +159,10 @@ static sent_t send_message (model_t *self, uint64_t alias, message_t *message, i
     if (sent == END_FULL)
         return FULL;
     message_clear (message);
-    checker_client_leaves (self->process, alias);
+    if (end)
+        checker_client_gone (self->process, alias);
+    else
+        checker_client_leaves (self->process, alias);
     channel_link (&self->channel, alias, TRANSPORT_LOST, WEFT_OK, now_us);
     return GONE;
 }

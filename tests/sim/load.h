@@ -47,6 +47,7 @@ struct record {
     int open_count, hedges, sent; /* sent: over all, also of broadcasts */
     bool unsure;                /* one of these was lost, or may have run: its client heard so */
     bool given_up;              /* its client cancelled one of these, or left whom it was sent to */
+    bool lost_worker, lost_broker; /* its client heard that the connection of one of these was lost, from the network or from who had it */
     bool left;                  /* the last to end was lost, or turned down: another try is paid for */
     int64_t not_before_us;      /* a broker without room said that it should not be tried again before */
     bool turned_down;           /* its client was told OVERLOADED, and may have tried again */
