@@ -13,6 +13,7 @@
 checker_summary_t summary;
 
 static uint64_t ids [16]; /* of requests */
+static int64_t running [PROCESSES_MAX]; /* runs that have begun at a worker and not ended */
 static size_t id_at;
 
 /*  Messages -------------------------------------------------------------------------------------------------------- */
@@ -57,11 +58,14 @@ uint64_t checker_some_id (void)
 void checker_worker_starts (process_t *worker, const char *uuid)
 {
     trace ("%s is %s", worker->name, uuid);
+    running [worker->index] = 0;
 }
 
-void checker_worker_ends (process_t *worker)
+void checker_worker_leaves (const process_t *worker)
 {
-    (void) worker;
+    if (running [worker->index] > 0)
+        violated ("%s leaves before it has to, and %lld runs that began there have not ended", worker->name,
+                  (long long) running [worker->index]);
 }
 
 void checker_worker_reads (process_t *worker, end_t *end, message_t *message, int64_t transit_us)
@@ -119,6 +123,7 @@ void checker_begins (process_t *worker, int64_t number, int64_t now_us)
         violated ("call %lld begins %lld ms after its time was up", (long long) number,
                   (long long) (world.now_us - record->may_begin_until_us) / 1000);
     summary.runs++;
+    running [worker->index]++;
 }
 
 void checker_takes (int64_t number, int64_t takes_us)
@@ -130,8 +135,10 @@ void checker_takes (int64_t number, int64_t takes_us)
 
 void checker_ends (process_t *worker, int64_t number)
 {
-    (void) worker;
-    (void) number;
+    if (!load_record (number))
+        return;
+    if (--running [worker->index] < 0)
+        violated ("call %lld ends at %s, where it did not begin", (long long) number, worker->name);
 }
 
 /*  Outcomes -------------------------------------------------------------------------------------------------------- */
@@ -425,6 +432,8 @@ void checker_idle (void)
             violated ("%s is not idle: %s", process->name, why);
         if (process->up && process->role == ROLE_OF_WORKER && !worker_process_is_idle (process, why))
             violated ("%s is not idle: %s", process->name, why);
+        if (process->up && running [process->index] > 0)
+            violated ("%lld runs that began at %s have not ended", (long long) running [process->index], process->name);
     }
 }
 
@@ -447,6 +456,7 @@ void checker_begin (void)
 {
     memset (&summary, 0, sizeof summary);
     memset (ids, 0, sizeof ids);
+    memset (running, 0, sizeof running);
     id_at = 0;
     checker_brokers_begin ();
 }

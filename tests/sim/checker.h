@@ -9,6 +9,7 @@
  *      answers           are those of the call that was made
  *      streams           items come in order, each once; all of them before an OK; never more at once than the window; one without a
  *                        deadline ends when its worker drains
+ *      runs              what begins also ends, unless its worker is killed or its drain takes too long
  *      time              nothing begins after the time its worker was given, and that never grows on the way
  *      windows           a worker never has more open than it granted; nobody sends work to who is known to go or gone
  *      queues            nobody is turned down for a long wait while the queue is short of standing, and nobody waits for a deadline in
@@ -60,7 +61,7 @@ void checker_broker_outbox (size_t bytes);
 void checker_broker_queue (const process_t *broker, size_t queued_for_all); /* after each thing that may have changed it */
 void checker_broker_turn (const process_t *broker, uint64_t expired);
 void checker_worker_starts (process_t *worker, const char *uuid);
-void checker_worker_ends (process_t *worker);
+void checker_worker_leaves (const process_t *worker); /* its drain is over, and was not cut short */
 void checker_worker_reads (process_t *worker, end_t *end, message_t *message, int64_t transit_us);
 void checker_worker_bounds (size_t in_flight);
 void checker_takes (int64_t number, int64_t takes_us); /* what began takes so long */

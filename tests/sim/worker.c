@@ -539,6 +539,8 @@ static void leave (model_t *self, int64_t now_us)
     if (self->flush_until_us == 0)
         self->flush_until_us = now_us + 500 * MS;
     flush (self, now_us);
+    if (self->flush_until_us < self->session.drain_by_us) /* so it was not the drain timeout */
+        checker_worker_leaves (self->process);
     if (self->session.dirty.count == 0 || now_us >= self->flush_until_us)
         process_kill (self->process, true);
 }
@@ -649,7 +651,6 @@ static void end_process_of (process_t *process)
 {
     model_t *self = process->model;
     list_node_t *node;
-    checker_worker_ends (process);
     for (size_t i = 0; i < POSTS; i++)
         close_uplink (&self->ways [i], leaves_politely);
     while ((node = list_first (&self->callers))) {
@@ -682,12 +683,44 @@ const char *worker_process_address (const process_t *process)
     return ((const model_t *) process->model)->direct.address;
 }
 
+static bool holds_nothing (const requests_t *requests, char why [200])
+{
+    const size_t under_way = requests->replies.works.count - requests->replies.over.count;
+    snprintf (why, 200, "%zu requests are open, %zu dropped, %zu with a key under way, %zu streams, %zu stuck, %zu bytes",
+              requests->open.count, requests->dropped, under_way, requests->streams.open, requests->stuck, requests->bytes);
+    return !requests->open.count && !requests->dropped && !under_way && !requests->open_streams && !requests->streams.open
+           && !requests->streams.pending.count && !requests->stuck && !requests->bytes;
+}
+
+static bool link_is_idle (const session_link_t *link)
+{
+    return list_empty (&link->requests) && link->streams == 0;
+}
+
+/*  All of them are there, or one has just gone as the hostile does to the last, and want nothing. */
+static bool callers_are_idle (const model_t *self, char why [200])
+{
+    const bool uncertain = port_has_news (&self->direct);
+    snprintf (why, 200, "%zu callers are known, %zu connected, %zu lost, or one is busy", self->session.peers.count,
+              self->callers.count, self->lost_callers.count);
+    for (list_node_t *node = list_first (&self->callers); node; node = list_after (&self->callers, node)) {
+        const direct_caller_t *caller = CONTAINER_OF (node, direct_caller_t, of_all);
+        if ((!caller->end->open && !uncertain) || !link_is_idle (caller->link))
+            return false;
+    }
+    return self->session.peers.count == self->callers.count && (list_empty (&self->lost_callers) || uncertain);
+}
+
 bool worker_process_is_idle (const process_t *process, char why [200])
 {
     const model_t *self = process->model;
-    const size_t held = requests_held (&self->session.requests);
-    snprintf (why, 200, "%zu requests are open, %zu held", session_in_flight (&self->session), held);
-    return session_in_flight (&self->session) == 0 && held == 0;
+    if (!holds_nothing (&self->session.requests, why) || !callers_are_idle (self, why))
+        return false;
+    snprintf (why, 200, "something is under way with a broker");
+    for (const way_model_t *way = self->ways; way < self->ways + POSTS; way++)
+        if (!link_is_idle (way->link))
+            return false;
+    return true;
 }
 
 const program_t worker_program = {start, end_process_of, turn, next_us};
