@@ -259,6 +259,31 @@ static bool may_end_with (const record_t *record, weft_status_t status)
     }
 }
 
+/*  Who may say it. What has several sayers is said by whoever has the call, and never by a handler. */
+static const unsigned sayers [WEFT_STATUS_COUNT] = {
+    [WEFT_OK] = 1u << WEFT_ORIGIN_APPLICATION,
+    [WEFT_APP_ERROR] = 1u << WEFT_ORIGIN_APPLICATION,
+    [WEFT_CANCELLED] = 1u << WEFT_ORIGIN_CLIENT | 1u << WEFT_ORIGIN_WORKER | 1u << WEFT_ORIGIN_APPLICATION, /* a handler that looked */
+    [WEFT_DEADLINE_EXCEEDED] = 1u << WEFT_ORIGIN_CLIENT | 1u << WEFT_ORIGIN_BROKER | 1u << WEFT_ORIGIN_WORKER,
+    [WEFT_HANDLER_TIMEOUT] = 1u << WEFT_ORIGIN_WORKER,
+    [WEFT_CONNECT_TIMEOUT] = 1u << WEFT_ORIGIN_CLIENT,
+    [WEFT_NO_SERVICE] = 1u << WEFT_ORIGIN_CLIENT | 1u << WEFT_ORIGIN_BROKER | 1u << WEFT_ORIGIN_WORKER,
+    [WEFT_NO_WORKERS] = 1u << WEFT_ORIGIN_CLIENT | 1u << WEFT_ORIGIN_BROKER | 1u << WEFT_ORIGIN_WORKER,
+    [WEFT_OVERLOADED] = 1u << WEFT_ORIGIN_CLIENT | 1u << WEFT_ORIGIN_BROKER | 1u << WEFT_ORIGIN_WORKER,
+    [WEFT_DRAINING] = 1u << WEFT_ORIGIN_CLIENT | 1u << WEFT_ORIGIN_BROKER | 1u << WEFT_ORIGIN_WORKER,
+    [WEFT_WORKER_LOST] = 1u << WEFT_ORIGIN_CLIENT | 1u << WEFT_ORIGIN_BROKER,
+    [WEFT_BROKER_LOST] = 1u << WEFT_ORIGIN_CLIENT,
+    [WEFT_SHUTDOWN] = 1u << WEFT_ORIGIN_CLIENT,
+};
+
+static void check_origin (const record_t *record, weft_call_t *call)
+{
+    const bool in_vain = strstr (weft_call_text (call), "; asked again: ") != NULL; /* then it is who was asked last */
+    if (!in_vain && !(sayers [record->status] & 1u << weft_call_origin (call)))
+        violated ("call %lld ended with %s, by %s: %s", (long long) record->number, weft_status_str (record->status),
+                  weft_origin_str (weft_call_origin (call)), weft_call_text (call));
+}
+
 static void check_time (const record_t *record)
 {
     const process_t *client = record->client;
@@ -339,6 +364,7 @@ void checker_outcome (record_t *record, weft_call_t *call)
     if (!may_end_with (record, record->status))
         violated ("call %lld of %s ended with %s: %s", (long long) record->number, job_methods [record->kind].name,
                   weft_status_str (record->status), weft_call_text (call));
+    check_origin (record, call);
     if (weft_call_attempts (call) > WEFT_ATTEMPTS_MAX)
         violated ("call %lld was sent %d times", (long long) record->number, weft_call_attempts (call));
     if (record->status == WEFT_OK)
