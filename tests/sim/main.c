@@ -238,6 +238,7 @@ static void work (uint64_t first, uint64_t last, uint64_t step)
 
 typedef struct {
     uint64_t runs, events, failed;
+    int died;               /* how one ended that never came to say in which seed, as wait tells it; 0: none did */
     checker_summary_t summary;
 } total_t;
 
@@ -281,7 +282,7 @@ static total_t run_many (uint64_t first, uint64_t last, unsigned jobs)
             kill (children [i], SIGKILL);
         waitpid (children [i], &status, 0);
         if (!total.failed && !(WIFEXITED (status) && WEXITSTATUS (status) == 0))
-            total.failed = first; /* it never came to say which */
+            total.died = status;
     }
     return total;
 }
@@ -352,11 +353,22 @@ static int one (uint64_t seed, bool wanted)
     return good ? 0 : 1;
 }
 
+/*  As who is killed for want of memory does. */
+static int say_died (const total_t *total, uint64_t first, uint64_t last)
+{
+    const bool killed = WIFSIGNALED (total->died);
+    printf ("a process of those that ran seeds %llu to %llu ended with %s %d; it is not known in which seed\n", (unsigned long long) first,
+            (unsigned long long) last, killed ? "signal" : "status", killed ? WTERMSIG (total->died) : WEXITSTATUS (total->died));
+    return 1;
+}
+
 static int many (uint64_t first, uint64_t last, unsigned jobs, int tail, const char *program)
 {
     const double began = seconds_now ();
     const total_t total = run_many (first, last, jobs);
     print_total (&total, seconds_now () - began);
+    if (total.died && !total.failed)
+        return say_died (&total, first, last);
     if (!total.failed)
         return 0;
     printf ("seed %llu failed; its last events:\n", (unsigned long long) total.failed);
