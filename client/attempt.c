@@ -617,7 +617,7 @@ APART static void conclude_in_vain (channel_t *self, weft_call_t *call, const ou
     const size_t prefix = strlen (weft_status_str (status)) + 2;
     call_set_text (call, "%.500s; asked again: %s: %s", strlen (text) > prefix ? text + prefix : "",
                    weft_status_str (outcome->status), outcome->text);
-    conclude (self, call, status, WEFT_EXECUTED_MAYBE, outcome->origin, 0);
+    conclude (self, call, status, WEFT_EXECUTED_MAYBE, call->origin, 0);
 }
 
 static void back_off (channel_t *self, weft_call_t *call, int64_t delay_us)
@@ -658,6 +658,7 @@ void call_fail (channel_t *self, weft_call_t *call, outcome_t *outcome)
     }
     if (!was_asked_again (call, outcome)) {
         call->status = outcome->status;
+        call->origin = outcome->origin;
         call_set_text (call, "%s: %s", weft_status_str (outcome->status), outcome->text);
     }
     if (outcome->executed == WEFT_EXECUTED_MAYBE)

@@ -106,7 +106,7 @@ struct weft_call {
     /*  What came of it. */
     weft_status_t status;   /* before the end: of the last attempt that counts */
     weft_executed_t executed;
-    weft_origin_t origin;
+    weft_origin_t origin;   /* like the status */
     atomic_bool done;
     bool direct, has_reply_frame, has_arena;
     bool counted;           /* among those with callbacks */

@@ -136,7 +136,7 @@ buffer_t *outbox_make_room (outbox_t *self)
 
 void outbox_close_message (outbox_t *self, zmq_msg_t *attachment)
 {
-    if (self->records.failed) {
+    if (self->records.failed || outbox_bytes (self) > self->max) {
         self->failed = true;
         return;
     }

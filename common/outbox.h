@@ -24,7 +24,7 @@ typedef struct {
     size_t open_records, open_attachments; /* where the open one begins */
     size_t open_bytes;      /* of its attachments */
     size_t record_at;       /* where the record begins that is being written */
-    size_t max;             /* bytes in all */
+    size_t max;             /* bytes in all, but for the batch that is being written */
     bool failed;            /* over max or out of memory: drop the peer */
 } outbox_t;
 

@@ -278,8 +278,7 @@ static const unsigned sayers [WEFT_STATUS_COUNT] = {
 
 static void check_origin (const record_t *record, weft_call_t *call)
 {
-    const bool in_vain = strstr (weft_call_text (call), "; asked again: ") != NULL; /* then it is who was asked last */
-    if (!in_vain && !(sayers [record->status] & 1u << weft_call_origin (call)))
+    if (!(sayers [record->status] & 1u << weft_call_origin (call)))
         violated ("call %lld ended with %s, by %s: %s", (long long) record->number, weft_status_str (record->status),
                   weft_origin_str (weft_call_origin (call)), weft_call_text (call));
 }

@@ -526,6 +526,7 @@ TEST (a_keyed_call_whose_worker_is_gone_from_the_list_is_for_nobody_else)
     stage_refuse (BROKER, request->id, WEFT_NO_WORKERS, "it is not here");
     stage_check (call, WEFT_WORKER_LOST, WEFT_EXECUTED_MAYBE);
     stage_check_text (call, "asked again: NO_WORKERS: it is not here");
+    CHECK_INT (weft_call_origin (call), WEFT_ORIGIN_CLIENT); /* who said what it ended with */
     stage_free (call);
     stage_end ();
 }

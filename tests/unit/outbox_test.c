@@ -204,6 +204,20 @@ TEST (a_peer_that_does_not_read_fails_at_the_limit)
     outbox_fini (&outbox);
 }
 
+TEST (records_and_attachments_have_one_limit_together)
+{
+    outbox_t outbox;
+    outbox_init (&outbox, 200000);
+    for (uint64_t id = 1; id <= 36; id++)
+        put_attached (&outbox, id, 5000);
+    for (uint64_t id = 37; id <= 100 && !outbox.failed; id++) {
+        put_record (&outbox, id, 4000);
+        CHECK (outbox_bytes (&outbox) <= 200000 + WEFT_BATCH_MAX + 4100);
+    }
+    CHECK (outbox.failed);
+    outbox_fini (&outbox);
+}
+
 TEST (a_slow_but_steady_reader_never_reaches_the_limit)
 {
     outbox_t outbox;
