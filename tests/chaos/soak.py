@@ -84,7 +84,7 @@ class Soak:
         self.worker = self._watched(mesh.worker, *REMEMBERED)
         for worker in [mesh.worker(*REMEMBERED, wait=False) for _ in range(3)]:
             mesh.worker_ready(worker)
-        self.client = self._watched(mesh.client, rate=250)
+        self.client = self._watched(mesh.client, rate=options.rate)
         self.slow = mesh.client(rate=150, kinds="0011234455887799", slow_ms=100)
         self.hanging = mesh.client(rate=2, kinds="6")
         self.short_lived = mesh.client(rate=100)
@@ -199,6 +199,7 @@ class Soak:
 def main():
     parser = argparse.ArgumentParser(prog="tests/chaos/soak")
     parser.add_argument("--minutes", type=float, default=30)
+    parser.add_argument("--rate", type=int, default=250, help="calls a second of the client that lives all the time")
     parser.add_argument("--seed", type=int, default=1, help="of what happens, and when")
     parser.add_argument("--keep", metavar="FOLDER", help="copies the logs there if something is wrong")
     parser.add_argument("--build", metavar="FOLDER", required=True)

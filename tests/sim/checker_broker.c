@@ -270,7 +270,7 @@ static void check_worker_lost (const end_t *end, const wire_record_t *record)
         return;
     const record_t *call = call_of_reply (end, record->id);
     const bool for_several = call && (call->hedges || call->options.request_key || call->options.balance == WEFT_BALANCE_BROADCAST);
-    if (!call || call->ended || for_several || call->worker_connection == 0)
+    if (!call || call->ended || call->sent > 1 || for_several || call->worker_connection == 0)
         return; /* nobody waits any more, or it may have been given to another one as well */
     const seen_t *at = &seen [call->worker_connection];
     const bool silent = at->beat_us && world.now_us - at->beat_us >= profile.ttl_ms * MS;
