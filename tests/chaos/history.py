@@ -3,6 +3,7 @@
 
     one outcome       each call that was started ends exactly once, and not past its deadline
     fate              "no": it is in no worker's log; "yes": it is; each status has only the fates that SEMANTICS.md names
+    origin            each status is said by somebody who can know; of a direct call by no broker
     once              what is neither idempotent nor has a key never runs twice; what has a key, not twice in one process;
                       nothing more often than its client sent it
     answers           are those of the call that was made, and some run gave them
@@ -27,6 +28,15 @@ FATES = {  # SEMANTICS.md's table
     "NO_SERVICE": {"no"}, "NO_WORKERS": {"no"}, "UNIMPLEMENTED": {"no"}, "PERMISSION_DENIED": {"no"},
     "UNAUTHENTICATED": {"no"}, "OVERLOADED": {"no"}, "TOO_LARGE": {"no", "yes"}, "DRAINING": {"no"},
     "WORKER_LOST": {"no", "maybe"}, "BROKER_LOST": {"no", "maybe"}, "SHUTDOWN": {"no", "maybe"}, "INTERNAL": {"maybe"},
+}
+STATIONS = {"client", "broker", "worker"}
+ORIGINS = {  # who may say so: a status that is a client's own, or that only some of those on the way can know of
+    "OK": {"application"}, "CANCELLED": {"client"}, "APP_ERROR": {"application"}, "INVALID": STATIONS,
+    "DEADLINE_EXCEEDED": STATIONS, "HANDLER_TIMEOUT": {"worker"}, "CONNECT_TIMEOUT": {"client"},
+    "NO_SERVICE": STATIONS, "NO_WORKERS": {"client", "broker"}, "UNIMPLEMENTED": {"broker", "worker"},
+    "PERMISSION_DENIED": STATIONS, "UNAUTHENTICATED": STATIONS, "OVERLOADED": STATIONS, "TOO_LARGE": STATIONS,
+    "DRAINING": STATIONS, "WORKER_LOST": {"client", "broker"}, "BROKER_LOST": {"client"}, "SHUTDOWN": {"client"},
+    "INTERNAL": STATIONS,
 }
 CERTAIN = {"OK", "APP_ERROR", "HANDLER_TIMEOUT"}  # it ran, whatever came before
 HEDGES_SAVED = 101  # that the budget begins with
@@ -244,6 +254,7 @@ class History:
             self._judge_runs(number, runs)
         for call in self.calls:
             self._judge_fate(call)
+            self._judge_origin(call)
             self._judge_answer(call)
             self._judge_reason(call)
             self._judge_time(call)
@@ -278,6 +289,11 @@ class History:
             self.say_wrong("%s was sent %d times, and ran %d times" % (call, call.attempts, len(call.runs)))
         if call.executed == "yes" and not call.runs:
             self.say_wrong("%s ended with %s, executed yes, but never ran" % (call, call.status))
+
+    def _judge_origin(self, call):
+        if call.origin not in ORIGINS[call.status] or (call.direct and call.origin == "broker"):
+            self.say_wrong("%s ended with %s, which no %s can say of %s: %s" % (
+                call, call.status, call.origin, "a direct call" if call.direct else "it", call.text))
 
     def _judge_answer(self, call):
         if not call.right:

@@ -14,8 +14,10 @@ def number(count, kind):
     return 1 << 40 | count << 4 | kind
 
 
-def call(which, status="OK", executed="yes", start=1000, end=2000, timeout_ms=1000, ms=0, attempts=1, right=1, cancelled=0):
-    return "\t".join(str(word) for word in ("C", which, "d", timeout_ms, ms, start, end, status, executed, "worker", attempts, 1,
+def call(which, status="OK", executed="yes", start=1000, end=2000, timeout_ms=1000, ms=0, attempts=1, right=1, cancelled=0,
+         origin=None, direct=1):
+    origin = origin or ("application" if status in ("OK", "APP_ERROR") else "client")
+    return "\t".join(str(word) for word in ("C", which, "d", timeout_ms, ms, start, end, status, executed, origin, attempts, direct,
                                             "uuid", right, cancelled, "text"))
 
 
@@ -106,6 +108,22 @@ class History(unittest.TestCase):
 
     def test_a_fate_that_the_status_cannot_have(self):
         self.is_wrong("executed maybe", [call(number(1, ONCE), "OVERLOADED", "maybe")], excuses=[(["OVERLOADED"],)])
+
+    def test_a_status_of_somebody_who_cannot_know(self):
+        one = number(1, ONCE)
+        self.is_wrong("which no worker can say", [call(one, origin="worker")], [run(one)])
+        for status, executed, origin in (("CANCELLED", "maybe", "broker"), ("CONNECT_TIMEOUT", "no", "broker"),
+                                         ("BROKER_LOST", "maybe", "broker"), ("WORKER_LOST", "maybe", "worker"),
+                                         ("OVERLOADED", "no", "application"), ("HANDLER_TIMEOUT", "yes", "client")):
+            runs = [run(one)] if executed == "yes" else []
+            self.is_wrong("which no %s can say" % origin, [call(one, status, executed, origin=origin, direct=0)], runs,
+                          excuses=[([status],)])
+
+    def test_a_broker_that_speaks_of_a_direct_call(self):
+        one, excuses = number(1, ONCE), [(["OVERLOADED"],)]
+        self.assertEqual(self.judge([call(one, "OVERLOADED", "no", origin="broker", direct=0)], excuses=excuses).wrong, [])
+        self.is_wrong("which no broker can say of a direct call", [call(one, "OVERLOADED", "no", origin="broker")],
+                      excuses=excuses)
 
     def test_once_that_ran_twice(self):
         one = number(1, ONCE)
