@@ -1,10 +1,11 @@
 # SPDX-License-Identifier: MPL-2.0
-"""The checker itself: a history that is right, and one thing at a time that is not."""
+"""The checker itself: a history that is right, and one thing at a time that is not; and what rows excuse."""
 
 import tempfile
 import unittest
 
 import history
+import rows
 
 ONCE, SAFE, KEYED, FAIL = range(4)
 ITEMS, HEDGED, SAFE_ITEMS = range(7, 10)
@@ -232,6 +233,34 @@ class History(unittest.TestCase):
 
     def test_a_client_that_did_not_come_to_its_end(self):
         self.is_wrong("did not come to its end", [], last="")
+
+    def made(self, which, status="WORKER_LOST", executed="maybe", items=0, **how):
+        """A call as a row sees it."""
+        made = history.Call("client-1", call(which, status, executed, **how).split("\t"))
+        if items:
+            made.taken = history.Taken(taken(which, 20, "0-%d" % (items - 1)).split("\t"))
+        return made
+
+    def test_what_may_have_run_is_not_tried_again(self):
+        self.assertTrue(rows.not_again(self.made(number(1, ONCE))))
+        self.assertTrue(rows.not_again(self.made(number(1, KEYED))))
+        self.assertFalse(rows.not_again(self.made(number(1, SAFE))))
+        self.assertFalse(rows.not_again(self.made(number(1, SAFE_ITEMS))))
+        self.assertTrue(rows.not_again(self.made(number(1, SAFE_ITEMS), items=3)))
+
+    def test_what_never_left_is_tried_again_until_it_is_used_up(self):
+        for kind in (ONCE, SAFE, KEYED, ITEMS):
+            one = number(1, kind)
+            self.assertFalse(rows.not_again(self.made(one, executed="no")))
+            self.assertTrue(rows.not_again(self.made(one, executed="no", attempts=3)))
+            self.assertTrue(rows.not_again(self.made(one, executed="no", end=800_000)))
+
+    def test_no_budget_is_no_reason_for_what_never_left(self):
+        past = history.History()
+        past.calls = [self.made(number(count, SAFE)) for count in range(100)] + [self.made(number(100, SAFE), executed="no")]
+        is_one_of_many = rows._too_many_at_once(past)
+        self.assertTrue(is_one_of_many(past.calls[0]))
+        self.assertFalse(is_one_of_many(past.calls[-1]))
 
     def test_half_a_line_is_not_read(self):
         with tempfile.NamedTemporaryFile("w") as file:

@@ -99,10 +99,15 @@ def named(*workers):
     return lambda call: any(worker.uuid in call.worker + call.text for worker in workers)
 
 
+def used_up(call):
+    """It was tried often enough, or has no time for another try."""
+    return call.attempts >= ATTEMPTS_MAX or call.end > call.start + call.timeout - BACKOFF_US
+
+
 def not_again(call):
-    """One that may not be tried again when it may have run, or gave items, or was tried often enough, or has no time for it."""
-    return (call.kind not in IDEMPOTENT or call.items() > 0 or call.attempts >= ATTEMPTS_MAX
-            or call.end > call.start + call.timeout - BACKOFF_US)
+    """One that may not be tried again: it is used up; or it may have run and is not idempotent, or gave items. What never left goes to
+    another, whatever it is."""
+    return used_up(call) or (call.executed != "no" and (call.kind not in IDEMPOTENT or call.items() > 0))
 
 
 # Processes that end -----------------------------------------------------------------------------------------------
@@ -497,14 +502,14 @@ def _passed(call, worker):
 
 def _too_many_at_once(history):
     """Whether more calls of a client ended with one than its budget of retries may pay for: those that may be tried again fail,
-    too."""
+    too, but for what never left, which costs nothing."""
     ends = collections.defaultdict(list)
     for call in history.calls:
         if call.status in ("WORKER_LOST", "BROKER_LOST"):
             ends[call.client].append(call.end)
 
     def is_one_of_many(call):
-        return sum(abs(end - call.end) < 50 * MS for end in ends[call.client]) > 50
+        return call.executed != "no" and sum(abs(end - call.end) < 50 * MS for end in ends[call.client]) > 50
     return is_one_of_many
 
 
