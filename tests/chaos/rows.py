@@ -348,9 +348,14 @@ def stop_broker(case):
 
 # Cuts -------------------------------------------------------------------------------------------------------------
 
-@row("cut-client", "client-broker cut", "nft, 5 s: direct calls go on", calls_min=4000)
+CONNECT_US = 2 * S     # that a call waits for a connection
+RECONNECT_US = 2 * S   # in which who lost a peer is back, once it can be reached
+
+
+@row("cut-client", "client-broker cut", "nft, 5 s: noticed, direct calls go on", bound_ms=4200, calls_min=4000)
 def cut_client(case):
     case.history.on_time = False
+    case.mesh.timeout_ms = 10000  # by then it was noticed
     mesh = case.mesh.begin()
     at = now_us()
     mesh.net.cut("c1", "b0")
@@ -360,10 +365,20 @@ def cut_client(case):
     mesh.go_on(3)
     mesh.await_lists()
     history = mesh.end()
-    history.excuse([*ABSENT, "DEADLINE_EXCEEDED"], at, healed + 2500 * MS,
-                   lambda call: routed(call) and call.client == "client-1")
+    case.excuse_lost(at, at + case.row.bound_ms * MS, is_cut_off, ("BROKER_LOST",))
+    lost = [call for call in case.lost("BROKER_LOST") if is_cut_off(call)]
+    case.need(lost, "no routed call was in flight")
+    for call in lost:
+        case.noticed(call.end, at, call.client, "%s ended" % call)
+    noticed = min((call.end for call in lost), default=healed)
+    history.excuse(["CONNECT_TIMEOUT"], noticed, healed, lambda call: is_cut_off(call) and call.end < healed + RECONNECT_US
+                   and call.end - max(call.start, noticed) > CONNECT_US - 50 * MS)
     case.need(any(call.client == "client-1" and call.direct and call.well() and at < call.start < healed
                   for call in history.calls), "no direct call meanwhile")
+
+
+def is_cut_off(call):
+    return call.client == "client-1" and routed(call)
 
 
 @row("cut-worker", "broker-worker cut", "nft, 6 s: delisted within the TTL, direct calls finish", bound_ms=10000, calls_min=5000)
