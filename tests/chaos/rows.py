@@ -381,7 +381,20 @@ def is_cut_off(call):
     return call.client == "client-1" and routed(call)
 
 
-@row("cut-worker", "broker-worker cut", "nft, 6 s: delisted within the TTL, direct calls finish", bound_ms=10000, calls_min=5000)
+def _worker_cut_off(case, victim, at):
+    """The broker notices that the way to a worker is broken: it is delisted, and what it had from the broker ends."""
+    had = named(victim)
+    case.excuse_lost(at, at + case.row.bound_ms * MS, lambda call: routed(call) and had(call))
+    lost = [call for call in case.lost() if routed(call)]
+    case.need(lost, "no routed call was in flight")
+    for call in lost:
+        case.noticed(call.end, at, call.client, "%s ended" % call)
+    for client, took in case.history.heard(victim.uuid, "gone", at).items():
+        case.noticed(at + took, at, client, "the worker was delisted")
+    case.delisted(victim.uuid, at, case.row.bound_ms)
+
+
+@row("cut-worker", "broker-worker cut", "nft, 6 s: noticed long before the TTL, direct calls finish", bound_ms=4200, calls_min=5000)
 def cut_worker(case):
     case.history.on_time = False
     case.mesh.timeout_ms = 8000
@@ -391,14 +404,10 @@ def cut_worker(case):
     mesh.net.cut("w0", "b0")
     mesh.go_on(6)
     mesh.net.heal()
-    healed = now_us()
     mesh.await_lists()
     mesh.go_on(0.5)
-    history = mesh.end()
-    case.excuse_lost(at, healed + 1 * S, routed)
-    for client, took in history.heard(victim.uuid, "gone", at).items():
-        case.noticed(at + took, at, client, "the worker was delisted")
-    case.delisted(victim.uuid, at, case.row.bound_ms)
+    mesh.end()
+    _worker_cut_off(case, victim, at)
 
 
 def _cut_one_way(case, place, rule):
@@ -412,22 +421,18 @@ def _cut_one_way(case, place, rule):
     case.check("lost the broker" in victim.said(), "the worker does not notice")
     case.check("worker lost" in mesh.brokers[0].said(), "the broker does not notice")
     mesh.net.heal()
-    healed = now_us()
     mesh.await_lists()
     mesh.go_on(0.5)
-    history = mesh.end()
-    case.excuse_lost(at, healed + 1 * S, routed)
-    for client, took in history.heard(victim.uuid, "gone", at).items():
-        case.noticed(at + took, at, client, "the worker was delisted")
-    case.delisted(victim.uuid, at, case.row.bound_ms)
+    mesh.end()
+    _worker_cut_off(case, victim, at)
 
 
-@row("deaf-worker", "one-way cut, broker to worker", "nft, one chain, 6 s: both ends notice", bound_ms=10000, calls_min=5000)
+@row("deaf-worker", "one-way cut, broker to worker", "nft, one chain, 6 s: both ends notice", bound_ms=4200, calls_min=5000)
 def cut_to_worker(case):
     _cut_one_way(case, "w0", "input ip saddr %s drop" % case.mesh.net.place("b0"))
 
 
-@row("mute-worker", "one-way cut, worker to broker", "nft, one chain, 6 s: both ends notice", bound_ms=10000, calls_min=5000)
+@row("mute-worker", "one-way cut, worker to broker", "nft, one chain, 6 s: both ends notice", bound_ms=4200, calls_min=5000)
 def cut_from_worker(case):
     _cut_one_way(case, "b0", "input ip saddr %s drop" % case.mesh.net.place("w0"))
 
