@@ -2,6 +2,7 @@
 """The checker itself: a history that is right, and one thing at a time that is not; and what rows excuse."""
 
 import tempfile
+import types
 import unittest
 
 import history
@@ -261,6 +262,24 @@ class History(unittest.TestCase):
         is_one_of_many = rows._too_many_at_once(past)
         self.assertTrue(is_one_of_many(past.calls[0]))
         self.assertFalse(is_one_of_many(past.calls[-1]))
+
+    def mesh_of(self, calls):
+        """What is left of a mesh with one worker, "uuid", that is process 7."""
+        past = history.History()
+        past.calls = calls
+        return types.SimpleNamespace(history=past, workers=[types.SimpleNamespace(pid=7, uuid="uuid")])
+
+    def test_a_connection_was_silent(self):
+        lost = self.made(number(9, ONCE), start=7_000_000, end=9_000_000, timeout_ms=9000)
+        talk = [self.made(number(at, SAFE), "OK", "yes", start=at * 100_000, end=at * 100_000 + 500) for at in range(10, 85)]
+        for one in talk:
+            one.runs = [history.Run(one.number, 7, one.start + 100)]
+        self.assertFalse(rows._silent_before(self.mesh_of(talk))(lost))
+        self.assertTrue(rows._silent_before(self.mesh_of(talk[:40]))(lost))
+
+    def test_a_connection_that_never_talked_was_not_silent(self):
+        lost = self.made(number(9, ONCE), start=7_000_000, end=9_000_000, timeout_ms=9000)
+        self.assertFalse(rows._silent_before(self.mesh_of([]))(lost))
 
     def test_half_a_line_is_not_read(self):
         with tempfile.NamedTemporaryFile("w") as file:

@@ -507,7 +507,8 @@ def _silent_before(mesh):
     def is_silent(call):
         connection = lost_connection(call)
         for way in (forth, back):
-            since = max(call.end - 3 * SILENCE_US, min(way[connection], default=0))  # nobody was silent who had not begun to talk
+            # nobody was silent who had not begun to talk
+            since = max(call.end - 3 * SILENCE_US, min(way[connection], default=call.end))
             signs = sorted(at for at in way[connection] if since < at < call.end)
             if max(after - before for before, after in zip([since, *signs], [*signs, call.end])) > SILENCE_US:
                 return True
@@ -559,8 +560,9 @@ def lose_packets(case):
 @row("loss-30", "loss 30 %", "the same; now and then nothing comes through for 3 s, and a connection counts as lost", calls_min=3000)
 def lose_many_packets(case):
     at = _lose_packets(case, 30)
-    case.history.excuse(["CONNECT_TIMEOUT", "NO_WORKERS", "NO_SERVICE", "BROKER_LOST"], at, FOREVER,
-                        lambda call: call.client == "client-1")  # for the others only a worker is far
+    ends = {call.end for call in case.history.calls if is_cut_off(call) and call.status == "BROKER_LOST"}
+    case.history.excuse(["CONNECT_TIMEOUT"], at, FOREVER, lambda call: is_cut_off(call) and any(
+        CONNECT_US - 50 * MS < call.end - end < CONNECT_US + RECONNECT_US for end in ends))  # a handshake is lost as well
 
 
 @row("reorder", "reorder", "wire.py holds each frame of a client, or of a worker, back for 0 to 10 ms: latency only", calls_min=1500)
