@@ -281,6 +281,16 @@ class History(unittest.TestCase):
         lost = self.made(number(9, ONCE), start=7_000_000, end=9_000_000, timeout_ms=9000)
         self.assertFalse(rows._silent_before(self.mesh_of([]))(lost))
 
+    def test_whose_a_call_was(self):
+        some, other = "01234567-89ab-cdef-0123-456789abcdef", "11234567-89ab-cdef-0123-456789abcdef"
+        one = self.made(number(1, ONCE))
+        one.worker, one.text = other, "worker %s was lost while it had the call" % some
+        self.assertEqual(rows.whose(one), {some})
+        one.text = "out of memory"
+        self.assertEqual(rows.whose(one), {other})
+        one.worker = ""
+        self.assertEqual(rows.whose(one), set())
+
     def test_half_a_line_is_not_read(self):
         with tempfile.NamedTemporaryFile("w") as file:
             file.write("B 1 2 3\nE 1 2")

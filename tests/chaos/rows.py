@@ -7,6 +7,7 @@ says besides what must be noticed and how soon (`noticed`), and what else must b
 
 import collections
 import os
+import re
 import signal
 
 from history import ATTEMPTS_MAX, FOREVER, IDEMPOTENT, STREAMS, kind_of
@@ -15,6 +16,7 @@ from stage import await_, now_us
 ROWS = []
 MS, S = 1000, 1_000_000
 BACKOFF_US = 500 * MS   # a client waits so long at most before it tries again
+UUID = "[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}"
 SILENCE_US = 2500 * MS  # less than the 3 s that a heartbeat waits: what was on the way then may come after it gave up
 
 
@@ -97,6 +99,11 @@ class Case:
 def named(*workers):
     """Calls that one of these had."""
     return lambda call: any(worker.uuid in call.worker + call.text for worker in workers)
+
+
+def whose(call):
+    """The workers that its end is told of; if of none, the one that it was sent to, if that is known."""
+    return set(re.findall(UUID, call.text)) or {call.worker} - {""}
 
 
 def used_up(call):
@@ -267,13 +274,14 @@ def crash_loop(case):
     history = mesh.end()
     healthy = {worker.pid for worker in mesh.workers}
     history.killed_pids |= {run.pid for run in history.runs} - healthy
-    case.excuse_lost(0, FOREVER, lambda call: call.worker not in stable)
+    case.excuse_lost(0, FOREVER, lambda call: whose(call) and whose(call).isdisjoint(stable))
     ends = victim.said().count("another will follow")
     case.need(ends >= 4, "it crashed only %d times" % ends)
     case.check(ends <= 2 * 6, "two were started again %d times in 4 s" % ends)
 
 
-@row("same-uuid", "two workers with one UUID", "a library in front of getrandom", calls_min=1000)
+@row("same-uuid", "two workers with one UUID", "a library in front of getrandom; then the one that serves is killed", bound_ms=50,
+     calls_min=1000)
 def same_uuid(case):
     mesh = case.mesh
     mesh.broker()
@@ -286,14 +294,18 @@ def same_uuid(case):
         mesh.workers.remove(twin)
     case.check(sum(twin.running() for twin in twins) == 1, "both serve, or none")
     case.check(any("is registered already" in twin.said() for twin in twins), "nobody is told why")
+    serving = mesh.worker_ready(next((twin for twin in twins if twin.running()), twins[0]))
+    at = serving.kill()
     for twin in twins:
-        twin.kill()
+        if twin is not serving:
+            twin.kill()
     mesh.go_on(0.3)
     mesh.await_lists()
     mesh.workers += twins
-    history = mesh.end()
-    case.need([run for run in history.runs if run.pid in (twins[0].pid, twins[1].pid)], "neither was called")
-    case.excuse_lost(0, FOREVER, lambda call: call.worker != mesh.workers[0].uuid)
+    mesh.end()
+    case.excuse_lost(serving.killed_us, at + case.row.bound_ms * MS, named(serving))
+    case.lost_with(serving)
+    case.delisted(serving.uuid, serving.killed_us, case.row.bound_ms + serving.dying_us // MS)
 
 
 # The broker -------------------------------------------------------------------------------------------------------
