@@ -672,6 +672,41 @@ def stop_client(case):
     history = mesh.end()
     history.excuse(["WORKER_LOST", "BROKER_LOST", "CONNECT_TIMEOUT", "DEADLINE_EXCEEDED"], at, resumed + 1 * S,
                    lambda call: call.client == slow.name)
+    case.check(any(call.client == slow.name and routed(call) and call.well() and call.start > resumed for call in history.calls),
+               "it does not call through the broker again")
+
+
+@row("deaf-client", "client asks on and does not read", "a library in front of recv, 1,500 routed calls a second: others unaffected; "
+     "the broker evicts it, and says so", bound_ms=3000, calls_min=3000)
+def deafen_client(case):
+    case.history.all_hear = False
+    mesh = case.mesh
+    mesh.timeout_ms = 10000
+    mesh.broker("--outbox-max", "256KiB", "--body-max", "64KiB")
+    for worker in [mesh.worker(wait=False) for _ in range(3)]:
+        mesh.worker_ready(worker)
+    control = mesh.control("deaf")
+    deaf = mesh.client(ways="b", rate=1500, wrapper=mesh.preload("deaf"), environment={"WEFT_CHAOS_DEAF": control.path})
+    for client in (deaf, mesh.client()):
+        client.await_ready()
+    mesh.await_lists()
+    mesh.go_on(0.3)
+    broker = mesh.brokers[0]
+    control.set(1)
+    at = now_us()
+    await_("the broker evicts the client that does not read", lambda: "peer evicted" in broker.said())
+    evicted = now_us()
+    case.noticed(evicted, at, what="it was evicted")
+    control.set(0)
+    mesh.go_on(1.5)
+    mesh.await_lists()
+    history = mesh.end()
+    evictions = [line for line in broker.said().splitlines() if "peer evicted" in line]
+    case.check(len(evictions) == 1 and mesh.net.addresses["c1"] in evictions[0]
+               and "does not read what is sent to it" in evictions[0], "evicted were: %s" % evictions)
+    is_one_of_many = _too_many_at_once(history)
+    history.excuse(["BROKER_LOST"], at, evicted + 300 * MS,
+                   lambda call: call.client == deaf.name and (not_again(call) or is_one_of_many(call)))
 
 
 @row("kill-client", "client dies", "kill -9: its calls are cancelled at the workers", bound_ms=100)
