@@ -27,7 +27,8 @@ FATES = {  # SEMANTICS.md's table
     "DEADLINE_EXCEEDED": {"no", "maybe"}, "HANDLER_TIMEOUT": {"yes"}, "CONNECT_TIMEOUT": {"no"},
     "NO_SERVICE": {"no"}, "NO_WORKERS": {"no"}, "UNIMPLEMENTED": {"no"}, "PERMISSION_DENIED": {"no"},
     "UNAUTHENTICATED": {"no"}, "OVERLOADED": {"no"}, "TOO_LARGE": {"no", "yes"}, "DRAINING": {"no"},
-    "WORKER_LOST": {"no", "maybe"}, "BROKER_LOST": {"no", "maybe"}, "SHUTDOWN": {"no", "maybe"}, "INTERNAL": {"maybe"},
+    "WORKER_LOST": {"no", "maybe"}, "BROKER_LOST": {"no", "maybe"}, "SHUTDOWN": {"no", "maybe"},
+    "INTERNAL": {"maybe", "yes"},  # "yes": its reply could not be written
 }
 STATIONS = {"client", "broker", "worker"}
 ORIGINS = {  # who may say so: a status that is a client's own, or that only some of those on the way can know of
@@ -145,7 +146,6 @@ class History:
         self.calls, self.runs, self.watched, self.stalls = [], [], [], collections.defaultdict(list)
         self.wrong, self.lost, self.excuses = [], 0, []
         self.on_time = True        # what is sent arrives at once, and all clocks are one
-        self.more_fates = {}       # status -> fates that it may have, too
         self.late = self.retried = self.hedged = 0
         self.behind = (0, 0)       # from when until when what is sent to workers may lie unread: its age is not known
         self.all_hear = True       # nobody stands still, and no connection is cut
@@ -278,7 +278,7 @@ class History:
                 self.say_wrong("call %x (%s) began at process %d and its handler never ended" % (number, kind, run.pid))
 
     def _judge_fate(self, call):
-        fates = FATES[call.status] | self.more_fates.get(call.status, set())
+        fates = FATES[call.status]
         if (call.kind in IDEMPOTENT or call.kind == "Keyed") and call.status not in CERTAIN and call.attempts > 0:
             fates = fates | {"maybe"}  # the status is the last try's, the fate that of all
         if call.executed not in fates:

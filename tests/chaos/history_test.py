@@ -127,6 +127,13 @@ class History(unittest.TestCase):
         self.is_wrong("which no broker can say of a direct call", [call(one, "OVERLOADED", "no", origin="broker")],
                       excuses=excuses)
 
+    def test_what_ran_and_could_not_be_told_of(self):
+        one = number(1, ONCE)
+        spoilt = [call(one, "INTERNAL", "yes", origin="worker")]
+        self.assertEqual(self.judge(spoilt, [run(one)], excuses=[(["INTERNAL"],)]).wrong, [])
+        self.is_wrong("never ran", spoilt, excuses=[(["INTERNAL"],)])
+        self.is_wrong("executed yes", [call(one, "OVERLOADED", "yes", origin="worker")], [run(one)], excuses=[(["OVERLOADED"],)])
+
     def test_once_that_ran_twice(self):
         one = number(1, ONCE)
         self.is_wrong("ran 2 times", [call(one, attempts=2)], [run(one), run(one, pid=8)])

@@ -809,10 +809,12 @@ def memory(case):
     history = mesh.end()
     failed = control.get(1)
     case.need(failed >= 10, "%d allocations failed" % failed)
-    history.more_fates = {"OVERLOADED": {"yes"}, "INTERNAL": {"yes"}}  # no memory for the reply, or for an item
     history.excuse(["TOO_LARGE"], at, until + 1 * S, lambda call: call.kind == "Keyed" and call.executed == "yes"
                    and "no room to remember the reply" in call.text)  # for one who asks again: it was done
-    history.excuse(["OVERLOADED", "INTERNAL", "WORKER_LOST", "BROKER_LOST", "NO_WORKERS", "CONNECT_TIMEOUT"], at, until + 1 * S)
+    # no memory for a reply, or an item: OVERLOADED would say that nothing ran
+    history.excuse(["INTERNAL"], at, until + 1 * S, lambda call: call.executed == "yes")
+    history.excuse(["OVERLOADED"], at, until + 1 * S, used_up)
+    case.excuse_lost(at, until + 1 * S, statuses=("WORKER_LOST", "BROKER_LOST"))
 
 
 @row("log-full", "log disk full", "stderr of broker and workers, at level debug, on a full 64 KiB tmpfs", calls_min=1500)
