@@ -36,7 +36,14 @@ static weft_call_t *new_part (channel_t *self, weft_call_t *call, const endpoint
 void call_fan (channel_t *self, weft_call_t *call, endpoint_t *const *list, size_t count)
 {
     text_space_t space;
-    outcome_t outcome =
+    if (self->open + count > self->options.calls_max) {
+        const outcome_t many = outcome_here (WEFT_OVERLOADED, WEFT_EXECUTED_NO, &space,
+                                             "%zu calls are open; with a part for each of %zu workers they would be more than %zu",
+                                             self->open, count, self->options.calls_max);
+        call_end (self, call, &many);
+        return;
+    }
+    const outcome_t outcome =
         outcome_here (WEFT_OVERLOADED, WEFT_EXECUTED_NO, &space, "out of memory for %zu workers", count);
     call->parts = calloc (count, sizeof *call->parts);
     for (size_t i = 0; call->parts && i < count; i++) {

@@ -274,7 +274,8 @@ static void check_worker_lost (const end_t *end, const wire_record_t *record)
         return; /* nobody waits any more, or it may have been given to another one as well */
     const seen_t *at = &seen [call->worker_connection];
     const bool silent = at->beat_us && world.now_us - at->beat_us >= profile.ttl_ms * MS;
-    if (!at->lost_us && !at->ended && !at->replaced && !silent)
+    const bool known = at->worker; /* whose connection this is: it may have been cut before REGISTER was read */
+    if (known && !at->lost_us && !at->ended && !at->replaced && !silent)
         violated ("the broker says that the worker of call %lld is lost, and has no reason for it", (long long) call->number);
 }
 

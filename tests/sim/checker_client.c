@@ -325,10 +325,8 @@ void checker_client_leaves (process_t *client, uint64_t alias)
 
 void checker_client_bounds (process_t *client, size_t open)
 {
-    /* a broadcast's parts count, and are made together */
-    const size_t limit = profile.calls_max + (profile.broadcast_per_mille ? 64 : 0);
-    if (open > limit)
-        violated ("%s has %zu calls open; the limit is %zu", client->name, open, limit);
+    if (open > profile.calls_max)
+        violated ("%s has %zu calls open; the limit is %zu", client->name, open, profile.calls_max);
 }
 
 void checker_clients_end (void)

@@ -49,7 +49,7 @@ static void draw_bounds (void)
     profile.broker_calls_max = bound (low, 4, 60, 2000);
     profile.service_queue_max = bound (low, 1, 30, 1000);
     profile.client_calls_max = bound (low, 2, 40, 1000);
-    profile.outbox_max = bound (low, 24000, 80000, 0);
+    profile.outbox_max = bound (low, 65536, 80000, 0); /* no less may be set */
     profile.calls_max = bound (low, 3, 60, 1000);
     profile.worker_queue_max = (int) bound (low, 1, 20, 1000);
     profile.concurrency = (int) (profile.gentle ? between (3, 8) : between (1, 4));

@@ -1058,6 +1058,19 @@ TEST (workers_without_an_address_are_chosen_through_the_broker)
 
 static const weft_call_options_t broadcast = {.balance = WEFT_BALANCE_BROADCAST, .via = WEFT_VIA_BROKER};
 
+TEST (a_broadcast_to_more_workers_than_calls_may_be_open_is_turned_down)
+{
+    channel_options_t options = stage_options ();
+    options.calls_max = 4;
+    stage_begin_listed (&options, 4);
+    weft_call_t *call = stage_call ("Test.Get", &broadcast);
+    stage_check (call, WEFT_OVERLOADED, WEFT_EXECUTED_NO);
+    stage_check_text (call, "a part for each of 4 workers");
+    CHECK (!stage_request ("Test.Get"));
+    stage_free (call);
+    stage_end ();
+}
+
 TEST (g13_a_broadcast_reaches_all_and_returns_one_reply_or_all)
 {
     stage_begin_listed (NULL, 3);
