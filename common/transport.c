@@ -68,7 +68,7 @@ void *transport_socket (void *shared, int type, size_t frame_max)
     set_int (socket, ZMQ_LINGER, 0);
     set_int (socket, ZMQ_HEARTBEAT_IVL, WEFT_TRANSPORT_BEAT_MS);
     set_int (socket, ZMQ_HEARTBEAT_TIMEOUT, WEFT_TRANSPORT_TIMEOUT_MS);
-    set_int (socket, ZMQ_TCP_MAXRT, WEFT_TRANSPORT_TIMEOUT_MS); /* a PING that finds no room to be sent is not waited for */
+    set_int (socket, ZMQ_TCP_MAXRT, WEFT_TRANSPORT_STUCK_MS); /* while there is no room for a PING, nothing else would notice */
     set_int (socket, ZMQ_HANDSHAKE_IVL, WEFT_HANDSHAKE_MS);
     set_int (socket, ZMQ_RECONNECT_IVL, NEVER_MS);
     set_int (socket, ZMQ_BACKLOG, BACKLOG);
@@ -84,11 +84,12 @@ void *transport_socket (void *shared, int type, size_t frame_max)
 void transport_set_beat (void *socket, int64_t beat_ms)
 {
     set_int (socket, ZMQ_HEARTBEAT_IVL, (int) beat_ms);
-    set_int (socket, ZMQ_HEARTBEAT_TIMEOUT, (int) beat_ms * WEFT_TRANSPORT_TIMEOUT_MS / WEFT_TRANSPORT_BEAT_MS);
-    if (beat_ms > 0) {
-        set_int (socket, ZMQ_TCP_MAXRT, (int) beat_ms * WEFT_TRANSPORT_TIMEOUT_MS / WEFT_TRANSPORT_BEAT_MS);
+    const int timeout_ms = (int) beat_ms * WEFT_TRANSPORT_TIMEOUT_MS / WEFT_TRANSPORT_BEAT_MS;
+    set_int (socket, ZMQ_HEARTBEAT_TIMEOUT, timeout_ms);
+    if (timeout_ms > WEFT_TRANSPORT_STUCK_MS)
+        set_int (socket, ZMQ_TCP_MAXRT, timeout_ms);
+    if (beat_ms > 0)
         return;
-    }
     set_int (socket, ZMQ_TCP_KEEPALIVE, 1);
     set_int (socket, ZMQ_TCP_KEEPALIVE_IDLE, 1); /* seconds */
     set_int (socket, ZMQ_TCP_KEEPALIVE_INTVL, 1);

@@ -364,8 +364,10 @@ CONNECT_US = 2 * S     # that a call waits for a connection
 RECONNECT_US = 2 * S   # in which who lost a peer is back, once it can be reached
 
 
-@row("cut-client", "client-broker cut", "nft, 5 s: noticed, direct calls go on", bound_ms=4200, calls_min=4000)
+@row("cut-client", "client-broker cut", "nft, 5 s: noticed, direct calls go on", bound_ms=5200, calls_min=4000)
 def cut_client(case):
+    """Usually within 4200 ms. But libzmq waits for 3 s from its next PING on; and while the connection takes no more of what is to be
+    sent, that PING waits behind it, for its next turn at least, which is a second later."""
     case.history.on_time = False
     case.mesh.timeout_ms = 10000  # by then it was noticed
     mesh = case.mesh.begin()

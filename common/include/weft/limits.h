@@ -89,6 +89,8 @@
 #define WEFT_BEAT_MS 3000
 #define WEFT_TRANSPORT_BEAT_MS 1000
 #define WEFT_TRANSPORT_TIMEOUT_MS 3000
+#define WEFT_TRANSPORT_STUCK_MS   10000           /* TCP has not caught up for so long with what it lost: no less, or a way that loses one
+                                                    packet in five would do for a cut */
 #define WEFT_HANDSHAKE_MS 2000
 #define WEFT_SILENCE_MS 5000              /* a connection to a broker or a worker that has said nothing by then is closed */
 
