@@ -93,7 +93,7 @@ void transport_set_beat (void *socket, int64_t beat_ms)
     set_int (socket, ZMQ_TCP_KEEPALIVE, 1);
     set_int (socket, ZMQ_TCP_KEEPALIVE_IDLE, 1); /* seconds */
     set_int (socket, ZMQ_TCP_KEEPALIVE_INTVL, 1);
-    set_int (socket, ZMQ_TCP_KEEPALIVE_CNT, 3);
+    set_int (socket, ZMQ_TCP_MAXRT, WEFT_TRANSPORT_TIMEOUT_MS + WEFT_TRANSPORT_BEAT_MS); /* what its probes have time for, too */
 }
 
 /*  Reads and drops the rest of a message that is not wanted. */
