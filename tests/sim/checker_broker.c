@@ -16,9 +16,6 @@
 typedef struct {
     uint64_t window, window_max;
     int64_t open;                   /* requests the broker sent, less the replies it read */
-    bool ended, replaced;           /* some registration over it has; the same worker registered over another one */
-    const process_t *worker;        /* whose last registration it had, and in which life */
-    uint64_t life;
     int64_t draining_us, lost_us;   /* when the broker read or heard that; 0: not */
     int broker;                     /* which of them has it */
     bool calls;                     /* a client that has said HELLO in time, and not GOODBYE */
@@ -97,15 +94,6 @@ static void note_call (record_t *call, const end_t *end, const wire_record_t *re
     call->broker_for_one = is_for_one (record);
 }
 
-/*  Its earlier connection is of no use to it any more, though the broker may not know yet. */
-static void note_worker (seen_t *at, const process_t *worker)
-{
-    at->worker = worker;
-    at->life = worker ? worker->lives : 0;
-    for (size_t i = 0; worker && i < seen_count; i++)
-        seen [i].replaced |= &seen [i] != at && seen [i].broker == at->broker && seen [i].worker == worker && seen [i].life == at->life;
-}
-
 void checker_broker_reads (process_t *broker, end_t *end, message_t *message, int64_t transit_us)
 {
     seen_t *at = seen_of (end);
@@ -129,7 +117,6 @@ void checker_broker_reads (process_t *broker, end_t *end, message_t *message, in
         else if (record.kind == WIRE_REGISTER) { /* what it held before is no longer the broker's business */
             at->draining_us = at->over_us = at->open = 0;
             at->beat_us = end_peer (end)->port && end_peer (end)->port->process->role == ROLE_OF_WORKER ? world.now_us : 0;
-            note_worker (at, end_process (end_peer (end)));
             at->well_us = world.now_us;
             at->registered = at->stuck = false;
             at->still = 0;
@@ -141,7 +128,6 @@ void checker_broker_reads (process_t *broker, end_t *end, message_t *message, in
         else if (record.kind == WIRE_GOODBYE) {
             at->beat_us = 0;
             at->over_us = world.now_us;
-            at->ended = true;
             at->calls = false;
         }
     }
@@ -263,22 +249,6 @@ static void check_early (const end_t *end, const wire_record_t *record)
                   (long long) waited_us / 1000, weft_status_str (record->status), (long long) age_us / 1000);
 }
 
-/*  Is there a reason to say that the worker is lost that the broker gave the call to? */
-static void check_worker_lost (const end_t *end, const wire_record_t *record)
-{
-    if (record->status != WEFT_WORKER_LOST)
-        return;
-    const record_t *call = call_of_reply (end, record->id);
-    const bool for_several = call && (call->hedges || call->options.request_key || call->options.balance == WEFT_BALANCE_BROADCAST);
-    if (!call || call->ended || call->sent > 1 || for_several || call->worker_connection == 0)
-        return; /* nobody waits any more, or it may have been given to another one as well */
-    const seen_t *at = &seen [call->worker_connection];
-    const bool silent = at->beat_us && world.now_us - at->beat_us >= profile.ttl_ms * MS;
-    const bool known = at->worker; /* whose connection this is: it may have been cut before REGISTER was read */
-    if (known && !at->lost_us && !at->ended && !at->replaced && !silent)
-        violated ("the broker says that the worker of call %lld is lost, and has no reason for it", (long long) call->number);
-}
-
 void checker_broker_sends (end_t *end, message_t *message)
 {
     seen_t *at = seen_of (end);
@@ -292,7 +262,6 @@ void checker_broker_sends (end_t *end, message_t *message)
         if (record.kind == WIRE_REPLY) {
             check_early (end, &record);
             check_wait (end, &record);
-            check_worker_lost (end, &record);
         }
         if (record.kind != WIRE_REQUEST)
             continue;
@@ -340,7 +309,6 @@ static void end_silent (const process_t *broker, uint64_t expired)
     for (size_t i = 0; i < seen_count; i++)
         if (may_have_expired (broker, &seen [i])) {
             seen [i].beat_us = 0;
-            seen [i].ended = true;
             seen [i].over_us = silent == expired && !profile.hostiles ? world.now_us : 0; /* theirs are not counted */
         }
 }

@@ -93,10 +93,6 @@ end_sent_t end_send (end_t *self, message_t *message);
 /*  The owner gives its end up: what was sent still arrives (politely), or may not; what had come is dropped. */
 void end_close (end_t *self, bool politely);
 
-static inline process_t *end_process (const end_t *self)
-{
-    return self->port ? self->port->process : NULL;
-}
 end_t *end_peer (const end_t *self);
 const char *end_peer_host (const end_t *self);
 
