@@ -5,7 +5,7 @@
  *      broker.c            peers, HELLO, the turn: what came in goes to whom it concerns; the clock's work
  *      membership.c        REGISTER, BEAT, DRAINING, GOODBYE: workers come and go
  *      routing.c           REQUEST, REPLY, ITEM, CREDIT, CANCEL: calls pass through
- *      admission.c         is there room for one more?
+ *      admission.c         may one more call come in?
  *      watch.c             what changed is pushed to who watches
  *      registry_service.c  the methods of weft.Registry */
 

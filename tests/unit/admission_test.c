@@ -2,6 +2,15 @@
 
 #include "broker_harness.h"
 
+static void say_large (peer_t *caller, uint64_t id, size_t size)
+{
+    static char body [5000];
+    buffer_t *out = records ();
+    CHECK (size <= sizeof body);
+    wire_write_request (out, id, text_of ("Arith.Add"), 5000, body, size, false, NULL);
+    say (caller, out);
+}
+
 TEST (every_queue_says_overloaded_at_its_bound)
 {
     broker_settings_t settings = usual_settings ();
@@ -50,17 +59,13 @@ TEST (who_finds_a_queue_full_is_told_when_to_come_back_by_how_quickly_it_drains)
 
 TEST (queued_bodies_are_bounded_in_bytes)
 {
-    static char body [4000];
     broker_settings_t settings = usual_settings ();
     settings.memory_max = 13000;
     start_with (settings);
     worker_of (1, "Arith", 0);
     peer_t *caller = client ();
-    for (uint64_t id = 1; id <= 3; id++) {
-        buffer_t *out = records ();
-        wire_write_request (out, id, text_of ("Arith.Add"), 5000, body, sizeof body, false, NULL);
-        say (caller, out);
-    }
+    for (uint64_t id = 1; id <= 3; id++)
+        say_large (caller, id, 4000);
     check_reply (only (caller, WIRE_REPLY), 3, WEFT_OVERLOADED, 0, "memory of 13000 bytes");
     finish ();
 }
@@ -96,16 +101,12 @@ TEST (a_client_that_fills_a_queue_locks_nobody_out)
 
 TEST (a_client_that_fills_the_memory_locks_nobody_out)
 {
-    static char body [4000];
     broker_settings_t settings = usual_settings ();
     settings.memory_max = 100000;
     start_with (settings);
     peer_t *worker = worker_of (1, "Arith", 0), *greedy = client (), *polite = client ();
-    for (uint64_t id = 1; id <= 30; id++) {
-        buffer_t *out = records ();
-        wire_write_request (out, id, text_of ("Arith.Add"), 5000, body, sizeof body, false, NULL);
-        say (greedy, out);
-    }
+    for (uint64_t id = 1; id <= 30; id++)
+        say_large (greedy, id, 4000);
     CHECK_INT (broker_gauges (broker).queued, 12);
     say_call (polite, 1, "Arith.Add", 5000);
     check_silent (polite);
@@ -138,15 +139,12 @@ TEST (a_client_that_opens_calls_without_end_locks_nobody_out)
 
 TEST (a_body_over_the_limit_is_too_large)
 {
-    static char body [5000];
     broker_settings_t settings = usual_settings ();
     settings.body_max = 4096;
     start_with (settings);
     worker_of (1, "Arith", 1);
     peer_t *caller = client ();
-    buffer_t *out = records ();
-    wire_write_request (out, 1, text_of ("Arith.Add"), 5000, body, sizeof body, false, NULL);
-    say (caller, out);
+    say_large (caller, 1, 5000);
     check_reply (only (caller, WIRE_REPLY), 1, WEFT_TOO_LARGE, 0, "5000 bytes; the limit is 4096");
     finish ();
 }
